@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 
-from .conditions import condition
+from .conditions import condition, is_terminating, labels_of
 from .shapes import Obj
 from .store import Store
 from .telling import stamp
@@ -30,7 +30,9 @@ def node_taints(node: Obj) -> list[Obj]:
     return [t for t in before if t["key"] not in own] + new
 
 
-def admit_pod(spec: Obj) -> None:
+def admit_pod(pod: Obj) -> None:
+    pod.setdefault("status", {}).setdefault("phase", "Pending")
+    spec = pod["spec"]
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("restartPolicy", "Always")
     tolerations = spec.setdefault("tolerations", [])
@@ -38,6 +40,29 @@ def admit_pod(spec: Obj) -> None:
         if not any(t.get("key") in (None, "", key) for t in tolerations):
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute",
                                 "tolerationSeconds": TOLERATION_S})  # fmt: skip
+
+
+def admit_secret(secret: Obj) -> None:
+    plain = secret.pop("stringData", None) or {}
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+    secret["data"] = (secret.get("data") or {}) | data
+    secret.setdefault("type", "Opaque")
+
+
+def admit_namespace(namespace: Obj) -> None:
+    namespace.setdefault("status", {"phase": "Active"})
+
+
+def hold_node(node: Obj) -> None:
+    """The finalizers of k3s's controllers: one for each node, one more for each server with etcd."""
+    meta = node["metadata"]
+    held = meta.setdefault("finalizers", [])
+    if is_terminating(node):
+        return
+    wanted = [ETCD_FINALIZER] if labels_of(node).get(ETCD_LABEL) == "true" else []
+    meta["finalizers"] = [*(f for f in wanted if f not in held), *held]
+    if NODE_FINALIZER not in held:
+        meta["finalizers"].append(NODE_FINALIZER)
 
 
 class Admission:
@@ -49,36 +74,20 @@ class Admission:
 
     def admit(self, plural: str, obj: Obj) -> None:
         """What the API server and the controllers fill in."""
-        if plural == "nodes":
-            spec = obj.setdefault("spec", {})
-            ranges = spec.get("podCIDRs") or self._pod_cidrs()
-            if ranges:
-                spec["podCIDR"], spec["podCIDRs"] = ranges[0], ranges
-            spec["taints"] = node_taints(obj)
-            if not spec["taints"]:
-                del spec["taints"]
-            self._hold_node(obj["metadata"])
-        elif plural == "secrets":
-            plain = obj.pop("stringData", None) or {}
-            data = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
-            obj["data"] = (obj.get("data") or {}) | data
-            obj.setdefault("type", "Opaque")
-        elif plural == "namespaces":
-            obj.setdefault("status", {"phase": "Active"})
-        elif plural == "pods":
-            obj.setdefault("status", {}).setdefault("phase", "Pending")
-            admit_pod(obj["spec"])
+        admit = {"nodes": self._admit_node, "secrets": admit_secret, "namespaces": admit_namespace,
+                 "pods": admit_pod}.get(plural)  # fmt: skip
+        if admit:
+            admit(obj)
 
-    @staticmethod
-    def _hold_node(meta: Obj) -> None:
-        """The finalizers of k3s's controllers: one for each node, one more for each server with etcd."""
-        held = meta.setdefault("finalizers", [])
-        if meta.get("deletionTimestamp"):
-            return
-        wanted = [ETCD_FINALIZER] if (meta.get("labels") or {}).get(ETCD_LABEL) == "true" else []
-        meta["finalizers"] = [*(f for f in wanted if f not in held), *held]
-        if NODE_FINALIZER not in held:
-            meta["finalizers"].append(NODE_FINALIZER)
+    def _admit_node(self, node: Obj) -> None:
+        spec = node.setdefault("spec", {})
+        ranges = spec.get("podCIDRs") or self._pod_cidrs()
+        if ranges:
+            spec["podCIDR"], spec["podCIDRs"] = ranges[0], ranges
+        spec["taints"] = node_taints(node)
+        if not spec["taints"]:
+            del spec["taints"]
+        hold_node(node)
 
     def _pod_cidrs(self) -> list[str]:
         """A range of each family for one more node's pods; none where one has none left (256 in the default /16)."""

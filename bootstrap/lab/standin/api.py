@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import urllib.parse
-
 from .admission import NODE_FINALIZER, Admission
 from .changing import Changing
 from .cluster import Cluster
+from .conditions import is_terminating
 from .deleting import Deleting, grace_of
 from .etcd import Etcd
 from .failures import ApiError, status_object
 from .patching import apply_patch
-from .resources import RESOURCES, Target, discovery, not_found, parse_target, whole
+from .resources import RESOURCES, Resource, Target, discovery, not_found, parse_target, split_path, whole
 from .selecting import selected
-from .shapes import Edit, Json, Key, Obj, Reply
+from .shapes import Edit, Json, Obj, Reply
 from .store import Store
 
 
@@ -28,9 +27,7 @@ class Api:
 
     def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
         """One request that is not a watch. Errors come back as Status objects."""
-        url = urllib.parse.urlsplit(path)
-        query = dict(urllib.parse.parse_qsl(url.query))
-        parts = [urllib.parse.unquote(part) for part in url.path.split("/") if part]
+        parts, query = split_path(path)
         try:
             target = parse_target(parts)
             if target is None:
@@ -87,36 +84,44 @@ class Api:
     def release_node(self, name: str) -> None:
         """Finish the deletion of a Node that hangs on the server's finalizer. The caller holds the lock."""
         node = self.store.get("nodes", "", name)
-        if (
-            node
-            and node["metadata"].get("deletionTimestamp")
-            and node["metadata"].get("finalizers") == [NODE_FINALIZER]
-        ):
+        if node and is_terminating(node) and node["metadata"].get("finalizers") == [NODE_FINALIZER]:
             self.cluster.commit(self.deleting.remove(RESOURCES["nodes"], node))
 
     def _edits(self, op: Obj) -> tuple[int, Obj, list[Edit]]:
-        resource = RESOURCES[op["plural"]]
-        key: Key = (op["plural"], op["ns"], op["name"])
-        if op["method"] == "POST" and not op["name"]:
-            return self.changing.create(resource, op["ns"], op["body"])
-        if op["method"] == "DELETE" and not op["name"]:
-            victims = [o for o in self.store.all(op["plural"], op["ns"]) if selected(o, op["query"])]
-            edits = [edit for victim in victims for edit in self.deleting.delete(resource, victim, grace_of(op))]
-            return 200, status_object("Success", 200), edits
-        old = self.store.objects.get(key)
-        if old is None:
-            if op["method"] == "PATCH" and op["type"].startswith("application/apply-patch"):
-                return self.changing.create(resource, op["ns"], {**op["body"]})
-            raise not_found(resource, op["name"])
-        if op["method"] == "POST" and (op["plural"], op["sub"]) == ("pods", "eviction"):
+        """What a write answers, and the edits to agree on."""
+        resource, method, body = RESOURCES[op["plural"]], op["method"], op["body"]
+        if not op["name"] and method == "POST":
+            return self.changing.create(resource, op["ns"], body)
+        if not op["name"] and method == "DELETE":
+            return self._delete_all(resource, op)
+        old = self.store.objects.get((op["plural"], op["ns"], op["name"]))
+        if old is not None:
+            return self._edits_of(resource, old, op)
+        if method == "PATCH" and op["type"].startswith("application/apply-patch"):
+            return self.changing.create(resource, op["ns"], body)
+        raise not_found(resource, op["name"])
+
+    def _edits_of(self, resource: Resource, old: Obj, op: Obj) -> tuple[int, Obj, list[Edit]]:
+        """The same for an object that exists."""
+        method, sub = op["method"], op["sub"]
+        if (method, op["plural"], sub) == ("POST", "pods", "eviction"):
             return self.deleting.evict(old, op["body"])
-        if op["method"] == "DELETE":
-            edits = self.deleting.delete(resource, old, grace_of(op))
-            details = {"name": op["name"], "kind": op["plural"], "uid": old["metadata"]["uid"]}
-            if edits[0][3] is not None:  # a finalizer holds it
-                return 200, whole(resource, edits[0][3]), edits
-            return 200, status_object("Success", 200, details=details), edits
-        if op["method"] not in ("PUT", "PATCH") or op["sub"] not in ("", "status"):
+        if method == "DELETE":
+            return self._delete(resource, old, op)
+        if method not in ("PUT", "PATCH") or sub not in ("", "status"):
             raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-        body = op["body"] if op["method"] == "PUT" else apply_patch(whole(resource, old), op["body"], op["type"])
-        return self.changing.update(resource, old, body, op["sub"])
+        body = op["body"] if method == "PUT" else apply_patch(whole(resource, old), op["body"], op["type"])
+        return self.changing.update(resource, old, body, sub)
+
+    def _delete(self, resource: Resource, old: Obj, op: Obj) -> tuple[int, Obj, list[Edit]]:
+        edits = self.deleting.delete(resource, old, grace_of(op))
+        held = edits[0][3]  # by a finalizer
+        if held is not None:
+            return 200, whole(resource, held), edits
+        details = {"name": op["name"], "kind": op["plural"], "uid": old["metadata"]["uid"]}
+        return 200, status_object("Success", 200, details=details), edits
+
+    def _delete_all(self, resource: Resource, op: Obj) -> tuple[int, Obj, list[Edit]]:
+        victims = [obj for obj in self.store.all(op["plural"], op["ns"]) if selected(obj, op["query"])]
+        edits = [edit for victim in victims for edit in self.deleting.delete(resource, victim, grace_of(op))]
+        return 200, status_object("Success", 200), edits

@@ -14,22 +14,23 @@ from typing import Any, Protocol
 
 from . import process
 from .api import Api
-from .failures import CORE_NOT_READY, ApiError, not_ready, status_object
+from .failures import CORE_NOT_READY, ApiError, no_such_path, not_ready, status_object
 from .machine import NODE_NAME
 from .pki import Pki
-from .resources import Target, parse_target
+from .resources import Target, parse_target, split_path
 from .serving import Handler
 from .shapes import Json, Reply
 from .tables import table
 from .telling import log
 from .versions import version_info
-from .watching import events
+from .watching import Watch
 
 SERVER_ONLY = (
     "/v1-k3s/server-bootstrap", "/v1-k3s/token", "/v1-k3s/cert/cacerts", "/v1-k3s/encrypt/status",
     "/v1-k3s/encrypt/config", "/db/info",
 )  # fmt: skip
 """k3s: pkg/server/handlers/router.go, serverAuthed; /db/info is etcd's own."""
+KUBELET_CERTIFICATES = ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt")
 
 
 class Served(Protocol):
@@ -98,33 +99,32 @@ class ApiHandler(Handler):
         return "wrong"
 
     def _supervisor(self, path: str) -> None:
-        data, state, user = self.body(), self.served, self._supervisor_user()
-        action = state.actions.get((self.command, path))
-        server_only = path in SERVER_ONLY or action
+        data, user = self.body(), self._supervisor_user()
+        action = self.served.actions.get((self.command, path))
         if user == "wrong":
             self.refuse(401, "Unauthorized", "not authorized")
-        elif not user or (server_only and user != "server"):
+        elif not user or (user != "server" and (action or path in SERVER_ONLY)):
             self.refuse(403, "Forbidden", "forbidden")
-        elif path in ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt") and self.command == "POST":
+        elif path in KUBELET_CERTIFICATES and self.command == "POST":
             self._kubelet_certificate(data)
-        elif action and not state.ready:
-            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
-        elif action:
+        elif not action:
+            self._document(path)
+        elif self.served.ready:
             self.reply_json(*action(data))
+        else:
+            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
+
+    def _document(self, path: str) -> None:
+        if path == "/v1-k3s/readyz" and not self.served.ready:
+            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
         elif path == "/v1-k3s/readyz":
-            self._answer_readiness()
+            self.reply(200, b"ok", "text/plain")
         elif path in ("/v1-k3s/client-ca.crt", "/v1-k3s/server-ca.crt"):
-            self.reply(200, state.pki.path(path.rpartition("/")[2]).read_bytes(), "text/plain")
-        elif path in state.documents:
-            self.reply_json(200, state.documents[path]())
+            self.reply(200, self.served.pki.path(path.rpartition("/")[2]).read_bytes(), "text/plain")
+        elif path in self.served.documents:
+            self.reply_json(200, self.served.documents[path]())
         else:
             self.reply(404, b"404 page not found\n", "text/plain")
-
-    def _answer_readiness(self) -> None:
-        if self.served.ready:
-            self.reply(200, b"ok", "text/plain")
-        else:
-            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
 
     def _kubelet_certificate(self, request: bytes) -> None:
         name = self.headers.get("k3s-Node-Name", "").lower()
@@ -142,36 +142,33 @@ class ApiHandler(Handler):
     # Kubernetes
 
     def _kubernetes(self, path: str) -> None:
-        data, state = self.body(), self.served
+        data = self.body()
         name, groups = self.peer_name()
         refusal = process.LIFE.refusal()
-        if refusal or not state.ready:
+        if refusal or not self.served.ready:
             self.reply_json(*(refusal or not_ready()))
         elif not groups & {"system:masters", "system:nodes"}:
             self.reply_json(401, status_object("Failure", 401, "Unauthorized", "Unauthorized"))
-        elif path in ("/readyz", "/livez", "/healthz"):
-            problem = state.problem() if path == "/readyz" else ""
+        elif path.partition("/")[2].partition("/")[0] in ("api", "apis"):
+            self._objects(data, name if "system:masters" not in groups else "")
+        else:
+            self._about_itself(path)
+
+    def _about_itself(self, path: str) -> None:
+        if path in ("/readyz", "/livez", "/healthz"):
+            problem = self.served.problem() if path == "/readyz" else ""
             self.reply(500 if problem else 200, (problem or "ok").encode(), "text/plain")
         elif path == "/version":
             self.reply_json(200, version_info())
-        elif path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
-            self._objects(data, name if "system:masters" not in groups else "")
         else:
-            error = ApiError(404, "NotFound", "the server could not find the requested resource")
-            self.reply_json(404, error.status())
+            self.reply_json(404, no_such_path().status())
 
     def _objects(self, data: bytes, node_user: str) -> None:
-        url = urllib.parse.urlsplit(self.path)
-        query = dict(urllib.parse.parse_qsl(url.query))
-        content_type = self.headers.get("Content-Type", "application/json")
-        as_table = "as=Table" in self.headers.get("Accept", "")
+        parts, query = split_path(self.path)
         try:
-            target = parse_target([urllib.parse.unquote(part) for part in url.path.split("/") if part])
-            body = json.loads(data) if data else None
-            if node_user and target and not node_may(node_user, self.command, target, body):
-                raise ApiError(403, "Forbidden", f'User "{node_user}" cannot {self.command} {url.path}')
+            target, body = self._parse(parts, data, node_user)
             if target and self.command == "GET" and query.get("watch") in ("true", "1"):
-                self._watch(target, query, as_table=as_table)
+                self._watch(target, query)
                 return
         except ApiError as error:
             self.reply_json(error.code, error.status())
@@ -180,12 +177,26 @@ class ApiHandler(Handler):
             text = f"the object provided is unrecognized (the stand-in reads JSON only): {error}"
             self.reply_json(415, status_object("Failure", 415, "UnsupportedMediaType", text))
             return
-        code, answer = self.served.api.call(self.command, self.path, body, content_type)
-        if as_table and target and self.command == "GET" and code == 200:
+        code, answer = self.served.api.call(
+            self.command, self.path, body, self.headers.get("Content-Type", "application/json")
+        )
+        if self._wants_table() and target and self.command == "GET" and code == 200:
             answer = table(target.resource.plural, answer.get("items", [answer]), query, answer["metadata"])
         self.reply_json(code, answer)
 
-    def _watch(self, target: Target, query: dict[str, str], *, as_table: bool) -> None:
+    def _parse(self, parts: list[str], data: bytes, node_user: str) -> tuple[Target | None, Json]:
+        """What a request asks for, and its body. Raises ApiError for what a node may not do, ValueError for no JSON."""
+        target = parse_target(parts)
+        body = json.loads(data) if data else None
+        if node_user and target and not node_may(node_user, self.command, target, body):
+            path = urllib.parse.urlsplit(self.path).path
+            raise ApiError(403, "Forbidden", f'User "{node_user}" cannot {self.command} {path}')
+        return target, body
+
+    def _wants_table(self) -> bool:
+        return "as=Table" in self.headers.get("Accept", "")
+
+    def _watch(self, target: Target, query: dict[str, str]) -> None:
         if target.name:  # a watch of one object is a list watch with its name as the field selector
             query = {**query, "fieldSelector": f"metadata.name={target.name}"}
         deadline = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
@@ -194,12 +205,12 @@ class ApiHandler(Handler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        for event in events(self.served.api.store, target, query, deadline):
+        for event in Watch(self.served.api.store, target, query).events(deadline):
             if event is None:
                 if select.select([self.connection], [], [], 0)[0]:
                     break  # the client has gone; it has nothing else to say here
                 continue
-            if as_table and event["type"] not in ("ERROR", "BOOKMARK"):
+            if self._wants_table() and event["type"] not in ("ERROR", "BOOKMARK"):
                 obj = event["object"]
                 event = {**event, "object": table(target.resource.plural, [obj], query, {})}
             line = json.dumps(event).encode() + b"\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import http.client
 import json
@@ -15,14 +14,15 @@ from .encryption import ENCRYPTION_FILES, Encryption
 from .failures import status_object
 from .files import read_if_there, write_file
 from .link import Link, basic, fetch_ca, in_go_words, message_of, split_url
+from .passwords import PASSWORDS, read_passwords, write_passwords
 from .pki import client_context
 from .server_settings import ServerSettings
 from .shapes import Obj, Reply
 from .store import Store
 from .telling import Fatal, log
-from .tokens import Token, node_password_hash, parse_token
+from .tokens import Token, full_token, node_password_hash, parse_token
 
-BOOTSTRAP_FILES = [*(f"tls/{ca}.{end}" for ca in CAS for end in ("crt", "key")), "tls/service.key", "cred/passwd"]
+BOOTSTRAP_FILES = [*(f"tls/{ca}.{end}" for ca in CAS for end in ("crt", "key")), "tls/service.key", PASSWORDS]
 
 
 class Bootstrap:
@@ -92,8 +92,7 @@ class Bootstrap:
             # What differs on the disk now is not put into the data (k3s: pkg/cluster/storage.go, Save).
             self._check_token(kept, token or parse_token((self.settings.data / "token").read_text().strip()))
             return
-        password = next(row.split(",")[0] for row in (self.settings.data / "cred/passwd").read_text().split())
-        self._put(api, password)
+        self._put(api, read_passwords(self.settings.data)["server"])
 
     def _put(self, api: Api, password: str) -> None:
         files = self._files()
@@ -115,8 +114,7 @@ class Bootstrap:
         if not self.encryption.wanted:
             return 400, status_object("Failure", 400, "BadRequest", "secrets encryption is disabled")
         self.encryption.rotate()
-        password = next(row.split(",")[0] for row in (self.settings.data / "cred/passwd").read_text().split())
-        self._put(api, password)
+        self._put(api, read_passwords(self.settings.data)["server"])
         return 200, {}
 
     def rotate_token(self, api: Api, ca_pem: str, data: bytes) -> Reply:
@@ -125,15 +123,10 @@ class Bootstrap:
         Who is let in does not: passwords are read when a server starts (pkg/authenticator/passwordfile).
         """
         new = json.loads(data).get("newToken") or secrets.token_hex(8)
-        rows = [row.split(",") for row in (self.settings.data / "cred/passwd").read_text().split()]
-        old = next(row[0] for row in rows if row[1] == "server")
-        both = not self.settings.options.secret("agent-token")
-        for row in rows:
-            if row[1] == "server" or (both and row[0] == old):
-                row[0] = new
-        write_file(self.settings.data / "cred/passwd", "".join(",".join(row) + "\n" for row in rows))
-        ca_hash = hashlib.sha256(ca_pem.encode()).hexdigest()
-        write_file(self.settings.data / "token", f"K10{ca_hash}::server:{new}\n")
+        passwords = read_passwords(self.settings.data)
+        shared = not self.settings.options.secret("agent-token") and passwords["node"] == passwords["server"]
+        write_passwords(self.settings.data, passwords | {"server": new} | ({"node": new} if shared else {}))
+        write_file(self.settings.data / "token", full_token(ca_pem, "server", new) + "\n")
         try:
             self._put(api, new)
         except Fatal as error:

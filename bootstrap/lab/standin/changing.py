@@ -8,6 +8,7 @@ import secrets
 import uuid
 
 from .admission import Admission
+from .conditions import is_terminating
 from .deleting import Deleting
 from .failures import ApiError
 from .resources import HAS_GENERATION, HAS_STATUS, RESOURCES, Resource, not_found, whole
@@ -54,30 +55,44 @@ class Changing:
         return whole(resource, obj), [(*key, obj)]
 
     def update(self, resource: Resource, old: Obj, body: Obj, sub: str) -> tuple[int, Obj, list[Edit]]:
-        new = copy.deepcopy(body)
-        before, meta = old["metadata"], new.setdefault("metadata", {})
-        if meta.get("resourceVersion") not in (None, "", before["resourceVersion"]):
-            text = "the object has been modified; please apply your changes to the latest version and try again"
-            raise ApiError(
-                409, "Conflict", f'Operation cannot be fulfilled on {resource.plural} "{before["name"]}": {text}'
-            )
-        for fixed in FIXED_FIELDS:
-            meta.pop(fixed, None)
-            if fixed in before:
-                meta[fixed] = before[fixed]
-        if sub == "status":
-            new = {**old, "status": new.get("status", {}), "metadata": meta}
-        elif resource.plural in HAS_STATUS:
-            new["status"] = copy.deepcopy(old.get("status", {}))
-        if old.get("immutable") and (new.get("data") != old.get("data") or not new.get("immutable")):
-            raise ApiError(422, "Invalid", f'{resource.kind} "{before["name"]}" is invalid: field is immutable')
+        refuse_stale(resource, old, body)
+        new = merge_kept_parts(resource, old, body, sub)
+        refuse_immutable(resource, old, new)
+        before, meta = old["metadata"], new["metadata"]
         if resource.plural in HAS_GENERATION:
             meta["generation"] = before.get("generation", 1) + (new.get("spec") != old.get("spec"))
         self.admission.admit(resource.plural, new)
         meta["resourceVersion"] = before["resourceVersion"]
-        if {k: v for k, v in new.items() if k not in ("kind", "apiVersion")} == old:
+        if {key: value for key, value in new.items() if key not in ("kind", "apiVersion")} == old:
             return 200, whole(resource, old), []
         answer, edits = self._keep(resource, new)
-        if meta.get("deletionTimestamp") and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds"):
+        if is_terminating(new) and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds"):
             edits = self._deleting.remove(resource, new)
         return 200, answer, edits
+
+
+def refuse_stale(resource: Resource, old: Obj, body: Obj) -> None:
+    """Raises ApiError where the update was made from another version than the last."""
+    meta = old["metadata"]
+    if (body.get("metadata") or {}).get("resourceVersion") not in (None, "", meta["resourceVersion"]):
+        text = "the object has been modified; please apply your changes to the latest version and try again"
+        failed = f'Operation cannot be fulfilled on {resource.plural} "{meta["name"]}"'
+        raise ApiError(409, "Conflict", f"{failed}: {text}")
+
+
+def refuse_immutable(resource: Resource, old: Obj, new: Obj) -> None:
+    """Raises ApiError where the data of an immutable object would change."""
+    if old.get("immutable") and (new.get("data") != old.get("data") or not new.get("immutable")):
+        raise ApiError(422, "Invalid", f'{resource.kind} "{old["metadata"]["name"]}" is invalid: field is immutable')
+
+
+def merge_kept_parts(resource: Resource, old: Obj, body: Obj, sub: str) -> Obj:
+    """The object of an update: the fixed fields stay, and the status changes by its subresource alone."""
+    new = copy.deepcopy(body)
+    meta = {name: value for name, value in (new.get("metadata") or {}).items() if name not in FIXED_FIELDS}
+    meta |= {name: old["metadata"][name] for name in FIXED_FIELDS if name in old["metadata"]}
+    if sub == "status":
+        return {**old, "status": new.get("status", {}), "metadata": meta}
+    if resource.plural in HAS_STATUS:
+        new["status"] = copy.deepcopy(old.get("status", {}))
+    return {**new, "metadata": meta}

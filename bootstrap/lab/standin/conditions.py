@@ -1,18 +1,37 @@
-"""Conditions of nodes and pods, and what they tell."""
+"""What an object says of itself: its labels, its owner, its conditions."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from .shapes import Obj
 from .telling import stamp
 
 
-def condition(node: Obj, kind: str) -> Obj:
-    found: list[Obj] = [c for c in node.get("status", {}).get("conditions", []) if c["type"] == kind]
-    return found[0] if found else {}
+def labels_of(obj: Obj) -> dict[str, str]:
+    return obj["metadata"].get("labels") or {}
+
+
+def is_terminating(obj: Obj) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def condition(obj: Obj, kind: str) -> Obj:
+    """A condition by its type; {} where there is none."""
+    conditions: list[Obj] = obj.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == kind), {})
+
+
+def is_true(obj: Obj, kind: str) -> bool:
+    return bool(condition(obj, kind).get("status") == "True")
 
 
 def pod_is_ready(pod: Obj) -> bool:
-    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+    return is_true(pod, "Ready") and not is_terminating(pod)
+
+
+def count_ready(pods: Iterable[Obj]) -> int:
+    return sum(map(pod_is_ready, pods))
 
 
 def pod_conditions(ready: bool) -> list[Obj]:
@@ -21,7 +40,7 @@ def pod_conditions(ready: bool) -> list[Obj]:
 
 
 def is_finished(pod: Obj) -> bool:
-    return pod["status"].get("phase") in ("Succeeded", "Failed")
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def keep_times(obj: Obj, status: Obj) -> list[Obj]:
@@ -36,5 +55,5 @@ def keep_times(obj: Obj, status: Obj) -> list[Obj]:
 
 def controller_of(obj: Obj) -> Obj:
     """The owner reference of its controller; {} where there is none."""
-    found: list[Obj] = [ref for ref in obj["metadata"].get("ownerReferences") or [] if ref.get("controller")]
-    return found[0] if found else {}
+    references: list[Obj] = obj["metadata"].get("ownerReferences") or []
+    return next((each for each in references if each.get("controller")), {})

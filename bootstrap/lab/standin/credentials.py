@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from .files import read_if_there, write_file
+from .passwords import read_passwords, write_passwords
 from .server_settings import ServerSettings
 from .telling import Fatal, log
-from .tokens import Token, parse_token
+from .tokens import Token, full_token, parse_token
 
 CAS = ("server-ca", "client-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca")
 CA_NAMES = {"etcd/server-ca": "etcd-server-ca", "etcd/peer-ca": "etcd-peer-ca"}
@@ -59,42 +60,38 @@ class Credentials:
         self.ca_pem = self.settings.pki.path("server-ca.crt").read_text()
 
     def install(self, token: Token | None) -> None:
-        """cred/passwd and the token files. Another server token than at the first start is fatal.
-
-        The agents' password follows the settings at each start, whatever the data says (k3s: pkg/daemons/control/deps,
-        genUsers): without an agent token it is the server's.
-        """
-        passwd = self.settings.data / "cred/passwd"
-        stored: dict[str, str] = {}
-        if passwd.exists():
-            stored = {row.split(",")[1]: row.split(",")[0] for row in passwd.read_text().split()}
-            if token and token.password != stored["server"]:
-                raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
-        else:
-            stored["server"] = token.password if token else secrets.token_hex(16)
+        """cred/passwd and the token files. Another server token than at the first start is fatal."""
         agents = self.settings.options.secret("agent-token")
         agents = parse_token(agents).password if agents.startswith("K10") else agents
-        if stored.get("node") != (agents or stored["server"]):
-            stored["node"] = agents or stored["server"]
-            rows = [f"{stored['server']},server,server,k3s:server", f"{stored['node']},node,node,k3s:agent"]
-            write_file(passwd, "\n".join(rows) + "\n")
+        passwords = self._ensure_passwords(token, agents)
         ca_hash = hashlib.sha256(self.ca_pem.encode()).hexdigest()
         if token and token.ca_hash not in ("", ca_hash):
             raise Fatal(f"Error: preparing server: token CA hash does not match the Cluster CA certificate hash: "
                         f"{token.ca_hash} != {ca_hash}")  # fmt: skip
-        write_file(self.settings.data / "token", f"K10{ca_hash}::server:{stored['server']}\n")
-        self._token_link("node-token")
-        if not agents:
-            self._token_link("agent-token")
+        own, node, agent = (self.settings.data / name for name in ("token", "node-token", "agent-token"))
+        write_file(own, full_token(self.ca_pem, "server", passwords["server"]) + "\n")
+        for path in (node, agent):
+            path.unlink(missing_ok=True)
+        node.symlink_to(own)
+        if agents:
+            write_file(agent, full_token(self.ca_pem, "node", passwords["node"]) + "\n")
         else:
-            (self.settings.data / "agent-token").unlink(missing_ok=True)
-            write_file(self.settings.data / "agent-token", f"K10{ca_hash}::node:{stored['node']}\n")
-        self.passwords = {user: {password} for user, password in stored.items()}
+            agent.symlink_to(own)
+        self.passwords = {user: {password} for user, password in passwords.items()}
 
-    def _token_link(self, name: str) -> None:
-        path = self.settings.data / name
-        path.unlink(missing_ok=True)
-        path.symlink_to(self.settings.data / "token")
+    def _ensure_passwords(self, token: Token | None, agents: str) -> dict[str, str]:
+        """The agents' password follows the settings at each start, whatever the data says (k3s:
+        pkg/daemons/control/deps, genUsers): without an agent token it is the server's."""
+        passwords = read_passwords(self.settings.data)
+        if not passwords:
+            passwords["server"] = token.password if token else secrets.token_hex(16)
+        elif token and token.password != passwords["server"]:
+            raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
+        node = agents or passwords["server"]
+        if passwords.get("node") != node:
+            passwords["node"] = node
+            write_passwords(self.settings.data, passwords)
+        return passwords
 
     def write_kubeconfig(self) -> None:
         options = self.settings.options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .admission import ETCD_FINALIZER, NODE_FINALIZER
 from .budgets import CANNOT_EVICT, budget_covers, budget_status
 from .cluster import Cluster
-from .conditions import pod_is_ready
+from .conditions import is_finished, is_terminating, pod_is_ready
 from .failures import ApiError, status_object
 from .resources import RESOURCES, Resource
 from .shapes import Edit, Json, Key, Obj
@@ -46,7 +46,7 @@ class Deleting:
     def _delete_node(self, old: Obj) -> list[Edit]:
         """Its etcd member goes at once; the Node of a server that lives hangs on its finalizer, as seen on k3s."""
         meta = old["metadata"]
-        hangs = bool(meta.get("deletionTimestamp")) or self.cluster.has_living(meta["name"])
+        hangs = is_terminating(old) or self.cluster.has_living(meta["name"])
         over = {ETCD_FINALIZER} if hangs else {ETCD_FINALIZER, NODE_FINALIZER}
         finalizers = [f for f in meta.get("finalizers") or [] if f not in over]
         member = self.cluster.member_removal(meta["name"])
@@ -61,7 +61,7 @@ class Deleting:
         key: Key = ("pods", meta["namespace"], meta["name"])
         grace_s = int(spec.get("terminationGracePeriodSeconds", 30)) if grace_s is None else grace_s
         grace_s = min(grace_s, meta.get("deletionGracePeriodSeconds", grace_s))
-        if not spec.get("nodeName") or old.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        if not spec.get("nodeName") or is_finished(old):
             grace_s = 0
         if grace_s == 0 and not meta.get("finalizers"):
             return [(*key, None)]
@@ -73,28 +73,29 @@ class Deleting:
     def evict(self, pod: Obj, body: Json) -> tuple[int, Obj, list[Edit]]:
         """The eviction subresource: a delete that the pod's disruption budget may refuse."""
         options = (body or {}).get("deleteOptions") or {}
-        done = status_object("Success", 201) | {"code": 201}
-        edits = self.delete_pod(pod, options.get("gracePeriodSeconds"))
-        if "All" in (options.get("dryRun") or []):
-            edits = []
-        meta, healthy = pod["metadata"], pod_is_ready(pod)
-        if pod.get("status", {}).get("phase") != "Running" or meta.get("deletionTimestamp"):
-            return 201, done, edits
-        budgets = [b for b in self.store.all("poddisruptionbudgets", meta["namespace"]) if budget_covers(b, pod)]
+        if pod.get("status", {}).get("phase") == "Running" and not is_terminating(pod):
+            self._ask_budgets(pod)
+        dry = "All" in (options.get("dryRun") or [])
+        edits = [] if dry else self.delete_pod(pod, options.get("gracePeriodSeconds"))
+        return 201, status_object("Success", 201) | {"code": 201}, edits
+
+    def _ask_budgets(self, pod: Obj) -> None:
+        """Raises ApiError where a budget does not allow the eviction of a running pod."""
+        namespace = pod["metadata"]["namespace"]
+        budgets = [each for each in self.store.all("poddisruptionbudgets", namespace) if budget_covers(each, pod)]
         if len(budgets) > 1:
             text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
             raise ApiError(500, "InternalError", text)
         for budget in budgets:
             status = budget_status(budget, self.store)
-            enough = status["currentHealthy"] >= status["desiredHealthy"] > 0
+            healthy, desired = status["currentHealthy"], status["desiredHealthy"]
             always = budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
-            if status["disruptionsAllowed"] < 1 and (healthy or not (enough or always)):
-                raise ApiError(429, "TooManyRequests", CANNOT_EVICT, {"causes": [{
-                    "reason": "DisruptionBudget",
-                    "message": f"The disruption budget {budget['metadata']['name']} needs {status['desiredHealthy']} "
-                               f"healthy pods and has {status['currentHealthy']} currently",
-                }]})  # fmt: skip
-        return 201, done, edits
+            unhealthy_may_go = not pod_is_ready(pod) and (always or healthy >= desired > 0)
+            if status["disruptionsAllowed"] < 1 and not unhealthy_may_go:
+                name = budget["metadata"]["name"]
+                text = f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+                cause = {"reason": "DisruptionBudget", "message": text}
+                raise ApiError(429, "TooManyRequests", CANNOT_EVICT, {"causes": [cause]})
 
     def remove(self, resource: Resource, old: Obj) -> list[Edit]:
         """The object and what goes with it: a Node's password, a namespace's contents."""

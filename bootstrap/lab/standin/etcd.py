@@ -177,13 +177,22 @@ class Etcd:
     def _tick(self) -> None:
         members = self.members()
         self.peers.watch(members)
-        if self.had_quorum and not any(m["id"] == self.id for m in members):
+        is_member = any(m["id"] == self.id for m in members)
+        if self.had_quorum and not is_member:
             self._leave()
         if self.removed:
-            self.leader = next((peer for peer, (_, status) in list(self.peers.seen.items()) if status["leads"]), "")
-        if self.removed or not any(m["id"] == self.id for m in members):
-            return
-        voters = {m["id"] for m in members if not m["learner"]}
+            self.leader = next(iter(leading(self.peers.statuses())), "")
+        elif is_member:
+            self._take_part({m["id"] for m in members if not m["learner"]})
+
+    def _leave(self) -> None:
+        """It is no member any more. The process uses, and has the others do what it is asked."""
+        if not self.removed:
+            self.removed = True
+            self.on_removed()
+
+    def _take_part(self, voters: set[str]) -> None:
+        """Have a leader while a majority of the voters lives; the process ends when there has been none for long."""
         living = self.peers.living() & voters
         if len(living) * 2 > len(voters):
             self._quorum_at, self.had_quorum = time.monotonic(), True
@@ -195,30 +204,34 @@ class Etcd:
         if self.is_leader:
             self._lead()
 
-    def _leave(self) -> None:
-        """It is no member any more. The process uses, and has the others do what it is asked."""
-        if not self.removed:
-            self.removed = True
-            self.on_removed()
-
     def _elect(self, living: set[str]) -> None:
-        others = {peer: self.peers.seen[peer][1] for peer in living if peer != self.id and peer in self.peers.seen}
-        claims = {peer: status for peer, status in others.items() if status["leads"]}
+        others = {peer: status for peer, status in self.peers.statuses().items() if peer in living}
+        claims = leading(others)
         if self.is_leader:
-            rival = [s for p, s in claims.items() if (s["term"], self.id) > (self.store.term, p)]
-            self.leader = "" if rival else self.id
-            return
-        if claims:
+            rivals = [peer for peer, s in claims.items() if (s["term"], self.id) > (self.store.term, peer)]
+            self.leader = "" if rivals else self.id
+        elif claims:
             self.leader = max(claims, key=lambda peer: int(claims[peer]["term"]))
             ahead = claims[self.leader]
             self.synced = self.synced or (ahead["rev"], ahead["term"]) == (self.store.rev, self.store.term)
+        else:
+            self.leader = ""
+            if self.id in living:
+                self._stand(others)
+
+    def _stand(self, others: dict[str, Obj]) -> None:
+        """Lead, if this member comes first among the living."""
+        candidates = {**others, self.id: self.status()}
+        first = min(candidates, key=lambda peer: (-candidates[peer]["term"], -candidates[peer]["rev"], peer))
+        if first != self.id:
             return
-        self.leader = ""
-        everybody = {**others, self.id: self.status()}
-        first = min(everybody, key=lambda peer: (-everybody[peer]["term"], -everybody[peer]["rev"], peer))
-        if first == self.id and self.id in living:
-            with self.lock:
-                term = max(int(s["term"]) for s in everybody.values()) + 1
-                self.store.put([], self.store.rev, term)
-                self.leader, self.synced = self.id, True
-            log("info", f"{self.id} became leader at term {term}")
+        with self.lock:
+            term = max(int(status["term"]) for status in candidates.values()) + 1
+            self.store.put([], self.store.rev, term)
+            self.leader, self.synced = self.id, True
+        log("info", f"{self.id} became leader at term {term}")
+
+
+def leading(statuses: dict[str, Obj]) -> dict[str, Obj]:
+    """The members that say they lead."""
+    return {peer: status for peer, status in statuses.items() if status["leads"]}

@@ -22,6 +22,11 @@ def status_object(status: str, code: int, reason: str = "", message: str = "", d
     return result if status == "Success" else {**result, "code": code}
 
 
+def no_such_path() -> ApiError:
+    """The answer to a path that names nothing."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
 API_NOT_READY = ApiError(503, "ServiceUnavailable", "apiserver not ready")
 """What k3s answers for its API server while that starts."""
 CORE_NOT_READY = "runtime core not ready"

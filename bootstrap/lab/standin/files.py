@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 # Only tests set the root: it lets several machines share one file system.
-# Only tests set the root: it lets several machines share one file system.
 ROOT = os.environ.get("K3S_STANDIN_ROOT", "")
 KUBECONFIG = Path(ROOT + "/etc/rancher/k3s/k3s.yaml")
 

@@ -15,7 +15,8 @@ from .built import VERSION
 from .files import KUBECONFIG
 from .link import Link, in_go_words, split_url
 from .pki import client_context
-from .resources import RESOURCES, Resource
+from .printing import columns
+from .resources import Resource, resource_called
 from .shapes import Json, Obj
 from .telling import Fatal
 
@@ -71,47 +72,36 @@ class Kubectl:
             return self.link.request(method, path, data, headers)
         except (OSError, http.client.HTTPException) as error:
             host, port = self.link.host, self.link.port
-            words = in_go_words(error, host, port)
-            refused = (
-                f"The connection to the server {host}:{port} was refused - did you specify the right host or port?"
-            )
-            raise Fatal(
-                refused if isinstance(error, ConnectionRefusedError) else f"Unable to connect: {words}"
-            ) from error
+            text = f"Unable to connect: {in_go_words(error, host, port)}"
+            if isinstance(error, ConnectionRefusedError):
+                text = (
+                    f"The connection to the server {host}:{port} was refused - did you specify the right host or port?"
+                )
+            raise Fatal(text) from error
 
     def _path(self) -> tuple[Resource, str]:
         """The resource that the words name, and its path."""
-        kind, _, name = (self.words[1] if len(self.words) > 1 else "").partition("/")
-        if not name and len(self.words) > 2:
-            name = self.words[2]
-        found = [r for r in RESOURCES.values() if kind.lower() in (r.plural, r.singular, *r.short)]
-        if not found:
+        first, second = [*self.words, "", ""][1:3]
+        kind, _, name = first.partition("/")
+        resource = resource_called(kind)
+        if resource is None:
             raise Fatal(f'error: the server doesn\'t have a resource type "{kind}"')
-        resource = found[0]
         path = f"/apis/{resource.group_version}" if resource.group else "/api/v1"
         if resource.namespaced and "all-namespaces" not in self.flags:
             path += f"/namespaces/{self.flags.get('namespace', 'default')}"
-        return resource, f"{path}/{resource.plural}" + (f"/{name}" if name else "")
+        return resource, "/".join(filter(None, (path, resource.plural, name or second)))
 
     def _get(self) -> int:
         if "raw" in self.flags:
-            status, raw = self._ask("GET", self.flags["raw"])
-            if raw.startswith(b'{"kind": "Status"') and status != 200:
-                refused = json.loads(raw)
-                raise Fatal(f"Error from server ({refused.get('reason')}): {refused.get('message')}")
-            (sys.stdout if status == 200 else sys.stderr).write(raw.decode())
-            return 0 if status == 200 else 1
+            return self._get_raw(self.flags["raw"])
         resource, path = self._path()
         output = self.flags.get("output", "")
         if self.flags.get("selector"):
             path += "?" + urllib.parse.urlencode({"labelSelector": self.flags["selector"]})
         headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"} if output in ("", "wide") else {}
-        status, raw = self._ask("GET", path, None, headers)
-        answer = json.loads(raw)
-        if status == 404 and "ignore-not-found" in self.flags:
+        answer = self._answer("GET", path, None, headers)
+        if answer is None:
             return 0
-        if status != 200:
-            raise Fatal(f"Error from server ({answer.get('reason')}): {answer.get('message')}")
         if output == "json":
             sys.stdout.write(json.dumps(answer, indent=4) + "\n")
         elif output == "name":
@@ -123,31 +113,35 @@ class Kubectl:
             raise Fatal(f"error: the stand-in's kubectl prints json, name and wide, not {output}")
         return 0
 
+    def _get_raw(self, path: str) -> int:
+        status, raw = self._ask("GET", path)
+        if raw.startswith(b'{"kind": "Status"') and status != 200:
+            raise refusal(json.loads(raw))
+        (sys.stdout if status == 200 else sys.stderr).write(raw.decode())
+        return 0 if status == 200 else 1
+
+    def _answer(self, method: str, path: str, body: Json, headers: dict[str, str]) -> Obj | None:
+        """What the server answers; None where it need not have the object. Raises Fatal at a refusal."""
+        status, raw = self._ask(method, path, body, headers)
+        answer: Obj = json.loads(raw)
+        if status == 404 and "ignore-not-found" in self.flags:
+            return None
+        if status >= 400:
+            raise refusal(answer)
+        return answer
+
     def _print_table(self, answer: Obj, *, wide: bool) -> None:
-        shown = [i for i, column in enumerate(answer["columnDefinitions"]) if wide or not column["priority"]]
-        rows = [[str(row["cells"][i]) for i in shown] for row in answer["rows"]]
-        if not rows:
+        if not answer["rows"]:
             sys.stderr.write("No resources found\n")
             return
-        if "no-headers" not in self.flags:
-            rows.insert(0, [answer["columnDefinitions"][i]["name"].upper() for i in shown])
-        if "all-namespaces" in self.flags:
-            spaces = [row["object"]["metadata"].get("namespace", "") for row in answer["rows"]]
-            rows = [[ns, *row] for ns, row in zip(["NAMESPACE", *spaces][-len(rows) :], rows, strict=True)]
-        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            sys.stdout.write("   ".join(cells).rstrip() + "\n")
+        rows = table_rows(answer, wide=wide, namespaces="all-namespaces" in self.flags)
+        sys.stdout.write(columns(rows[1:] if "no-headers" in self.flags else rows, gap=3))
 
     def _change(self, method: str, done: str, body: Json = None) -> int:
         resource, path = self._path()
-        status, raw = self._ask(method, path, body, {"Content-Type": "application/merge-patch+json"})
-        name = path.rpartition("/")[2]
-        if status == 404 and "ignore-not-found" in self.flags:
+        if self._answer(method, path, body, {"Content-Type": "application/merge-patch+json"}) is None:
             return 0
-        if status >= 400:
-            answer = json.loads(raw)
-            raise Fatal(f"Error from server ({answer.get('reason')}): {answer.get('message')}")
+        name = path.rpartition("/")[2]
         sys.stdout.write(f'{resource.singular} "{name}" deleted\n' if done == "deleted" else
                          f"{resource.singular}/{name} {done}\n")  # fmt: skip
         return 0
@@ -175,6 +169,22 @@ class Kubectl:
         _, raw = self._ask("GET", "/version")
         sys.stdout.write(f"Client Version: {VERSION}\nServer Version: {json.loads(raw)['gitVersion']}\n")
         return 0
+
+
+def table_rows(answer: Obj, *, wide: bool, namespaces: bool) -> list[list[str]]:
+    """The cells to print, the heads of their columns first."""
+    heads = answer["columnDefinitions"]
+    shown = [at for at, head in enumerate(heads) if wide or not head["priority"]]
+    rows = [[heads[at]["name"].upper() for at in shown]]
+    rows += [[str(row["cells"][at]) for at in shown] for row in answer["rows"]]
+    if not namespaces:
+        return rows
+    spaces = ["NAMESPACE", *(row["object"]["metadata"].get("namespace", "") for row in answer["rows"])]
+    return [[space, *row] for space, row in zip(spaces, rows, strict=True)]
+
+
+def refusal(answer: Obj) -> Fatal:
+    return Fatal(f"Error from server ({answer.get('reason')}): {answer.get('message')}")
 
 
 def kubectl(argv: list[str]) -> int:

@@ -14,126 +14,29 @@ from .settings import Options
 from .telling import KlogExit, Shutdown, end, klog_line
 
 PORT = 10250
-FLAGS = [
-    "address",
-    "allowed-unsafe-sysctls",
-    "anonymous-auth",
-    "application-metrics-count-limit",
-    "authentication-token-webhook",
-    "authorization-mode",
-    "cert-dir",
-    "cgroup-driver",
-    "cgroup-root",
-    "cgroups-per-qos",
-    "client-ca-file",
-    "cloud-config",
-    "cloud-provider",
-    "cluster-dns",
-    "cluster-domain",
-    "config",
-    "config-dir",
-    "container-log-max-files",
-    "container-log-max-size",
-    "container-runtime-endpoint",
-    "contention-profiling",
-    "cpu-cfs-quota",
-    "cpu-cfs-quota-period",
-    "cpu-manager-policy",
-    "cpu-manager-policy-options",
-    "cpu-manager-reconcile-period",
-    "enable-controller-attach-detach",
-    "enable-debugging-handlers",
-    "enable-server",
-    "enforce-node-allocatable",
-    "event-burst",
-    "event-qps",
-    "eviction-hard",
-    "eviction-max-pod-grace-period",
-    "eviction-minimum-reclaim",
-    "eviction-pressure-transition-period",
-    "eviction-soft",
-    "eviction-soft-grace-period",
-    "exit-on-lock-contention",
-    "fail-cgroupv1",
-    "fail-swap-on",
-    "feature-gates",
-    "file-check-frequency",
-    "hairpin-mode",
-    "healthz-bind-address",
-    "healthz-port",
-    "hostname-override",
-    "housekeeping-interval",
-    "http-check-frequency",
-    "image-credential-provider-bin-dir",
-    "image-credential-provider-config",
-    "image-gc-high-threshold",
-    "image-gc-low-threshold",
-    "image-service-endpoint",
-    "kernel-memcg-notification",
-    "kube-api-burst",
-    "kube-api-qps",
-    "kube-reserved",
-    "kube-reserved-cgroup",
-    "kubeconfig",
-    "kubelet-cgroups",
-    "local-storage-capacity-isolation",
-    "log-flush-frequency",
-    "logging-format",
-    "make-iptables-util-chains",
-    "manifest-url",
-    "max-open-files",
-    "max-pods",
-    "maximum-dead-containers",
-    "memory-manager-policy",
-    "minimum-image-ttl-duration",
-    "node-ip",
-    "node-labels",
-    "node-status-max-images",
-    "node-status-update-frequency",
-    "oom-score-adj",
-    "pod-cidr",
-    "pod-infra-container-image",
-    "pod-manifest-path",
-    "pod-max-pids",
-    "pods-per-core",
-    "port",
-    "protect-kernel-defaults",
-    "provider-id",
-    "qos-reserved",
-    "read-only-port",
-    "register-node",
-    "register-schedulable",
-    "register-with-taints",
-    "registry-burst",
-    "registry-qps",
-    "reserved-cpus",
-    "reserved-memory",
-    "resolv-conf",
-    "root-dir",
-    "rotate-certificates",
-    "rotate-server-certificates",
-    "runonce",
-    "runtime-cgroups",
-    "runtime-request-timeout",
-    "seccomp-default",
-    "serialize-image-pulls",
-    "streaming-connection-idle-timeout",
-    "sync-frequency",
-    "system-cgroups",
-    "system-reserved",
-    "system-reserved-cgroup",
-    "tls-cert-file",
-    "tls-cipher-suites",
-    "tls-min-version",
-    "tls-private-key-file",
-    "topology-manager-policy",
-    "topology-manager-policy-options",
-    "topology-manager-scope",
-    "v",
-    "vmodule",
-    "volume-plugin-dir",
-    "volume-stats-agg-period",
-]
+FLAG_NAMES = """
+address allowed-unsafe-sysctls anonymous-auth application-metrics-count-limit authentication-token-webhook
+authorization-mode cert-dir cgroup-driver cgroup-root cgroups-per-qos client-ca-file cloud-config cloud-provider
+cluster-dns cluster-domain config config-dir container-log-max-files container-log-max-size container-runtime-endpoint
+contention-profiling cpu-cfs-quota cpu-cfs-quota-period cpu-manager-policy cpu-manager-policy-options
+cpu-manager-reconcile-period enable-controller-attach-detach enable-debugging-handlers enable-server
+enforce-node-allocatable event-burst event-qps eviction-hard eviction-max-pod-grace-period eviction-minimum-reclaim
+eviction-pressure-transition-period eviction-soft eviction-soft-grace-period exit-on-lock-contention fail-cgroupv1
+fail-swap-on feature-gates file-check-frequency hairpin-mode healthz-bind-address healthz-port hostname-override
+housekeeping-interval http-check-frequency image-credential-provider-bin-dir image-credential-provider-config
+image-gc-high-threshold image-gc-low-threshold image-service-endpoint kernel-memcg-notification kube-api-burst
+kube-api-qps kube-reserved kube-reserved-cgroup kubeconfig kubelet-cgroups local-storage-capacity-isolation
+log-flush-frequency logging-format make-iptables-util-chains manifest-url max-open-files max-pods
+maximum-dead-containers memory-manager-policy minimum-image-ttl-duration node-ip node-labels node-status-max-images
+node-status-update-frequency oom-score-adj pod-cidr pod-infra-container-image pod-manifest-path pod-max-pids
+pods-per-core port protect-kernel-defaults provider-id qos-reserved read-only-port register-node register-schedulable
+register-with-taints registry-burst registry-qps reserved-cpus reserved-memory resolv-conf root-dir
+rotate-certificates rotate-server-certificates runonce runtime-cgroups runtime-request-timeout seccomp-default
+serialize-image-pulls streaming-connection-idle-timeout sync-frequency system-cgroups system-reserved
+system-reserved-cgroup tls-cert-file tls-cipher-suites tls-min-version tls-private-key-file topology-manager-policy
+topology-manager-policy-options topology-manager-scope v vmodule volume-plugin-dir volume-stats-agg-period
+"""
+FLAGS = frozenset(FLAG_NAMES.split())
 
 
 def check_flags(options: Options) -> None:

@@ -8,7 +8,7 @@ from typing import NoReturn
 from . import process
 from .admission import ETCD_LABEL
 from .api import Api
-from .conditions import condition
+from .conditions import condition, is_terminating, labels_of
 from .etcd import Etcd
 from .failures import ApiError
 from .node_passwords import Owners
@@ -50,7 +50,7 @@ class Manager:
             node = self.store.get("nodes", "", name)
             if node and self.silence_s(name) > self.grace_s:
                 self._mark_unknown(node)
-                if node["metadata"].get("deletionTimestamp"):
+                if is_terminating(node):
                     with self.api.cluster.lock:
                         self.api.release_node(name)
             if node and isinstance(self.api.cluster, Etcd):
@@ -60,7 +60,7 @@ class Manager:
     def _etcd_node(self, node: Obj, etcd: Etcd) -> None:
         """Tell by a condition what a server's etcd member is, and remove the member where an annotation asks for it."""
         meta = node["metadata"]
-        if (meta.get("labels") or {}).get(ETCD_LABEL) != "true":
+        if labels_of(node).get(ETCD_LABEL) != "true":
             return
         member = next((m for m in etcd.members() if m["machine"] == meta["name"]), None)
         status, reason, message = VOTER_STATES[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from .failures import ApiError
@@ -15,26 +16,45 @@ MERGE_KEYS = {
 }  # fmt: skip
 
 
-def merge(target: Json, patch: Json, *, strategic: bool) -> Json:
-    """RFC 7386, or Kubernetes' strategic merge where asked for."""
+def merge(target: Json, patch: Json) -> Json:
+    """JSON merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
-    if strategic and patch.get("$patch") == "replace":
-        return {key: value for key, value in patch.items() if key != "$patch"}
     for key, value in patch.items():
-        field = key.partition("/")[2]
-        if strategic and key.startswith("$deleteFromPrimitiveList/"):
-            result[field] = [item for item in result.get(field) or [] if item not in value]
-        elif strategic and key.startswith("$"):
-            continue  # $setElementOrder and $retainKeys only order and confirm
-        elif value is None:
+        if value is None:
             result.pop(key, None)
-        elif strategic and isinstance(value, list):
-            result[key] = merge_list(key, result.get(key) or [], value)
         else:
-            result[key] = merge(result.get(key), value, strategic=strategic)
+            result[key] = merge(result.get(key), value)
     return result
+
+
+def merge_strategic(target: Json, patch: Json) -> Json:
+    """Kubernetes' strategic merge patch, whose $setElementOrder and $retainKeys only order and confirm."""
+    if not isinstance(patch, dict):
+        return patch
+    fields = {key: value for key, value in patch.items() if not key.startswith("$")}
+    if patch.get("$patch") == "replace":
+        return fields
+    result = dict(target) if isinstance(target, dict) else {}
+    delete_from_lists(result, patch)
+    for key, value in fields.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_field(key, result.get(key), value)
+    return result
+
+
+def delete_from_lists(obj: Obj, patch: Obj) -> None:
+    for key, items in patch.items():
+        directive, _, field = key.partition("/")
+        if directive == "$deleteFromPrimitiveList":
+            obj[field] = [item for item in obj.get(field) or [] if item not in items]
+
+
+def merge_field(field: str, old: Json, value: Json) -> Json:
+    return merge_list(field, old or [], value) if isinstance(value, list) else merge_strategic(old, value)
 
 
 def merge_list(field: str, old: list[Any], patch: list[Any]) -> list[Any]:
@@ -48,7 +68,7 @@ def merge_list(field: str, old: list[Any], patch: list[Any]) -> list[Any]:
         if item.get("$patch") == "delete":
             result.pop(item[key], None)
         else:
-            result[item[key]] = merge(result.get(item[key]), item, strategic=True)
+            result[item[key]] = merge_strategic(result.get(item[key]), item)
     return list(result.values())
 
 
@@ -69,30 +89,37 @@ def json_patch(obj: Obj, operations: list[Obj]) -> Obj:
 
 
 def json_patch_one(parent: Json, last: str, operation: Obj) -> None:
+    """One operation inside the object or list that holds its last step."""
     op, value = operation["op"], operation.get("value")
-    if op not in ("add", "remove", "replace", "test"):
-        raise ValueError(op)
     if isinstance(parent, list) and op == "add":
         parent.insert(len(parent) if last == "-" else int(last), value)
         return
     index: Any = int(last) if isinstance(parent, list) else last
-    if op == "remove":
-        del parent[index]
-    elif op == "test" and parent[index] != value:
-        raise ValueError(last)
-    elif op == "add" or (op == "replace" and parent[index] is not None):
-        parent[index] = value
+    match op:
+        case "add":
+            parent[index] = value
+        case "replace":
+            if parent[index] is not None:
+                parent[index] = value
+        case "remove":
+            del parent[index]
+        case "test" if parent[index] == value:
+            pass
+        case _:
+            raise ValueError(op)
 
 
 def apply_patch(old: Obj, patch: Json, content_type: str) -> Obj:
     kind = content_type.partition(";")[0].strip()
-    if kind == "application/json-patch+json":
-        return json_patch(old, patch)
-    if kind == "application/merge-patch+json":
-        merged = merge(old, patch, strategic=False)
-    elif kind in ("application/strategic-merge-patch+json", "application/apply-patch+yaml"):
-        merged = merge(old, patch, strategic=True)
-    else:
+    if kind not in PATCHES:
         raise ApiError(415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {kind}")
-    result: Obj = merged
+    result: Obj = PATCHES[kind](old, patch)
     return result
+
+
+PATCHES: dict[str, Callable[[Any, Any], Any]] = {
+    "application/json-patch+json": json_patch,
+    "application/merge-patch+json": merge,
+    "application/strategic-merge-patch+json": merge_strategic,
+    "application/apply-patch+yaml": merge_strategic,
+}

@@ -79,6 +79,10 @@ class Peers:
         self._pollers.discard(peer)
         self.seen.pop(peer, None)
 
+    def statuses(self) -> dict[str, Obj]:
+        """How each of the others was when it answered last, by id."""
+        return {peer: status for peer, (_, status) in list(self.seen.items())}
+
     def living(self) -> set[str]:
         """The members that answered lately, by id."""
         now = time.monotonic()

@@ -7,7 +7,7 @@ import ipaddress
 import time
 from collections.abc import Callable
 
-from .conditions import condition, is_finished, pod_conditions
+from .conditions import is_finished, is_terminating, is_true, pod_conditions
 from .draft import Draft
 from .shapes import Obj
 from .telling import stamp
@@ -23,13 +23,17 @@ class Ages:
         self.since: dict[tuple[str, str], float] = {}  # by uid and stage
         self.due = 0.0
 
-    def age_s(self, pod: Obj, stage: str, due_s: float) -> float:
-        """Since when a pod is in this stage; the next pass comes no later than when it is due."""
+    def reaches(self, pod: Obj, stage: str, age_s: float) -> bool:
+        """Whether a pod has been in this stage for so long; the next pass comes no later than when it has."""
         now = time.monotonic()
         since = self.since.setdefault((pod["metadata"]["uid"], stage), now)
-        if now < since + due_s:
-            self.due = min(self.due, since + due_s)
-        return now - since
+        if now < since + age_s:
+            self.due = min(self.due, since + age_s)
+        return now - since >= age_s
+
+    def forget_others(self, uids: set[str]) -> None:
+        """Keep the ages of these pods alone."""
+        self.since = {key: since for key, since in self.since.items() if key[0] in uids}
 
 
 class Pods:
@@ -39,25 +43,28 @@ class Pods:
         self._draft, self._ages, self._living = draft, ages, living
 
     def look_at(self, pod: Obj, nodes: dict[str, Obj]) -> None:
-        meta, node = pod["metadata"], nodes.get(pod["spec"].get("nodeName", ""))
+        """Bring a pod one step further on its way from Pending to its end."""
+        node = nodes.get(pod["spec"].get("nodeName", ""))
         if node is None:
             return
         living = self._living(node["metadata"]["name"])
         if not living:
-            self._ages.due = min(self._ages.due, time.monotonic() + 0.5)  # nothing tells when a node begins to live
-        if meta.get("deletionTimestamp"):
-            stop_s = min(float(meta.get("deletionGracePeriodSeconds", 0)), stop_time_s(pod))
-            if living and self._ages.age_s(pod, "stopping", stop_s) >= stop_s:
+            self._ages.due = min(self._ages.due, time.monotonic() + 0.5)  # no event says when a node begins to live
+        if is_terminating(pod):
+            stop_s = min(float(pod["metadata"].get("deletionGracePeriodSeconds", 0)), stop_time_s(pod))
+            if living and self._ages.reaches(pod, "stopping", stop_s):
                 self._end(pod)
-        elif is_finished(pod):
-            return
         elif pod["status"]["phase"] == "Pending":
-            if living and self._ages.age_s(pod, "starting", POD_START_S) >= POD_START_S:
+            if living and self._ages.reaches(pod, "starting", POD_START_S):
                 self._run(pod, node)
-        else:
-            ready = condition(node, "Ready").get("status") == "True"
-            if ready != (condition(pod, "Ready").get("status") == "True"):
-                self._draft.put("pods", {**pod, "status": {**pod["status"], "conditions": pod_conditions(ready)}})
+        elif not is_finished(pod):
+            self._follow(pod, node)
+
+    def _follow(self, pod: Obj, node: Obj) -> None:
+        """A running pod is Ready as long as its node is."""
+        ready = is_true(node, "Ready")
+        if ready != is_true(pod, "Ready"):
+            self._draft.put("pods", {**pod, "status": {**pod["status"], "conditions": pod_conditions(ready)}})
 
     def _end(self, pod: Obj) -> None:
         if not pod["metadata"].get("finalizers"):

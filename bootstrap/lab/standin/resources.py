@@ -1,16 +1,23 @@
-"""What the API serves, and its discovery."""
+"""The resources that the API serves: their table, their paths and their discovery."""
 
 from __future__ import annotations
 
+import urllib.parse
 from dataclasses import dataclass
 
-from .failures import ApiError
+from .failures import ApiError, no_such_path
 from .shapes import Obj
+
+VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+HAS_STATUS = {"namespaces", "nodes", "pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
+              "poddisruptionbudgets"}  # fmt: skip
+# Their generation counts the changes of their spec.
+HAS_GENERATION = {"daemonsets", "deployments", "replicasets", "statefulsets", "poddisruptionbudgets"}
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind of object that is served."""
+    """One kind of object."""
 
     plural: str
     kind: str
@@ -25,6 +32,13 @@ class Resource:
     @property
     def singular(self) -> str:
         return self.kind.lower()
+
+    def rows(self) -> list[Obj]:
+        """What discovery lists of it, its status among that."""
+        both = {"namespaced": self.namespaced, "kind": self.kind}
+        row = {"name": self.plural, "singularName": self.singular, "verbs": VERBS, "shortNames": list(self.short)}
+        status = {"name": f"{self.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]}
+        return [both | row, both | status] if self.plural in HAS_STATUS else [both | row]
 
 
 RESOURCES = {
@@ -48,11 +62,15 @@ RESOURCES = {
         Resource("etcdsnapshotfiles", "ETCDSnapshotFile", "k3s.cattle.io/v1", False),
     )
 }
-VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-HAS_STATUS = {"namespaces", "nodes", "pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
-              "poddisruptionbudgets"}  # fmt: skip
-# Their generation counts the changes of their spec.
-HAS_GENERATION = {"daemonsets", "deployments", "replicasets", "statefulsets", "poddisruptionbudgets"}
+GROUP_VERSIONS = sorted({resource.group_version for resource in RESOURCES.values() if resource.group})
+EVICTION = {"name": "pods/eviction", "singularName": "", "namespaced": True, "group": "policy", "version": "v1",
+            "kind": "Eviction", "verbs": ["create"]}  # fmt: skip
+
+
+def resource_called(word: str) -> Resource | None:
+    """By its plural, its singular or a short name, as kubectl takes them."""
+    word = word.lower()
+    return next((each for each in RESOURCES.values() if word in (each.plural, each.singular, *each.short)), None)
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
@@ -67,41 +85,29 @@ def whole(resource: Resource, obj: Obj) -> Obj:
 
 def discovery(parts: list[str]) -> Obj:
     """/api, /apis and the lists below them; `parts` is the path split at its slashes."""
-    groups = sorted({r.group_version for r in RESOURCES.values() if r.group})
+    group_version = "/".join(parts[1:])
     if parts == ["api"]:
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
     if parts == ["apis"]:
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [api_group(g) for g in groups]}
-    group_version = "/".join(parts[1:])
-    if parts[0] == "apis" and len(parts) == 2 and any(g.startswith(f"{parts[1]}/") for g in groups):
-        return {"kind": "APIGroup", "apiVersion": "v1", **api_group(f"{parts[1]}/v1")}
-    rows = []
-    for resource in RESOURCES.values():
-        if resource.group_version == group_version:
-            row = {"name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-                   "kind": resource.kind, "verbs": VERBS, "shortNames": list(resource.short)}  # fmt: skip
-            rows.append(row)
-            if resource.plural in HAS_STATUS:
-                rows.append(
-                    {
-                        "name": f"{resource.plural}/status",
-                        "singularName": "",
-                        "namespaced": resource.namespaced,
-                        "kind": resource.kind,
-                        "verbs": ["get", "patch", "update"],
-                    }
-                )
-    if group_version == "v1":
-        rows.append({"name": "pods/eviction", "singularName": "", "namespaced": True, "group": "policy",
-                     "version": "v1", "kind": "Eviction", "verbs": ["create"]})  # fmt: skip
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [api_group(each) for each in GROUP_VERSIONS]}
+    if parts[0] == "apis" and f"{group_version}/v1" in GROUP_VERSIONS:
+        return {"kind": "APIGroup", "apiVersion": "v1", **api_group(f"{group_version}/v1")}
+    return resource_list(group_version)
+
+
+def resource_list(group_version: str) -> Obj:
+    rows = [row for each in RESOURCES.values() if each.group_version == group_version for row in each.rows()]
     if not rows:
-        raise ApiError(404, "NotFound", "the server could not find the requested resource")
+        raise no_such_path()
+    if group_version == "v1":
+        rows.append(EVICTION)
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
 
 
 def api_group(group_version: str) -> Obj:
-    version = {"groupVersion": group_version, "version": group_version.rpartition("/")[2]}
-    return {"name": group_version.rpartition("/")[0], "versions": [version], "preferredVersion": version}
+    group, _, version = group_version.rpartition("/")
+    known = {"groupVersion": group_version, "version": version}
+    return {"name": group, "versions": [known], "preferredVersion": known}
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,13 @@ class Target:
     sub: str
 
 
+def split_path(path: str) -> tuple[list[str], dict[str, str]]:
+    """A path split at its slashes, and its query."""
+    url = urllib.parse.urlsplit(path)
+    parts = [urllib.parse.unquote(part) for part in url.path.split("/") if part]
+    return parts, dict(urllib.parse.parse_qsl(url.query))
+
+
 def parse_target(parts: list[str]) -> Target | None:
     """None where the path is one of discovery's."""
     skip = 2 if parts[0] == "api" else 3
@@ -123,7 +136,8 @@ def parse_target(parts: list[str]) -> Target | None:
     ns = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] in RESOURCES:
         ns, rest = rest[1], rest[2:]
-    resource = RESOURCES.get(rest[0])
+    plural, name, sub = [*rest, "", ""][:3]
+    resource = RESOURCES.get(plural)
     if resource is None or resource.group_version != group_version or len(rest) > 3:
-        raise ApiError(404, "NotFound", "the server could not find the requested resource")
-    return Target(resource, ns, rest[1] if len(rest) > 1 else "", rest[2] if len(rest) > 2 else "")
+        raise no_such_path()
+    return Target(resource, ns, name, sub)

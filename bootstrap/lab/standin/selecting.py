@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .conditions import labels_of
 from .failures import ApiError
 from .shapes import Obj
 
@@ -45,7 +46,7 @@ def field_matches(obj: Obj, selector: str) -> bool:
 def selected(obj: Obj | None, query: dict[str, str]) -> bool:
     return (
         obj is not None
-        and label_matches(obj["metadata"].get("labels") or {}, query.get("labelSelector", ""))
+        and label_matches(labels_of(obj), query.get("labelSelector", ""))
         and field_matches(obj, query.get("fieldSelector", ""))
     )
 

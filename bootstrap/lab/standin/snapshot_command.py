@@ -6,11 +6,11 @@ import json
 import sys
 
 from .command import Command
+from .printing import columns, yaml_lines
 from .s3 import s3_settings
 from .shapes import Obj
 from .telling import Fatal, log
 from .versions import WHAT_THIS_IS
-from .yaml_writer import yaml_lines
 
 SNAPSHOT_FLAGS = """
 debug! config data-dir node-name etcd-server etcd-token server token name dir snapshot-compress! compress! s3!
@@ -28,18 +28,23 @@ def pass_over(command: Command) -> None:
             log("warning", f"Unknown flag --{name} found in config.yaml, skipping\n")
 
 
-def snapshot_request(command: Command) -> Obj:
-    """What `etcd-snapshot` asks of the server. Raises Fatal where the words make no sense."""
-    verb, *names = command.words or ["save"]
-    verb = {"ls": "list", "l": "list"}.get(verb, verb)
+def check_words(verb: str, names: list[str]) -> None:
+    """Raises Fatal where the words make no sense."""
     if verb not in ("save", "list", "delete", "prune"):
         raise Fatal(f"Error: No help topic for '{verb}'")
     if verb == "delete" and not names:
         raise Fatal("Error: no snapshots given for removal")
     if verb != "delete" and names:
         raise Fatal(f"Error: this command does not take any arguments, was provided: {names}")
+
+
+def snapshot_request(command: Command) -> Obj:
+    """What `etcd-snapshot` asks of the server. Raises Fatal where the words make no sense."""
+    verb, *names = command.words or ["save"]
+    verb = {"ls": "list", "l": "list"}.get(verb, verb)
+    check_words(verb, names)
     if {"compress", "snapshot-compress"} & set(command.flags):
-        raise Fatal(f"a compressed snapshot is not something that the {WHAT_THIS_IS} takes")
+        raise Fatal(f"the {WHAT_THIS_IS} does not compress snapshots")
     retention = int(command.flags.get("snapshot-retention", "5")) if verb == "prune" else 0
     # As k3s: to save prunes nothing on the disk, and in the bucket only by a retention of its own in the settings.
     command.options.values["etcd-snapshot-retention"] = [str(retention)]
@@ -60,10 +65,11 @@ def etcd_snapshot(argv: list[str]) -> int:
         print_snapshots(answer, output)
     for name in answer.get("created", []):
         log("info", f"Snapshot {name} saved.")
-    for name in answer.get("deleted") or []:
+    deleted = answer.get("deleted") or []
+    for name in deleted:
         log("info", f"Snapshot {name} deleted.")
     for name in request["name"] if request["operation"] == "delete" else []:
-        if name not in (answer.get("deleted") or []):
+        if name not in deleted:
             log("warning", f"Snapshot {name} not found.")
     return 0
 
@@ -78,8 +84,4 @@ def print_snapshots(answer: Obj, output: str) -> None:
         for item in answer["items"]:
             spec, status = item["spec"], item["status"]
             rows.append([spec["snapshotName"], spec["location"], status["size"], status["creationTime"]])
-        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-        for row in rows:
-            sys.stdout.write(
-                " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
-            )
+        sys.stdout.write(columns(rows, gap=1))

@@ -11,6 +11,9 @@ from pathlib import Path
 from . import process
 from .shapes import Change, Edit, Key, Obj
 
+Entry = tuple[int, str, Obj | None, Obj | None]
+"""A change in the history: its revision, the plural, the object before and after it."""
+
 
 class Store:
     """Objects by (plural, namespace, name): in memory, on disk in SQLite, with a history for watches.
@@ -32,7 +35,7 @@ class Store:
         self.rev = int(meta.get("rev", 0))
         self.term = int(meta.get("term", 0))
         self.changed = threading.Condition()
-        self.history: deque[tuple[int, str, Obj | None, Obj | None]] = deque(maxlen=2000)
+        self.history: deque[Entry] = deque(maxlen=2000)
         self.floor = self.rev  # watches cannot begin before this revision
         self.touched: dict[str, int] = {}  # the last revision at which an object of this kind changed
         process.LIFE.opened(self)

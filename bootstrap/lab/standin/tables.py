@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .conditions import condition
+from .conditions import condition, is_terminating
 from .shapes import Obj
 
 
@@ -48,7 +48,7 @@ def node_cells(node: Obj) -> list[Any]:
 def pod_cells(pod: Obj) -> list[Any]:
     statuses = pod.get("status", {}).get("containerStatuses", [])
     ready = f"{sum(1 for s in statuses if s.get('ready'))}/{len(pod['spec'].get('containers', []))}"
-    phase = "Terminating" if pod["metadata"].get("deletionTimestamp") else pod.get("status", {}).get("phase", "")
+    phase = "Terminating" if is_terminating(pod) else pod.get("status", {}).get("phase", "")
     return [pod["metadata"]["name"], ready, phase, 0, age(pod), pod.get("status", {}).get("podIP", "<none>"),
             pod["spec"].get("nodeName", "<none>")]  # fmt: skip
 

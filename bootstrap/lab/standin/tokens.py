@@ -30,6 +30,10 @@ def parse_token(text: str) -> Token:
     return Token(ca_hash, password)
 
 
+def full_token(ca_pem: str, user: str, password: str) -> str:
+    return f"K10{hashlib.sha256(ca_pem.encode()).hexdigest()}::{user}:{password}"
+
+
 def check_ca(raw: bytes, token: Token, say: Callable[[str, str], None]) -> None:
     """Hold the body of /cacerts to the token. Raises ValueError in k3s's words."""
     found = hashlib.sha256(raw).hexdigest()

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from .command import Command
+from .printing import yaml_lines
 from .shapes import Obj
 from .telling import Fatal, log
 from .versions import WHAT_THIS_IS
-from .yaml_writer import yaml_lines
 
 
 def token_rotate(argv: list[str]) -> int:

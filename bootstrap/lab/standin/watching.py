@@ -7,62 +7,73 @@ from collections.abc import Iterator
 
 from . import process
 from .failures import ApiError
-from .resources import Resource, Target, whole
+from .resources import Target, whole
 from .selecting import selected
 from .shapes import Obj
-from .store import Store
+from .store import Entry, Store
 
 
-def events(store: Store, target: Target, query: dict[str, str], deadline: float) -> Iterator[Obj | None]:
-    """A watch: events as they come, None whenever nothing came for a while. Ends at the deadline (monotonic)."""
-    resource = target.resource
-    since = query.get("resourceVersion", "")
-    initial = query.get("sendInitialEvents") == "true" or (
-        since in ("", "0") and query.get("sendInitialEvents") != "false"
-    )
-    with store.changed:
-        rev = store.rev if initial else int(since or 0)
-        present = [o for o in store.all(resource.plural, target.ns) if selected(o, query)] if initial else []
-        expired = not initial and rev < store.floor
-    if expired:
-        error = ApiError(410, "Expired", f"too old resource version: {rev} ({store.floor})")
-        yield {"type": "ERROR", "object": error.status()}
-        return
-    yield from ({"type": "ADDED", "object": whole(resource, obj)} for obj in present)
-    if query.get("sendInitialEvents") == "true":
-        yield bookmark(resource, rev, {"k8s.io/initial-events-end": "true"})
-    while (left_s := deadline - time.monotonic()) > 0:
-        with store.changed:
-            if process.LIFE.ended():
-                return
-            if store.rev <= rev:
-                store.changed.wait(min(5, left_s))
-            batch = [entry for entry in store.history if entry[0] > rev]
-            rev = max(rev, store.rev)
-        found = [event for entry in batch if (event := event_of(target, query, entry))]
-        yield from found
-        if not batch:
-            yield bookmark(resource, rev) if query.get("allowWatchBookmarks") == "true" else None
+class Watch:
+    """One watch of the objects that a path and its query select."""
 
+    def __init__(self, store: Store, target: Target, query: dict[str, str]) -> None:
+        self._store, self._target, self._query = store, target, query
+        since, asked = query.get("resourceVersion", ""), query.get("sendInitialEvents")
+        self._initial = asked == "true" or (since in ("", "0") and asked != "false")
+        self._rev = int(since or 0)
 
-def event_of(target: Target, query: dict[str, str], entry: tuple[int, str, Obj | None, Obj | None]) -> Obj | None:
-    rev, plural, old, new = entry
-    sample = new or old
-    if plural != target.resource.plural or sample is None:
-        return None
-    if target.ns not in ("", sample["metadata"].get("namespace", "")):
-        return None
-    before, after = selected(old, query), selected(new, query)
-    if not before and not after:
-        return None
-    obj = whole(target.resource, sample)
-    if not after:
-        obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(rev)}}
-    return {"type": "DELETED" if not after else "MODIFIED" if before else "ADDED", "object": obj}
+    def events(self, deadline: float) -> Iterator[Obj | None]:
+        """Events as they come, None whenever nothing came for a while. Ends at the deadline (monotonic)."""
+        if self._initial:
+            yield from self._present()
+        elif self._rev < self._store.floor:
+            error = ApiError(410, "Expired", f"too old resource version: {self._rev} ({self._store.floor})")
+            yield {"type": "ERROR", "object": error.status()}
+            return
+        while (left_s := deadline - time.monotonic()) > 0 and not process.LIFE.ended():
+            batch = self._wait(min(5, left_s))
+            yield from [event for entry in batch if (event := self._event_of(entry))]
+            if not batch:
+                yield self._bookmark() if self._query.get("allowWatchBookmarks") == "true" else None
 
+    def _present(self) -> Iterator[Obj]:
+        """The objects that are there already, and where asked for a bookmark after the last of them."""
+        resource = self._target.resource
+        with self._store.changed:
+            self._rev = self._store.rev
+            objects = [o for o in self._store.all(resource.plural, self._target.ns) if selected(o, self._query)]
+        for obj in objects:
+            yield {"type": "ADDED", "object": whole(resource, obj)}
+        if self._query.get("sendInitialEvents") == "true":
+            yield self._bookmark({"annotations": {"k8s.io/initial-events-end": "true"}})
 
-def bookmark(resource: Resource, rev: int, annotations: dict[str, str] | None = None) -> Obj:
-    meta: Obj = {"resourceVersion": str(rev), "creationTimestamp": None}
-    meta |= {"annotations": annotations} if annotations else {}
-    obj = {"kind": resource.kind, "apiVersion": resource.group_version, "metadata": meta}
-    return {"type": "BOOKMARK", "object": obj}
+    def _wait(self, timeout_s: float) -> list[Entry]:
+        """What has changed since the last call; empty after the timeout."""
+        with self._store.changed:
+            if self._store.rev <= self._rev:
+                self._store.changed.wait(timeout_s)
+            batch = [entry for entry in self._store.history if entry[0] > self._rev]
+            self._rev = max(self._rev, self._store.rev)
+        return batch
+
+    def _event_of(self, entry: Entry) -> Obj | None:
+        """A change as this watch sees it: an object that is selected no more has been deleted for it."""
+        rev, plural, old, new = entry
+        sample, target = new or old, self._target
+        if plural != target.resource.plural or sample is None:
+            return None
+        if target.ns not in ("", sample["metadata"].get("namespace", "")):
+            return None
+        before, after = selected(old, self._query), selected(new, self._query)
+        if not before and not after:
+            return None
+        obj = whole(target.resource, sample)
+        if not after:
+            return {"type": "DELETED", "object": {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(rev)}}}
+        return {"type": "MODIFIED" if before else "ADDED", "object": obj}
+
+    def _bookmark(self, notes: Obj | None = None) -> Obj:
+        resource = self._target.resource
+        meta = {"resourceVersion": str(self._rev), "creationTimestamp": None, **(notes or {})}
+        obj = {"kind": resource.kind, "apiVersion": resource.group_version, "metadata": meta}
+        return {"type": "BOOKMARK", "object": obj}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .api import Api
 from .budgets import budget_status
-from .conditions import controller_of, keep_times
+from .conditions import controller_of, is_terminating, keep_times
 from .controllers import Controllers
 from .draft import WORKLOADS, Draft
 from .placement import schedule_pods, tolerates
@@ -52,39 +52,56 @@ class Workloads:
         for daemon_set in draft.all("daemonsets"):
             controllers.daemon_set(daemon_set, nodes)
         schedule_pods(draft, nodes)
-        pods = Pods(draft, self._ages, self._living)
-        for pod in draft.all("pods"):
-            pods.look_at(pod, nodes)
-        uids = {pod["metadata"]["uid"] for pod in draft.all("pods")}
-        self._ages.since = {key: since for key, since in self._ages.since.items() if key[0] in uids}
+        self._look_at_pods(draft, nodes)
         for budget in draft.all("poddisruptionbudgets"):
             verdict = budget_status(budget, self.store)
             draft.status("poddisruptionbudgets", budget, {**verdict, "conditions": keep_times(budget, verdict)})
 
-    def _collect_garbage(self, draft: Draft, controllers: Controllers, nodes: dict[str, Obj]) -> None:
-        uids = {o["metadata"]["uid"] for plural in WORKLOADS if plural != "pods" for o in draft.all(plural)}
-        for replica_set in draft.all("replicasets"):
-            ref = controller_of(replica_set)
-            if ref.get("kind") in OWNER_KINDS and ref["uid"] not in uids:
-                draft.drop("replicasets", replica_set)
-                uids.discard(replica_set["metadata"]["uid"])
+    def _look_at_pods(self, draft: Draft, nodes: dict[str, Obj]) -> None:
+        pods = Pods(draft, self._ages, self._living)
         for pod in draft.all("pods"):
-            ref, node = controller_of(pod), pod["spec"].get("nodeName", "")
-            if node and node not in nodes:
+            pods.look_at(pod, nodes)
+        self._ages.forget_others({pod["metadata"]["uid"] for pod in draft.all("pods")})
+
+    def _collect_garbage(self, draft: Draft, controllers: Controllers, nodes: dict[str, Obj]) -> None:
+        """Remove what has lost its owner or its node, and the pods that a taint drives out."""
+        uids = drop_orphaned_sets(draft)
+        for pod in draft.all("pods"):
+            name = pod["spec"].get("nodeName", "")
+            if name and name not in nodes:
                 draft.drop("pods", pod)
-            elif (ref.get("kind") in OWNER_KINDS and ref["uid"] not in uids) or self._is_driven_out(pod, nodes):
+            elif is_orphan(pod, uids) or self._is_driven_out(pod, nodes.get(name)):
                 controllers.stop(pod)
 
-    def _is_driven_out(self, pod: Obj, nodes: dict[str, Obj]) -> bool:
+    def _is_driven_out(self, pod: Obj, node: Obj | None) -> bool:
         """Whether its node has a NoExecute taint that it does not tolerate, or not for that long."""
-        node = nodes.get(pod["spec"].get("nodeName", ""))
-        if node is None or pod["metadata"].get("deletionTimestamp"):
+        if node is None or is_terminating(pod):
             return False
         for taint in node["spec"].get("taints") or []:
-            good = [t for t in pod["spec"].get("tolerations") or [] if tolerates(t, taint)]
-            if taint["effect"] != "NoExecute" or any("tolerationSeconds" not in t for t in good):
-                continue
-            limit_s = max((float(t["tolerationSeconds"]) for t in good), default=0.0)
-            if self._ages.age_s(pod, f"taint {taint['key']}", limit_s) >= limit_s:
+            limit_s = tolerated_s(pod, taint) if taint["effect"] == "NoExecute" else None
+            if limit_s is not None and self._ages.reaches(pod, f"taint {taint['key']}", limit_s):
                 return True
         return False
+
+
+def drop_orphaned_sets(draft: Draft) -> set[str]:
+    """Drop the ReplicaSets that have lost their owner; returns the uids of all that may own something."""
+    uids = {obj["metadata"]["uid"] for plural in WORKLOADS if plural != "pods" for obj in draft.all(plural)}
+    for replica_set in draft.all("replicasets"):
+        if is_orphan(replica_set, uids):
+            draft.drop("replicasets", replica_set)
+            uids.discard(replica_set["metadata"]["uid"])
+    return uids
+
+
+def is_orphan(obj: Obj, uids: set[str]) -> bool:
+    ref = controller_of(obj)
+    return ref.get("kind") in OWNER_KINDS and ref["uid"] not in uids
+
+
+def tolerated_s(pod: Obj, taint: Obj) -> float | None:
+    """How long a pod tolerates a taint; None is for ever."""
+    good = [each for each in pod["spec"].get("tolerations") or [] if tolerates(each, taint)]
+    if any("tolerationSeconds" not in each for each in good):
+        return None
+    return max((float(each["tolerationSeconds"]) for each in good), default=0.0)

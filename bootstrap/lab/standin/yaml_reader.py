@@ -7,6 +7,8 @@ import re
 
 from .telling import Fatal
 
+ENTRY = re.compile(r"""(?:'([^']+)'|"([^"\\]+)"|([A-Za-z][\w-]*\+?))\s*:(?:\s+(.*))?$""")
+
 
 def yaml_plain(text: str, where: str) -> str:
     """A plain scalar as YAML 1.1 reads it, since k3s does: `no` is false and 0644 is 420."""
@@ -57,6 +59,21 @@ def yaml_flow(text: str, where: str) -> list[str]:
     return [yaml_scalar(item, where) for item in items]
 
 
+def parse_entry(line: str, spot: str) -> tuple[str, str]:
+    """The key of a line and the text of its value."""
+    entry = ENTRY.match(line)
+    if not entry or "\t" in line:
+        raise Fatal(f"failed to parse {spot}: the stand-in reads `key: value` and lists only, not {line!r}")
+    return entry[1] or entry[2] or entry[3], re.sub(r"^#.*", "", (entry[4] or "").strip())
+
+
+def yaml_values(text: str, where: str) -> list[str]:
+    """The values of a key whose value is on its line; none where a list follows."""
+    if text.startswith("["):
+        return yaml_flow(text, where)
+    return [yaml_scalar(text, where)] if text else []
+
+
 def parse_config(text: str, where: str) -> dict[str, list[str]]:
     """The YAML that a k3s config file is made of: one mapping of scalars and lists. Anything else is an error."""
     result: dict[str, list[str]] = {}
@@ -69,13 +86,9 @@ def parse_config(text: str, where: str) -> dict[str, list[str]]:
         if item and key:
             result[key].append(yaml_scalar(item[1], spot))
             continue
-        entry = re.match(r"""(?:'([^']+)'|"([^"\\]+)"|([A-Za-z][\w-]*\+?))\s*:(?:\s+(.*))?$""", line)
-        if not entry or "\t" in line:
-            raise Fatal(f"failed to parse {spot}: the stand-in reads `key: value` and lists only, not {line!r}")
-        name = entry[1] or entry[2] or entry[3]
+        name, value = parse_entry(line, spot)
         if name in result:
             raise Fatal(f'failed to parse {spot}: key "{name}" already set in map')
-        value = re.sub(r"^#.*", "", (entry[4] or "").strip())
-        result[name] = yaml_flow(value, spot) if value[:1] == "[" else [yaml_scalar(value, spot)] if value else []
+        result[name] = yaml_values(value, spot)
         key = "" if value else name
     return result
