@@ -95,9 +95,9 @@ def compiled(name: str, text: str) -> bytes:
 
 
 def program_files(*, version: str, arch: str, ready_delay_s: float, pace: float) -> dict[str, str]:
-    """What is in the archive, by name. The room `built` is what this build is told."""
+    """What is in the archive, by name. The module `built` says what this build is."""
     built = {"VERSION": version, "BUILT_FOR": arch, "PACE": pace, "READY_DELAY_S": ready_delay_s}
-    files = {f"standin/{path.name}": path.read_text() for path in PACKAGE.glob("*.py")}
+    files = {path.relative_to(PACKAGE.parent).as_posix(): path.read_text() for path in PACKAGE.rglob("*.py")}
     files[BUILT] = "".join(f"{name} = {value!r}\n" for name, value in built.items())
     return files | {"__main__.py": MAIN}
 

@@ -35,7 +35,7 @@ class Program:
 
     def __init__(self, path: Path) -> None:
         self._code = {
-            name: compile(source, f"k3s/{name}", "exec", dont_inherit=True) for name, source in _sources(path).items()
+            file: compile(source, f"k3s/{file}", "exec", dont_inherit=True) for file, source in _sources(path).items()
         }
         self.shared = self.load()
         """The module that all agents use."""
@@ -59,18 +59,18 @@ class Program:
 
 
 def _sources(path: Path) -> dict[str, bytes]:
-    """The modules of the stand-in's package, by their names in it.
+    """The files of the stand-in's package, by their paths in it.
 
     Raises:
         NotStandInError: The file is no such archive.
     """
-    prefix, suffix = f"{PACKAGE}/", ".py"
+    prefix = f"{PACKAGE}/"
     try:
         with zipfile.ZipFile(path) as archive:
             if _MARK[1] not in archive.read(_MARK[0]):
                 raise NotStandInError(ONLY_STANDIN)
-            files = [name for name in archive.namelist() if name.startswith(prefix) and name.endswith(suffix)]
-            return {name[len(prefix) : -len(suffix)]: archive.read(name) for name in files}
+            files = [name for name in archive.namelist() if name.startswith(prefix) and name.endswith(".py")]
+            return {name.removeprefix(prefix): archive.read(name) for name in files}
     except (zipfile.BadZipFile, KeyError) as error:
         raise NotStandInError(ONLY_STANDIN) from error
 
@@ -83,15 +83,19 @@ class _Finder(MetaPathFinder, Loader):
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
         """The module's spec, if it is one of this copy's."""
-        package, _, name = fullname.partition(".")
-        if package != self._package or (name or "__init__") not in self._code:
+        if fullname.partition(".")[0] != self._package or (file := self._file_of(fullname)) not in self._code:
             return None
-        return ModuleSpec(fullname, self, is_package=not name)
+        return ModuleSpec(fullname, self, is_package=file.endswith("__init__.py"))
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code: it is the user's own test double, recognised by its mark."""
-        name = module.__name__.partition(".")[2]
-        exec(self._code[name or "__init__"], module.__dict__)  # noqa: S102
+        exec(self._code[self._file_of(module.__name__)], module.__dict__)  # noqa: S102
+
+    def _file_of(self, fullname: str) -> str:
+        """The path of a module or a package; that of a module where there is neither."""
+        parts = fullname.split(".")[1:]
+        package = "/".join([*parts, "__init__.py"])
+        return package if package in self._code else "/".join(parts) + ".py"
 
 
 class Programs:

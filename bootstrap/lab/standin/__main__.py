@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from . import process
 from .built import BUILT_FOR, VERSION
-from .settings import Options
-from .telling import Fatal, log
+from .logs import Fatal, log
+from .settings.options import Options
 from .versions import COMMIT, WHAT_THIS_IS, go_arch
 
 
@@ -40,11 +40,11 @@ def stop(number_: int, frame: object) -> None:
 
 
 COMMANDS = {
-    "etcd-snapshot": ("snapshot_command", "etcd_snapshot"), "token": ("upkeep_commands", "token_command"),
-    "secrets-encrypt": ("upkeep_commands", "encryption_status"), "kubectl": ("kubectl", "kubectl"),
-    "certificate": ("upkeep_commands", "certificate_check"),
+    "etcd-snapshot": ("etcd_snapshot", "etcd_snapshot"), "token": ("upkeep", "token_command"),
+    "secrets-encrypt": ("upkeep", "encryption_status"), "kubectl": ("kubectl", "kubectl"),
+    "certificate": ("upkeep", "certificate_check"),
 }  # fmt: skip
-"""The room of each command that asks a server something, and its function there."""
+"""The module in `commands` of each command that asks a server something, and its function there."""
 
 
 def serve(command: str, argv: list[str]) -> NoReturn:
@@ -52,7 +52,7 @@ def serve(command: str, argv: list[str]) -> NoReturn:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     options = Options(command, argv)
-    module = import_module(f"{__package__}.{command}")
+    module = import_module(f"{__package__}.{command}.{command}")
     getattr(module, command.capitalize())(options).run()
     raise AssertionError(f"k3s {command} does not return")
 
@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
         return check_config()
     elif command in COMMANDS:
         module, function = COMMANDS[command]
-        return int(getattr(import_module(f"{__package__}.{module}"), function)(rest))
+        return int(getattr(import_module(f"{__package__}.commands.{module}"), function)(rest))
     elif command in ("crictl", "ctr", "completion"):
         raise Fatal(f"`k3s {' '.join(argv)}` is not something that the {WHAT_THIS_IS} does")
     elif command in ("help", "--help", "-h"):

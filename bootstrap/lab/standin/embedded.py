@@ -6,13 +6,13 @@ It loads the package once per server, since each server's `Life` is kept in it, 
 from __future__ import annotations
 
 from . import process
+from .agent.resident import Resident
+from .api.node_passwords import REJECTED
 from .built import READY_DELAY_S, VERSION
-from .node_passwords import REJECTED
+from .logs import Fatal, log, log_line
 from .process import Life
-from .resident import Resident
-from .server import Server
-from .settings import Options
-from .telling import Fatal, log, log_line
+from .server.server import Server
+from .settings.options import Options
 
 __all__ = ["READY_DELAY_S", "REJECTED", "VERSION", "Fatal", "Options", "Resident", "Server", "adopt", "log", "log_line"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from .built import VERSION
+from .logs import Fatal
 from .shapes import Obj
-from .telling import Fatal
 
 COMMIT = "standin0"
 WHAT_THIS_IS = "k3s stand-in (tests double)"

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bootstrap.lab.standin.tokens import node_password_hash
+from bootstrap.lab.standin.connections.tokens import node_password_hash
 from tests.doubles.k3s.machines import Cluster, Machines, eventually
 
 SECRET = ".node-password.k3s"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bootstrap.lab.standin.flags import flag_table
-from bootstrap.lab.standin.node_object import shown_arguments
-from bootstrap.lab.standin.settings import read_config
-from bootstrap.lab.standin.telling import Fatal
-from bootstrap.lab.standin.yaml_reader import parse_config
+from bootstrap.lab.standin.kubelet.node_object import shown_arguments
+from bootstrap.lab.standin.logs import Fatal
+from bootstrap.lab.standin.settings.flags import flag_table
+from bootstrap.lab.standin.settings.options import read_config
+from bootstrap.lab.standin.settings.yaml_reader import parse_config
 from bootstrap.lab.standin_release import make_artifacts, render_program
 
 SAMPLES = [

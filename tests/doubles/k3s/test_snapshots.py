@@ -14,8 +14,8 @@ import pytest
 import yaml
 from kubernetes import client
 
-from bootstrap.lab.standin.schedule import cron_next
-from bootstrap.lab.standin.telling import Fatal
+from bootstrap.lab.standin.logs import Fatal
+from bootstrap.lab.standin.snapshots.schedule import cron_next
 from tests.doubles import s3
 from tests.doubles.k3s.machines import TOKEN, Cluster, Machine, Machines, eventually
 from tests.doubles.k3s.test_life import SHORT_LIVED, etcd_server

@@ -16,19 +16,20 @@ def module_of(path: Path) -> str:
 
 def imports_of(path: Path, known: set[str]) -> set[str]:
     """The lab's modules that one imports, wherever in it, for types too."""
-    package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
+    package = ".".join(path.parent.relative_to(ROOT).parts)
     found = set()
     for each in ast.walk(ast.parse(path.read_text())):
         if isinstance(each, ast.Import):
             found |= {alias.name for alias in each.names}
         elif isinstance(each, ast.ImportFrom):
-            base = ".".join(filter(None, (package if each.level else "", each.module or "")))
+            above = package.rsplit(".", each.level - 1)[0] if each.level else ""
+            base = ".".join(filter(None, (above, each.module or "")))
             found |= {base} | {f"{base}.{alias.name}" for alias in each.names}
     return {name for name in found if name in known and name != package}
 
 
 def test_simulated_guests_and_the_stand_in_have_no_circle_of_imports() -> None:
-    paths = {module_of(path): path for room in ("simulated", "standin") for path in (LAB / room).glob("*.py")}
+    paths = {module_of(path): path for room in ("simulated", "standin") for path in (LAB / room).rglob("*.py")}
     graph = {name: imports_of(path, set(paths)) - {name} for name, path in paths.items()}
     assert sum(map(len, graph.values())) > 100
     tuple(TopologicalSorter(graph).static_order())  # raises CycleError

@@ -1,0 +1,1 @@
+"""The Kubernetes API: resources, reads, writes and watches."""

@@ -1,0 +1,1 @@
+"""Tokens, passwords, certificates, and connections to other machines."""

@@ -1,0 +1,1 @@
+"""Controllers, the scheduler, and what kubelets do with pods."""

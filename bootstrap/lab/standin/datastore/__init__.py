@@ -1,0 +1,1 @@
+"""The datastore of a server: SQLite alone, or members that replicate."""

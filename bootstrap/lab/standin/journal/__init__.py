@@ -1,0 +1,1 @@
+"""The lines of good starts, and how long these take."""

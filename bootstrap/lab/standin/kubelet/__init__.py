@@ -1,0 +1,1 @@
+"""The kubelet: its Node, its lease, and what keeps it from starting."""

@@ -1,0 +1,1 @@
+"""Snapshots of etcd, on disks and in buckets."""
