@@ -1,1 +1,1 @@
-"""Faults that a lab can be told to have, by name and while it runs."""
+"""Faults of a running lab, injected by name."""

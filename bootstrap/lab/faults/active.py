@@ -1,4 +1,4 @@
-"""Faults that are in force, asked for by those whom they strike."""
+"""The faults in force. The parts of the lab ask here whether one strikes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bootstrap.lab.faults.kinds import KINDS, SELECTORS, FaultKind, Value
 
 
 class FaultError(Exception):
-    """A fault was asked for that there is not, or with a parameter it does not take; the text says which."""
+    """The fault does not exist, or does not take a parameter; the text names it."""
 
 
 @dataclass(kw_only=True)
@@ -22,15 +22,15 @@ class Fault:
     """One fault in force.
 
     Attributes:
-        id: Its number, by which it is taken away.
+        id: Its number, for its removal.
         kind: What it is.
         values: Its own parameters, with defaults filled in.
-        machine, vmid, pve_node: Whom it strikes; None: all.
-        left: How often it strikes yet; None: for ever.
-        skip: How often it lets pass first.
-        until: Monotonic time when it is gone; None: never.
+        machine, vmid, pve_node: What it strikes; None: all.
+        left: How often it still strikes; None: no limit.
+        skip: How often it is skipped first.
+        until: Monotonic time when it ends; None: never.
         hits: How often it has struck.
-        undo: Called once it is no longer in force.
+        undo: Called when it ends.
     """
 
     id: int
@@ -54,11 +54,11 @@ class Fault:
         return str(self.values[name])
 
     def in_force(self) -> bool:
-        """Whether it has neither run out nor struck as often as it was to."""
+        """Whether neither its time nor its number of strikes is used up."""
         return self.left != 0 and (self.until is None or time.monotonic() < self.until)
 
     def to_dict(self) -> dict[str, Any]:
-        """It as JSON values, as the endpoint shows it."""
+        """The fault as JSON values, as the endpoint shows it."""
         shown: dict[str, Any] = {"id": self.id, "fault": self.kind.word, **self.values, "hits": self.hits}
         chosen = {"machine": self.machine, "vmid": self.vmid, "pve_node": self.pve_node, "left": self.left}
         return shown | {key: value for key, value in chosen.items() if value is not None}
@@ -68,7 +68,7 @@ class Faults:
     """The faults of one lab. Safe to use from all threads.
 
     Args:
-        guests: The kind of its guests: those that are real Linux cannot be told what goes wrong in them.
+        guests: The lab's guest backend. Only simulated guests can have faults inside.
     """
 
     def __init__(self, guests: str = "simulated") -> None:
@@ -89,13 +89,13 @@ class Faults:
         """
         kind = KINDS.get(word)
         if kind is None:
-            raise FaultError(f"there is no fault {word!r}; known: {', '.join(KINDS)}")
+            raise FaultError(f"unknown fault {word!r}; known: {', '.join(KINDS)}")
         if kind.where != "proxmox" and self._guests in ("container", "qemu"):
-            raise FaultError(f"{word} strikes simulated guests alone, and these are {self._guests} guests")
+            raise FaultError(f"{word} works with simulated guests only; this lab has {self._guests} guests")
         unknown = given.keys() - kind.values.keys() - SELECTORS.keys()
         if unknown:
             known = ", ".join((*kind.values, *SELECTORS))
-            raise FaultError(f"{word} takes no {', '.join(sorted(unknown))}; it takes {known}")
+            raise FaultError(f"{word} has no parameter {', '.join(sorted(unknown))}; it takes {known}")
         try:
             chosen = {name: convert(given[name]) for name, convert in _SELECTED.items() if name in given}
             own = {name: _like(value, given.get(name, value)) for name, value in kind.values.items()}
@@ -116,7 +116,7 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int | None = None) -> tuple[Fault, ...]:
-        """Take one fault away, or all; returns those that were there."""
+        """End one fault, or all; returns the faults that were in force."""
         with self._lock:
             ids = list(self._faults) if fault_id is None else [fault_id]
             gone = tuple(self._faults.pop(one) for one in ids if one in self._faults)
@@ -124,7 +124,7 @@ class Faults:
         return gone
 
     def all(self) -> tuple[Fault, ...]:
-        """All that are in force, oldest first."""
+        """All faults in force, oldest first."""
         with self._lock:
             over = [fault for fault in self._faults.values() if not fault.in_force()]
             for fault in over:
@@ -134,13 +134,13 @@ class Faults:
         return left
 
     def named(self, word: str) -> tuple[Fault, ...]:
-        """Those of one kind that are in force, without striking."""
+        """The faults of one kind in force, without counting a strike."""
         if not self._faults:
             return ()
         return tuple(fault for fault in self.all() if fault.kind.word == word)
 
     def fitting(self, word: str, *, machine: str = "", vmid: int | None = None, pve_node: str = "") -> Fault | None:
-        """The first fault of a kind that fits, without striking; the arguments are `strike`'s."""
+        """The first matching fault of a kind, without counting a strike; the arguments are `strike`'s."""
         return next(
             (
                 fault
@@ -153,15 +153,15 @@ class Faults:
     def strike(
         self, word: str, *, machine: str = "", vmid: int | None = None, pve_node: str = "", **values: str
     ) -> Fault | None:
-        """The first fault of a kind that fits, counted as having struck; None: all is well.
+        """The first matching fault of a kind; counts a strike. None: no fault.
 
         Args:
             word: The kind.
-            machine: Name of the machine it would strike.
-            vmid: That machine's VM id.
-            pve_node: The Proxmox node it would strike.
-            values: Parameters of its own that must be these, unless the fault leaves them empty; `path` need only
-                end with the fault's.
+            machine: Name of the machine.
+            vmid: Its VMID.
+            pve_node: Name of the Proxmox node.
+            values: Values that the fault's own parameters must have, unless they are empty; `path` need only end
+                with the fault's.
         """
         if not self._faults:  # the common case, and asked for at every request
             return None

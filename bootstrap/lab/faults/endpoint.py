@@ -1,4 +1,4 @@
-"""`/lab/faults`: what is wrong with this lab, and making it so. No Proxmox VE has this path."""
+"""`/lab/faults`: lists, adds and ends faults. Proxmox VE has no such path."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PATH = "/lab/faults"
 class FaultsEndpoint:
     """Answers requests for `PATH`.
 
-    GET tells the known faults and those in force. POST of `{"fault": WORD, ...}`, or of a list of such, puts faults in
-    force and answers them with their ids. DELETE ends all, DELETE of `PATH/ID` one.
+    GET lists the known faults and the faults in force. POST of `{"fault": WORD, ...}`, or of a list of these, adds
+    faults and answers them with their ids. DELETE ends all, DELETE of `PATH/ID` one.
 
     Args:
         faults: The lab's.
-        on_change: Called with a fault that has come into force.
+        on_change: Called with each new fault.
     """
 
     def __init__(self, faults: Faults, *, on_change: Callable[[Fault], None]) -> None:
         self._faults, self._on_change = faults, on_change
 
     async def serve(self, request: web.Request) -> web.Response:
-        """Answer one request; who may ask was checked before."""
+        """Answer one request. The gateway has checked the caller."""
         try:
             if request.method == "GET":
                 return web.json_response({"known": known_faults(), "selectors": SELECTORS, "faults": self._in_force()})
@@ -58,5 +58,5 @@ class FaultsEndpoint:
 
 
 def known_faults() -> dict[str, dict[str, object]]:
-    """Every fault by its word: where it strikes, what it does, its parameters with their defaults."""
+    """Every fault by name: where it strikes, what it does, its parameters with their defaults."""
     return {kind.word: {"where": kind.where, "does": kind.does, "values": dict(kind.values)} for kind in KINDS.values()}

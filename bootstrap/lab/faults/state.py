@@ -1,4 +1,4 @@
-"""Faults that are a state of the Proxmox cluster: put into fakepve while they are in force, and taken out after."""
+"""Faults that are a state of the Proxmox cluster: applied to fakepve while they are in force."""
 # ruff: noqa: ANN401 - fakepve has no types
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from bootstrap.lab.faults.active import Fault, Faults
 
 FORGETS_AT = "forgets_at"
-"""In a Proxmox node's state: when /cluster/resources no longer tells the names of its guests (monotonic time)."""
+"""In a Proxmox node's state: when /cluster/resources stops showing the names of its guests (monotonic time)."""
 
 Undo = Callable[[], None]
 
@@ -35,7 +35,7 @@ class ClusterState:
         }
 
     def follow(self) -> None:
-        """Apply what has come into force, and undo what no longer is; newest first, since they may overlap."""
+        """Apply new faults and undo ended ones, newest first, since they may overlap."""
         in_force = {fault.id: fault for fault in self._faults.all() if fault.kind.word in self._makers}
         if in_force.keys() == self._applied.keys():
             return
@@ -50,7 +50,7 @@ class ClusterState:
     def _offline(self, fault: Fault) -> Undo:
         names = [name for name in self._pve.nodes if fault.pve_node in (None, name)]
         forgets_at = time.monotonic() + fault.number("names_for_s")
-        # Its guests lose their power with it, and those that ran are started with it: ours have `onboot`.
+        # Its guests lose power with it. Those with `onboot` start again with it.
         ran = [guest for guest in self._guests() if guest.node in names and guest.status == "running"]
         for name in names:
             self._pve.set_node_offline(name)
@@ -72,7 +72,7 @@ class ClusterState:
         return [*self._pve.vms, *self._pve.cts]
 
     def _forbidden(self, fault: Fault) -> Undo:
-        """Take a privilege from every user; where users may do all, there is no list to take it from."""
+        """Take a privilege from every user; without an ACL users may do everything."""
         before, privilege = self._pve.acl, fault.text("privilege")
         if before is not None:
             self._pve.acl = {

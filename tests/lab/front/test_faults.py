@@ -82,8 +82,8 @@ def test_faults_are_put_in_force_counted_and_ended(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"fault": "nope"}, "there is no fault 'nope'"),
-        ({"fault": "api-slow", "nope": 1}, "api-slow takes no nope; it takes method, path, seconds, machine"),
+        ({"fault": "nope"}, "unknown fault 'nope'"),
+        ({"fault": "api-slow", "nope": 1}, "api-slow has no parameter nope; it takes method, path, seconds, machine"),
         ({"fault": "api-slow", "seconds": "soon"}, "api-slow: could not convert"),
         ({}, "a fault is"),
         (["x"], "a fault is"),
@@ -102,7 +102,9 @@ def test_faults_of_simulated_guests_are_refused_where_guests_are_real(guests: st
         if kind.where == "proxmox":
             Faults(guests).add(word)
         else:
-            with pytest.raises(FaultError, match=f"{word} strikes simulated guests alone, and these are {guests}"):
+            with pytest.raises(
+                FaultError, match=f"{word} works with simulated guests only; this lab has {guests} guests"
+            ):
                 Faults(guests).add(word)
 
 
