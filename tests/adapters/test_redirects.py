@@ -13,7 +13,7 @@ import yaml
 from bootstrap.adapters.kube.api import KubernetesApi, KubernetesApis
 from bootstrap.adapters.local.clock import SystemClock
 from bootstrap.adapters.proxmox import connect
-from bootstrap.adapters.proxmox.bounded import MOST_AGENT_BYTES
+from bootstrap.adapters.proxmox.client.answer_limits import MOST_AGENT_BYTES
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
 from bootstrap.errors import AuthenticationError, KubernetesError, UnreadableAnswerError
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
@@ -98,7 +98,7 @@ def test_a_redirect_of_proxmox_ve_is_told_and_not_followed(
 def test_an_answer_without_end_is_not_read_to_its_end(
     hypervisor: ProxmoxHypervisor, pinned: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bootstrap.adapters.proxmox.bounded.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("bootstrap.adapters.proxmox.client.answer_limits.MOST_BYTES", 1 << 20)
     pinned.piece, pinned.pieces = b" " * (1 << 16), 16 << 10  # 1 GiB
     with pytest.raises(UnreadableAnswerError, match="longer than 1 MiB"):
         hypervisor.machines()

@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import Tasks
+from bootstrap.adapters.proxmox.guests.cloning import Cloning
+from bootstrap.adapters.proxmox.guests.locations import Whereabouts
+from bootstrap.adapters.proxmox.guests.power import Power
+from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.power import Power
-from bootstrap.adapters.proxmox.proof import Proof
-from bootstrap.adapters.proxmox.tasks import Tasks
-from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.errors import HypervisorError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec

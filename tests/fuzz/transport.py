@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 
-from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from tests.fakes.clock import SteppingClock
 from tests.fuzz.mutations import Mutator

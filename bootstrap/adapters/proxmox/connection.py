@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import Tasks
+from bootstrap.adapters.proxmox.guests.cloning import Cloning
+from bootstrap.adapters.proxmox.guests.locations import Whereabouts
+from bootstrap.adapters.proxmox.guests.power import HA_WAIT_S, Power
+from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.power import HA_WAIT_S, Power
-from bootstrap.adapters.proxmox.proof import Proof
-from bootstrap.adapters.proxmox.tasks import Tasks
-from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.ports import Clock, RecordKeys

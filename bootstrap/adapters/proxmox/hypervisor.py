@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bootstrap.adapters.proxmox import host_keys, named_things, observing, privileges
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.cloning import Cloning
-from bootstrap.adapters.proxmox.images import ProxmoxTemplates
-from bootstrap.adapters.proxmox.markers import ProxmoxMarkers
-from bootstrap.adapters.proxmox.power import Guest, Power
-from bootstrap.adapters.proxmox.proof import Proof
-from bootstrap.adapters.proxmox.tasks import Tasks
-from bootstrap.adapters.proxmox.whereabouts import WORDS, Whereabouts
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import Tasks
+from bootstrap.adapters.proxmox.guests.cloning import Cloning
+from bootstrap.adapters.proxmox.guests.locations import WORDS, Whereabouts
+from bootstrap.adapters.proxmox.guests.markers import ProxmoxMarkers
+from bootstrap.adapters.proxmox.guests.power import Guest, Power
+from bootstrap.adapters.proxmox.guests.record_proof import Proof
+from bootstrap.adapters.proxmox.guests.templates import ProxmoxTemplates
+from bootstrap.adapters.proxmox.observe import cluster_reading, container_host_keys, named_things, privileges
 from bootstrap.errors import (
     AgentNotRunningError,
     HypervisorError,
@@ -87,7 +87,7 @@ class ProxmoxHypervisor:
 
     def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
         """See `Hypervisor.observe`. Of `/cluster/resources` only what no Proxmox node's own list has is used."""
-        facts = observing.observe(
+        facts = cluster_reading.observe(
             self._api, version=self._read_version(), proof=self._proof, cluster=cluster, vmids=vmids
         )
         with self._guard:
@@ -98,7 +98,7 @@ class ProxmoxHypervisor:
 
     def machines(self) -> tuple[VmRecord, ...]:
         """See `Hypervisor.machines`. Proxmox VE's own lists tell the tags, so that strangers' configs are not read."""
-        found = tuple(self._proof.of_one(vm) for vm in observing.machines(self._api))
+        found = tuple(self._proof.of_one(vm) for vm in cluster_reading.machines(self._api))
         for vm in found:
             self._learn(vm.vmid, vm.name, vm.kind)
         return found
@@ -295,7 +295,9 @@ class ProxmoxHypervisor:
 
     def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
         """See `Hypervisor.container_host_key`."""
-        return self._follow(vmid, pve_node, lambda where: host_keys.told_when_made(self._api, vmid, pve_node=where))
+        return self._follow(
+            vmid, pve_node, lambda where: container_host_keys.told_when_made(self._api, vmid, pve_node=where)
+        )
 
     def _container_interfaces(self, vmid: Vmid, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         """No guest agent is in between, and nothing waits: Proxmox VE looks into the container itself.
@@ -354,7 +356,7 @@ class ProxmoxHypervisor:
 
     def _read_version(self) -> PveVersion:
         if self._version is None:
-            self._version = observing.read_version(self._api)
+            self._version = cluster_reading.read_version(self._api)
         return self._version
 
     def _label(self, vmid: Vmid, pve_node: PveNodeName) -> str:

@@ -12,7 +12,7 @@ import asyncssh
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.host_keys import fingerprint
+from bootstrap.adapters.proxmox.observe.container_host_keys import fingerprint
 from bootstrap.errors import AgentNotRunningError, HypervisorError, VmidTakenError, VmNotFoundError
 from bootstrap.lab.guests.base import LabNetwork
 from bootstrap.lab.guests.qemu import QemuGuests

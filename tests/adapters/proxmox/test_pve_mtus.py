@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.adapters.proxmox.node_facts import NodeReading, node_facts
+from bootstrap.adapters.proxmox.observe.node_facts import NodeReading, node_facts
 from bootstrap.model.ids import ClusterName, PveNodeName
 from bootstrap.model.reading import Reading, Source
 from bootstrap.proxmox.reading import answers

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import Tasks
 from bootstrap.errors import TaskFailedError
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.reading import Reading

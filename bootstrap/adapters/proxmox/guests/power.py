@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.tasks import Tasks
-from bootstrap.adapters.proxmox.whereabouts import WORDS, Whereabouts
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import Tasks
+from bootstrap.adapters.proxmox.guests.locations import WORDS, Whereabouts
 from bootstrap.errors import HypervisorError, TaskFailedError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from bootstrap.adapters.proxmox import sight
-from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.client import reachable_nodes
+from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.errors import HypervisorError, PermissionDeniedError
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import OsTemplate
@@ -62,7 +62,11 @@ def vnet_zones(api: Api) -> Mapping[str, str]:
 
 def list_ostemplates(api: Api) -> tuple[OsTemplate, ...]:
     """The templates of containers on the Proxmox nodes that can be asked."""
-    return tuple(sight.from_those_that_answer(sight.online_nodes(api), lambda pve_node: _on_node(api, pve_node)))
+    return tuple(
+        reachable_nodes.from_those_that_answer(
+            reachable_nodes.online_nodes(api), lambda pve_node: _on_node(api, pve_node)
+        )
+    )
 
 
 def _on_node(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:

@@ -11,8 +11,8 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.tasks import UPID
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import UPID
 from bootstrap.errors import PermissionDeniedError, UnreadableAnswerError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.reading import Reading

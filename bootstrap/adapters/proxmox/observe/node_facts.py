@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from bootstrap.adapters.proxmox import sight
-from bootstrap.adapters.proxmox.proof import Proof
+from bootstrap.adapters.proxmox.client import reachable_nodes
+from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.errors import HypervisorError, UnreadableError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import PveNodeFacts, StorageFacts, TemplateFacts, Vnet
@@ -47,7 +47,9 @@ class NodeReading:
 
 def why(reading: NodeReading) -> str:
     """Why a Proxmox node cannot be asked, in a few words."""
-    return str(sight.NotAskedError(reading.problem)) if reading.problem is not None else sight.OFFLINE
+    return (
+        str(reachable_nodes.NotAskedError(reading.problem)) if reading.problem is not None else reachable_nodes.OFFLINE
+    )
 
 
 def node_facts(

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.errors import AuthenticationError, HypervisorError, PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid

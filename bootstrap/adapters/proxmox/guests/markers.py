@@ -6,9 +6,9 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from bootstrap.adapters.proxmox import sight
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.adapters.proxmox.client import reachable_nodes
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import Tasks
 from bootstrap.errors import HypervisorError, PermissionDeniedError, TransientError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Marker
@@ -37,8 +37,8 @@ class ProxmoxMarkers:
             known = self._places.get(vmid)
         if known is not None and (found := self._read(vmid, known)) is not None:
             return found
-        for marker in sight.from_those_that_answer(
-            sight.online_nodes(self._api), lambda pve_node: self._found_on(pve_node, vmid)
+        for marker in reachable_nodes.from_those_that_answer(
+            reachable_nodes.online_nodes(self._api), lambda pve_node: self._found_on(pve_node, vmid)
         ):
             self._learn(vmid, marker.pve_node)
             return marker
@@ -70,7 +70,7 @@ class ProxmoxMarkers:
         Raises:
             HypervisorError: None of the Proxmox nodes is online, and all that a request may end in.
         """
-        allowed = [node for node in sight.online_nodes(self._api) if not pve_nodes or node in pve_nodes]
+        allowed = [node for node in reachable_nodes.online_nodes(self._api) if not pve_nodes or node in pve_nodes]
         what = f"make the marker VM {vmid} ({name})"
         if not allowed:
             raise HypervisorError(

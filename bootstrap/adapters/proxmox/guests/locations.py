@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmidTakenError, VmNotFoundError, VmOutOfSightError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.errors import HypervisorError, TransientError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.reading import Reading

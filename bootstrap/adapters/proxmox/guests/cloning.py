@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import POLL_EVERY_S, Tasks
 from bootstrap.errors import TaskFailedError, TransientError, VmidTakenError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Clock, CloneRequest, ContainerRequest, Warn

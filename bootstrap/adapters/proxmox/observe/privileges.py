@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.model.observed import PveVersion
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.proxmox.reading import answers

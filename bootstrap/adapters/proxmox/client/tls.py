@@ -16,7 +16,7 @@ from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning
 from urllib3.util.ssl_ import create_urllib3_context
 
 from bootstrap.adapters.first_page import out_of_date
-from bootstrap.adapters.proxmox.bounded import read_whole
+from bootstrap.adapters.proxmox.client.answer_limits import read_whole
 from bootstrap.errors import AuthenticationError
 from bootstrap.model.endpoint import TlsSpec
 
@@ -69,7 +69,7 @@ class ContextAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"https": _Pool}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own signature
-        """Send, and read the answer as far as it may go, see `bounded.read_whole`."""
+        """Send, and read the answer as far as it may go, see `answer_limits.read_whole`."""
         return read_whole(super().send(request, *args, **{**kwargs, "stream": True}))
 
     def build_connection_pool_key_attributes(

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bootstrap.adapters.proxmox import sight
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.adapters.proxmox.client import reachable_nodes
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.guests.cloning import Cloning
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.model.endpoint import ApiToken
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
@@ -157,7 +157,7 @@ class Proof:
                 return []
             return list(answers.rows(found, _task))
 
-        return sight.from_those_that_answer(sight.online_nodes(self._api), listed)
+        return reachable_nodes.from_those_that_answer(reachable_nodes.online_nodes(self._api), listed)
 
 
 def _orders(tasks: Iterable[_Task], kinds: frozenset[str]) -> Iterator[tuple[int, int]]:

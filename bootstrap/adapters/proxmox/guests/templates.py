@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 from bootstrap.adapters import images
 from bootstrap.adapters.iso import seed_iso
-from bootstrap.adapters.proxmox import sight
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.proof import Proof
-from bootstrap.adapters.proxmox.tasks import Tasks
-from bootstrap.adapters.proxmox.whereabouts import Whereabouts
+from bootstrap.adapters.proxmox.client import reachable_nodes
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.tasks import Tasks
+from bootstrap.adapters.proxmox.guests.locations import Whereabouts
+from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.errors import HypervisorError, PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.planning.members.foreign import passed_over
@@ -57,7 +57,7 @@ class ProxmoxTemplates:
 
     def templates(self) -> tuple[TemplateVm, ...]:
         """See `TemplateMaker.templates`. Every VM's config is read, for whose disks stand on whose."""
-        listed = list(sight.from_those_that_answer(sight.online_nodes(self._api), self._list))
+        listed = list(reachable_nodes.from_those_that_answer(reachable_nodes.online_nodes(self._api), self._list))
         with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-templates") as pool:
             read = list(pool.map(self._with_config, listed))
         users = _users(read)

@@ -15,8 +15,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from bootstrap.adapters.calls import Call, calling
 from bootstrap.adapters.first_page import PORT_REMEDY, PVE_PORT, place, speaks_no_tls, unreached
-from bootstrap.adapters.proxmox import products, tls
-from bootstrap.adapters.proxmox.bounded import refused_answer
+from bootstrap.adapters.proxmox.client import other_products, tls
+from bootstrap.adapters.proxmox.client.answer_limits import refused_answer
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.reading import Reading
@@ -112,7 +112,7 @@ class Api:
             with calling("proxmox", f"{method.upper()} /{path}") as call:
                 answer = self._asked(call, method, path, parameters)
         except proxmoxer.ResourceException as error:
-            if not self._answered and error.status_code in products.STRANGE:
+            if not self._answered and error.status_code in other_products.STRANGE:
                 self._check_product(error.status_code)
             refused = _refused(error, what=what, token=self.token, asked_for=likely_paths(path, parameters))
             self._heard(path, refused, began_s)
@@ -211,12 +211,12 @@ class Api:
     def _check_product(self, status: int) -> None:
         """Raise AuthenticationError where the endpoint's first answer is another product's than Proxmox VE's."""
         where = place(self._host, self._port)
-        stranger = products.stranger(products.found_at(self._host, self._port), status, where=where)
+        stranger = other_products.stranger(other_products.found_at(self._host, self._port), status, where=where)
         if stranger is not None:
             raise stranger
 
     def _no_proxmox(self, what: str) -> HypervisorError:
-        found = products.found_at(self._host, self._port)
+        found = other_products.found_at(self._host, self._port)
         titled = f'its page is titled "{found.title}"' if found.title else ""
         return AuthenticationError(
             f"cannot {what}: the server at {self._endpoint.url} is not a Proxmox VE API",

@@ -1,9 +1,9 @@
 """One reading of a whole Proxmox cluster. Reads only.
 
 From each Proxmox node's own lists and the configs, not from `/cluster/resources`, which lags by up to 12 s and
-shows the old name of a re-used vmid. Two things it alone tells: of Proxmox nodes that cannot be asked which vmids and
-names are taken (`sight`), and what Proxmox HA does, of VMs and of Proxmox nodes (`hastate`, read from HA itself without
-a lag; `/cluster/ha` is closed to our token).
+shows the old name of a re-used vmid. Only two things are read there: which vmids and names are taken on Proxmox nodes
+that cannot be asked (`reachable_nodes`), and the HA state of VMs and of Proxmox nodes (`hastate`, which comes from HA
+itself without a lag; `/cluster/ha` is closed to the tool's token).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from bootstrap.adapters.proxmox import health, sight
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.node_facts import NodeReading, PassOver, node_facts, templates, why
-from bootstrap.adapters.proxmox.proof import Proof
-from bootstrap.adapters.proxmox.whereabouts import WORDS
+from bootstrap.adapters.proxmox.client import reachable_nodes
+from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.guests.locations import WORDS
+from bootstrap.adapters.proxmox.guests.record_proof import Proof
+from bootstrap.adapters.proxmox.observe import health
+from bootstrap.adapters.proxmox.observe.node_facts import NodeReading, PassOver, node_facts, templates, why
 from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
@@ -93,7 +94,7 @@ class _Look:
         One that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
         """
         there = {guest.vmid for guest in self.guests}
-        vms, vmids = sight.guests_of(resources, self.unasked)
+        vms, vmids = reachable_nodes.guests_of(resources, self.unasked)
         return tuple(vm for vm in vms if vm.vmid not in there), vmids
 
 
@@ -125,7 +126,7 @@ def observe(api: Api, *, version: PveVersion, proof: Proof, cluster: ClusterName
     resources = api.read("cluster/resources", what="list the cluster's resources").items()
     ha_of = dict(each(resources, _ha_state, odd))
     away, vmids_away = look.away(resources)
-    unseen = sight.unseen_vms(away, look.unasked, cluster=cluster, vmids=vmids)
+    unseen = reachable_nodes.unseen_vms(away, look.unasked, cluster=cluster, vmids=vmids)
     records = _records(api, guests, proof=proof, resources=resources, ha_of=ha_of, cluster=cluster)
     vms = (vm for vm in (*records, *away) if _concerns(vm, cluster=cluster, vmids=vmids))
     hidden = frozenset(vm.vmid for vm in unseen)
@@ -211,8 +212,10 @@ def _read_guests(api: Api, named: NamedRow, odd: PassOver) -> NodeReading:
     if not online:
         return NodeReading(name=name, row=row, online=False)
     try:
-        guests = sight.ask(lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind, odd)))
-    except sight.NotAskedError as unasked:
+        guests = reachable_nodes.ask(
+            lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind, odd))
+        )
+    except reachable_nodes.NotAskedError as unasked:
         logger.warning("%s is unreachable: %s", name, unasked)
         return NodeReading(name=name, row=row, online=False, problem=unasked.error)
     return NodeReading(name=name, row=row, online=True, guests=guests)
@@ -232,7 +235,7 @@ def _read_node(api: Api, row: NamedRow, odd: PassOver) -> NodeReading:
         return reading
     base, name = f"nodes/{reading.name}", reading.name
     try:
-        return sight.ask(
+        return reachable_nodes.ask(
             lambda: replace(
                 reading,
                 status=_if_allowed(lambda: api.read(f"{base}/status", what=f"read the status of {name}"), None),
@@ -240,7 +243,7 @@ def _read_node(api: Api, row: NamedRow, odd: PassOver) -> NodeReading:
                 networks=_networks(api, name),
             )
         )
-    except sight.NotAskedError as unasked:
+    except reachable_nodes.NotAskedError as unasked:
         logger.warning("%s is unreachable: %s", name, unasked)
         return NodeReading(name=name, row=reading.row, online=False, problem=unasked.error)
 
@@ -271,11 +274,11 @@ def _with_config(api: Api, guest: ListedGuest) -> ListedGuest:
     path = f"nodes/{guest.pve_node}/{guest.kind}/{guest.vmid}/config"
     what = f"read the config of {guest.vmid} on {guest.pve_node}"
     try:
-        config = sight.ask(lambda: _if_allowed(lambda: api.read(path, what=what), None))
+        config = reachable_nodes.ask(lambda: _if_allowed(lambda: api.read(path, what=what), None))
     except VmNotFoundError as error:
         logger.info("%s", error)
         return guest
-    except sight.NotAskedError as unasked:
+    except reachable_nodes.NotAskedError as unasked:
         logger.warning("%s is unreachable: %s", guest.pve_node, unasked)
         return replace(guest, problem=unasked.error)
     return replace(guest, config=config)
@@ -290,8 +293,8 @@ def _with_task(api: Api, guest: ListedGuest, *, sees_all: bool) -> ListedGuest:
         return guest
     path, what = f"nodes/{guest.pve_node}/tasks", f"list the tasks of {guest.pve_node}"
     try:
-        clones = sight.ask(lambda: api.read(path, what=what, source="active", typefilter="qmclone").items())
-    except sight.NotAskedError as unasked:
+        clones = reachable_nodes.ask(lambda: api.read(path, what=what, source="active", typefilter="qmclone").items())
+    except reachable_nodes.NotAskedError as unasked:
         logger.warning("%s is unreachable: %s", guest.pve_node, unasked)
         return guest
     if clones:

@@ -1,0 +1,1 @@
+"""Proxmox VE's API over HTTPS: requests, tasks, which Proxmox nodes answer."""

@@ -1,0 +1,1 @@
+"""What changes VMs and containers: clones, power, templates, markers."""

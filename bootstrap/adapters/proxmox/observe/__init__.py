@@ -1,0 +1,1 @@
+"""What is read of a Proxmox cluster: nodes, guests, rights, names. Reads only."""
