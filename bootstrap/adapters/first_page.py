@@ -5,6 +5,7 @@ What is found is advice for the user alone: nothing is accepted because of it, a
 
 from __future__ import annotations
 
+import hashlib
 import html
 import logging
 import re
@@ -98,6 +99,11 @@ def unchecked() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def fingerprint_of(der: bytes) -> str:
+    """A certificate's SHA-256 fingerprint as Proxmox shows it: upper-case hex pairs with colons."""
+    return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def title_at(host: str, port: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 import socket
 import ssl
 import threading
@@ -16,7 +16,15 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from bootstrap.adapters.first_page import PVE_PORT, TIMEOUT_S, out_of_date, read_first_page, unchecked, unreached
+from bootstrap.adapters.first_page import (
+    PVE_PORT,
+    TIMEOUT_S,
+    fingerprint_of,
+    out_of_date,
+    read_first_page,
+    unchecked,
+    unreached,
+)
 from bootstrap.errors import HomelabError
 from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.ports import CertificateFacts, EndpointFacts
@@ -106,10 +114,9 @@ def _distrust(host: str, port: int, tls: TlsSpec) -> str:
 
 
 def _facts(der: bytes, *, trust: str = "", problem: str = "") -> CertificateFacts:
-    digest = hashlib.sha256(der).hexdigest().upper()
     ends_s = x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()
     return CertificateFacts(
-        fingerprint=":".join(digest[index : index + 2] for index in range(0, 64, 2)),
+        fingerprint=fingerprint_of(der),
         days_left=(ends_s - time.time()) / _DAY_S,
         trust=trust,
         problem=problem,
@@ -117,9 +124,8 @@ def _facts(der: bytes, *, trust: str = "", problem: str = "") -> CertificateFact
 
 
 def _judged(der: bytes, tls: TlsSpec, problem: str) -> CertificateFacts:
-    found = _facts(der).fingerprint
     if tls.fingerprint is not None:
-        pinned = tls.fingerprint.replace(":", "").replace(" ", "").upper() == found.replace(":", "")
+        pinned = re.sub("[: ]", "", tls.fingerprint).upper() == fingerprint_of(der).replace(":", "")
         return _facts(der, trust="pinned" if pinned else "", problem="" if pinned else "it is not the pinned one")
     if tls.insecure:
         return _facts(der)

@@ -10,11 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.adapters.proxmox.client.tasks import Tasks
-from bootstrap.adapters.proxmox.guests.cloning import Cloning
-from bootstrap.adapters.proxmox.guests.locations import Whereabouts
-from bootstrap.adapters.proxmox.guests.power import Power
-from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError
 from bootstrap.model.cluster import VmidRange
@@ -74,19 +69,7 @@ class CannedApi(Api):
 
 def connected(api: Api) -> ProxmoxHypervisor:
     """The adapter over an API, with waits that end soon."""
-    clock, stop = SteppingClock(), threading.Event()
-    tasks = Tasks(api, clock=clock, stop=stop, timeout_s=2.0)
-    places = Whereabouts(api)
-    cloning = Cloning(api, tasks, clock=clock, stop=stop, timeout_s=2.0)
-    return ProxmoxHypervisor(
-        api,
-        tasks,
-        cloning=cloning,
-        whereabouts=places,
-        power=Power(api, tasks, places, clock=clock, stop=stop, ha_wait_s=2.0),
-        proof=Proof(api, keys=KEYS, pools={}, token=ENDPOINT.token, cloning=cloning),
-        stop=stop,
-    )
+    return ProxmoxHypervisor(api, keys=KEYS, pools={}, task_timeout_s=2.0, ha_wait_s=2.0)
 
 
 def _read_container(hypervisor: ProxmoxHypervisor) -> object:

@@ -6,11 +6,7 @@ import threading
 from collections.abc import Mapping
 
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.adapters.proxmox.client.tasks import Tasks
-from bootstrap.adapters.proxmox.guests.cloning import Cloning
-from bootstrap.adapters.proxmox.guests.locations import Whereabouts
-from bootstrap.adapters.proxmox.guests.power import HA_WAIT_S, Power
-from bootstrap.adapters.proxmox.guests.record_proof import Proof
+from bootstrap.adapters.proxmox.guests.power import HA_WAIT_S
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
@@ -55,9 +51,10 @@ def connect(
         request_timeout_s=request_timeout_s,
         retry_for_s=retry_for_s,
     )
-    tasks = Tasks(api, clock=clock, stop=stop, timeout_s=task_timeout_s)
-    cloning = Cloning(api, tasks, clock=clock, stop=stop, timeout_s=task_timeout_s)
-    whereabouts = Whereabouts(api)
-    power = Power(api, tasks, whereabouts, clock=clock, stop=stop, ha_wait_s=ha_wait_s)
-    proof = Proof(api, keys=keys, pools=pools or {}, token=endpoint.token, cloning=cloning)
-    return ProxmoxHypervisor(api, tasks, cloning=cloning, whereabouts=whereabouts, power=power, proof=proof, stop=stop)
+    return ProxmoxHypervisor(
+        api,
+        keys=keys,
+        pools=pools or {},
+        task_timeout_s=task_timeout_s,
+        ha_wait_s=ha_wait_s,
+    )

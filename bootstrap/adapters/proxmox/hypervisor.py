@@ -4,53 +4,55 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.client.tasks import Tasks
 from bootstrap.adapters.proxmox.guests.cloning import Cloning
-from bootstrap.adapters.proxmox.guests.locations import WORDS, Whereabouts
 from bootstrap.adapters.proxmox.guests.markers import ProxmoxMarkers
-from bootstrap.adapters.proxmox.guests.power import Guest, Power
+from bootstrap.adapters.proxmox.guests.power import HA_WAIT_S, GuestPower
 from bootstrap.adapters.proxmox.guests.record_proof import Proof
+from bootstrap.adapters.proxmox.guests.registry import GuestAt, GuestRegistry
 from bootstrap.adapters.proxmox.guests.templates import ProxmoxTemplates
-from bootstrap.adapters.proxmox.observe import cluster_reading, container_host_keys, named_things, privileges
+from bootstrap.adapters.proxmox.observe import cluster_reading, privileges
+from bootstrap.adapters.proxmox.observe.container_host_keys import told_when_made
+from bootstrap.adapters.proxmox.observe.named_things import NamedThings
 from bootstrap.errors import (
     AgentNotRunningError,
     HypervisorError,
     InterruptedRunError,
     PermissionDeniedError,
     TransientError,
-    VmidTakenError,
     VmNotFoundError,
 )
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
+from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import OsTemplate, PveVersion, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
-from bootstrap.ports import CloneRequest, ContainerRequest, GuestInterface, PveFacts, Warn
+from bootstrap.ports import CloneRequest, ContainerRequest, GuestInterface, PveFacts, RecordKeys, Warn
 from bootstrap.proxmox import sent_settings as vm_settings
 from bootstrap.proxmox.reading import answers, configs, containers, guest_agent
-from bootstrap.proxmox.rights import grants
-
-_OVERRULE_SINCE = (8, 3)
-"""Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
 _CHANGED = "something else is changing the VM; run the command again"
 _SHRINKING = "shrinking disks is not supported"
 
-T = TypeVar("T")
 
-
-class ProxmoxHypervisor:
+class ProxmoxHypervisor(GuestPower, NamedThings):
     """Implements `bootstrap.ports.Hypervisor`; safe to use from many threads.
 
     Transient failures are retried here, nowhere else: reads, and requests that were not carried out (a lock that was
     not had in time counts, even if a task says so). A task that ran and failed is not. A VM that is not where it was
-    seen is looked for in the whole Proxmox cluster, and acted on where it is (`Whereabouts`).
+    seen is looked for in the whole Proxmox cluster, and acted on where it is (`GuestRegistry`).
+
+    Args:
+        api: The Proxmox VE API.
+        keys: Check the records that VMs carry.
+        pools: The resource pool that a cluster's machines have to be in, where there is one.
+        task_timeout_s: How long one Proxmox task may take.
+        ha_wait_s: How long Proxmox HA may take to start or stop a VM that it manages.
 
     Attributes:
         markers: Marker VMs, over the same connections.
@@ -60,70 +62,41 @@ class ProxmoxHypervisor:
     def __init__(
         self,
         api: Api,
-        tasks: Tasks,
         *,
-        cloning: Cloning,
-        whereabouts: Whereabouts,
-        power: Power,
-        proof: Proof,
-        stop: threading.Event,
+        keys: RecordKeys,
+        pools: Mapping[ClusterName, str],
+        task_timeout_s: float,
+        ha_wait_s: float = HA_WAIT_S,
     ) -> None:
-        self._api = api
-        self._tasks = tasks
-        self._cloning = cloning
-        self._whereabouts = whereabouts
-        self._power = power
-        self._proof = proof
-        self._stop = stop
+        tasks, guests = Tasks(api, timeout_s=task_timeout_s), GuestRegistry(api)
+        super().__init__(api, tasks, guests, ha_wait_s=ha_wait_s)
+        self._cloning = Cloning(api, tasks)
+        self._proof = Proof(api, keys=keys, pools=pools, cloning=self._cloning)
         self.markers = ProxmoxMarkers(api, tasks)
-        self.templates = ProxmoxTemplates(api, tasks, whereabouts, proof=proof)
+        self.templates = ProxmoxTemplates(api, tasks, guests, proof=self._proof)
         self._guard = threading.Lock()
-        self._version: PveVersion | None = None
-        self._names: dict[Vmid, str] = {}
-        self._containers: set[Vmid] = set()
-        self._managed: set[Vmid] = set()
         # An unanswered call holds one of the Proxmox node's three API workers for 3 s.
         self._agent_calls: defaultdict[PveNodeName, threading.Lock] = defaultdict(threading.Lock)
 
     def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
         """See `Hypervisor.observe`. Of `/cluster/resources` only what no Proxmox node's own list has is used."""
-        facts = cluster_reading.observe(
-            self._api, version=self._read_version(), proof=self._proof, cluster=cluster, vmids=vmids
-        )
-        with self._guard:
-            self._names.update({template.vmid: template.name for template in facts.templates})
+        facts = cluster_reading.observe(self._api, proof=self._proof, cluster=cluster, vmids=vmids)
+        for template in facts.templates:
+            self._guests.learn_name(template.vmid, template.name)
         for vm in facts.vms:
-            self._learn_vm(vm)
+            self._guests.learn(vm)
         return facts
 
     def machines(self) -> tuple[VmRecord, ...]:
-        """See `Hypervisor.machines`. Proxmox VE's own lists tell the tags, so that strangers' configs are not read."""
+        """See `Hypervisor.machines`. Proxmox VE's own lists have the tags, so other guests' configs are not read."""
         found = tuple(self._proof.of_one(vm) for vm in cluster_reading.machines(self._api))
         for vm in found:
-            self._learn(vm.vmid, vm.name, vm.kind)
+            self._guests.learn_name(vm.vmid, vm.name, vm.kind)
         return found
-
-    def ostemplates(self) -> tuple[OsTemplate, ...]:
-        """See `Hypervisor.ostemplates`. Needs Datastore.Audit or Datastore.AllocateSpace on their storage."""
-        return named_things.list_ostemplates(self._api)
-
-    def cpu_types(self, pve_node: PveNodeName) -> frozenset[str]:
-        """See `Hypervisor.cpu_types`."""
-        return named_things.cpu_types(self._api, pve_node)
-
-    def has_resource_pool(self, name: str) -> bool:
-        """See `Hypervisor.has_resource_pool`."""
-        return named_things.has_resource_pool(self._api, name)
-
-    def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
-        """See `Hypervisor.package_versions`."""
-        return named_things.package_versions(self._api, pve_node)
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
-        shown = {each.partition("/")[0] for each in grants.bridges_of(rights)}
-        zones = named_things.vnet_zones(self._api) if not rights.vnets.isdisjoint(shown) else {}
-        return privileges.missing(self._api, rights, version=self._read_version(), zones=zones)
+        return privileges.missing(self._api, rights)
 
     def held_privileges(self) -> tuple[str, ...]:
         """See `Hypervisor.held_privileges`. A token may always ask for its own rights."""
@@ -131,41 +104,37 @@ class ProxmoxHypervisor:
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """See `Hypervisor.read_vm`."""
-        kind = self._kind(vmid)
-        read = configs.vm_record if kind is MachineKind.VM else containers.container_record
+        is_vm = self._guests.kind(vmid) is MachineKind.VM
+        read = configs.vm_record if is_vm else containers.container_record
 
-        def act(where: PveNodeName) -> VmRecord:
-            what, base = f"read {self._label(vmid, where)}", self._path(vmid, where)
-            config = self._api.read(f"{base}/config", what=what)
-            status = self._api.read(f"{base}/status/current", what=what)
-            row = {**{key: told.value for key, told in status.entries()}, "vmid": vmid}
-            return read(config, row=replace(status, value=row), pve_node=where)
+        def act(guest: GuestAt) -> VmRecord:
+            config = self._api.read(f"{guest.path}/config", what=f"read {guest}")
+            status = self._api.read(f"{guest.path}/status/current", what=f"read {guest}")
+            row = {**{key: value.value for key, value in status.entries()}, "vmid": vmid}
+            return read(config, row=replace(status, value=row), pve_node=guest.pve_node)
 
-        record = self._proof.of_one(self._follow(vmid, pve_node, act))
-        self._learn_vm(record)
+        record = self._proof.of_one(self._guests.follow(vmid, pve_node, act))
+        self._guests.learn(record)
         return record
 
     def is_free(self, vmid: Vmid) -> bool:
         """See `Hypervisor.is_free`."""
-        try:
-            self._cloning.ask_for(vmid, what=f"ask whether vmid {vmid} is free")
-        except VmidTakenError:
-            return False
-        return True
+        return self._guests.is_free(vmid)
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
         """See `Hypervisor.clone`."""
-        self._whereabouts.forget(request.vmid)
-        self._learn(request.vmid, request.name, MachineKind.VM)
-        what = f"clone template {request.template} to {self._label(request.vmid, request.pve_node)}"
-        self._cloning.clone(request, what=what, warn=warn)
+        guest = self._about_to_make(request, MachineKind.VM)
+        self._cloning.clone(request, what=f"clone template {request.template} to {guest}", warn=warn)
 
     def create_container(self, request: ContainerRequest, *, warn: Warn) -> None:
         """See `Hypervisor.create_container`."""
-        self._whereabouts.forget(request.vmid)
-        self._learn(request.vmid, request.name, MachineKind.LXC)
-        label = self._label(request.vmid, request.pve_node)
-        self._cloning.create(request, what=f"create {label} of {request.settings.get('ostemplate')}", warn=warn)
+        guest = self._about_to_make(request, MachineKind.LXC)
+        self._cloning.create(request, what=f"create {guest} of {request.settings.get('ostemplate')}", warn=warn)
+
+    def _about_to_make(self, request: CloneRequest | ContainerRequest, kind: MachineKind) -> GuestAt:
+        self._guests.forget(request.vmid)
+        self._guests.learn_name(request.vmid, request.name, kind)
+        return self._guests.at(request.vmid, request.pve_node)
 
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
         """See `Hypervisor.configure`. What was written is read back.
@@ -179,14 +148,13 @@ class ProxmoxHypervisor:
         encoded = vm_settings.encode(settings)
         disks = vm_settings.new_disks(settings)
 
-        def act(where: PveNodeName) -> None:
-            label, path = self._label(vmid, where), f"{self._path(vmid, where)}/config"
-            what = f"configure {label}"
+        def act(guest: GuestAt) -> None:
+            path, what = f"{guest.path}/config", f"configure {guest}"
             if disks:
-                self._api.retry(lambda: self._put_with_disks(encoded, disks, path, label))
+                self._api.retry(lambda: self._put_with_disks(encoded, disks, guest))
             else:
-                self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
-            config = self._api.read(path, what=f"read back the config of {label}")
+                self._api.put(path, what=what, parameters=encoded)
+            config = self._api.read(path, what=f"read back the config of {guest}")
             wrong = vm_settings.not_kept(settings, configs.scalars(config))
             if wrong:
                 raise HypervisorError(
@@ -197,22 +165,23 @@ class ProxmoxHypervisor:
                     resolution=_CHANGED,
                 )
 
-        self._follow(vmid, pve_node, act)
+        self._guests.follow(vmid, pve_node, act)
 
-    def _put_with_disks(self, settings: Mapping[str, str | int], disks: frozenset[str], path: str, label: str) -> None:
+    def _put_with_disks(self, settings: Mapping[str, str | int], disks: frozenset[str], guest: GuestAt) -> None:
         """One attempt to send settings some of which make disks.
 
         Raises:
             TransientError: The config has changed since it was read: nothing was done.
         """
-        config = self._api.read(path, what=f"read the disks of {label}")
+        path = f"{guest.path}/config"
+        config = self._api.read(path, what=f"read the disks of {guest}")
         there = {key for key, _ in config.entries()}
         parameters = {key: value for key, value in settings.items() if key not in disks & there}
         if not parameters:
             return
         try:
             digest = config.at("digest").text()
-            self._api.send("put", path, what=f"configure {label}", parameters={**parameters, "digest": digest})
+            self._api.send("put", path, what=f"configure {guest}", parameters={**parameters, "digest": digest})
         except HypervisorError as error:
             if "checksum mismatch" not in error.details:
                 raise
@@ -222,103 +191,73 @@ class ProxmoxHypervisor:
         """See `Hypervisor.grow_disk`. The size is absolute, so a repeated request does no harm."""
         parameters = {"disk": disk, "size": f"{size_gib}G"}
 
-        def act(where: PveNodeName) -> None:
-            what = f"grow {disk} of {self._label(vmid, where)} to {size_gib} GiB"
-            path = f"{self._path(vmid, where)}/resize"
+        def act(guest: GuestAt) -> None:
+            what = f"grow {disk} of {guest} to {size_gib} GiB"
             try:
-                self._api.retry(
-                    lambda: self._tasks.run("put", path, what=what, pve_node=where, parameters=parameters, warn=warn)
-                )
+                self._tasks.repeat("put", f"{guest.path}/resize", what=what, parameters=parameters, warn=warn)
             except HypervisorError as error:
-                # It is larger already: no look before, since who calls this has just seen that it is smaller.
+                # It is larger already. No look before: the caller has just seen that it is smaller.
                 if _SHRINKING not in error.details:
                     raise
-            grown_gib = self._disk_gib(vmid, where, disk)
+            grown_gib = self._disk_gib(guest, disk)
             if grown_gib < size_gib:
                 raise HypervisorError(f"cannot {what}", details=f"the task ended well, but {disk} has {grown_gib} GiB")
 
-        self._follow(vmid, pve_node, act)
-
-    def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
-        """See `Hypervisor.start`."""
-        self._power.start(self._guest(vmid, pve_node), warn=warn)
-
-    def resume(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
-        """See `Hypervisor.resume`."""
-        self._power.resume(self._guest(vmid, pve_node), warn=warn)
-
-    def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
-        """See `Hypervisor.shutdown`."""
-        self._power.shutdown(self._guest(vmid, pve_node), timeout_s=timeout_s, warn=warn)
-
-    def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
-        """See `Hypervisor.stop`. A shutdown that is under way is overruled, where this Proxmox VE can."""
-        version = self._read_version()
-        can_overrule = (version.major, version.minor) >= _OVERRULE_SINCE
-        with self._guard:
-            managed = vmid in self._managed
-        self._power.stop(self._guest(vmid, pve_node), overrule=can_overrule and not managed, warn=warn)
-
-    def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
-        """See `Hypervisor.destroy`. Disks that the VM's config does not name are left alone."""
-        self._power.destroy(self._guest(vmid, pve_node), warn=warn)
+        self._guests.follow(vmid, pve_node, act)
 
     def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         """See `Hypervisor.guest_interfaces`."""
-        if self._kind(vmid) is MachineKind.LXC:
-            return self._follow(vmid, pve_node, lambda where: self._container_interfaces(vmid, where))
+        if self._guests.kind(vmid) is MachineKind.LXC:
+            return self._guests.follow(vmid, pve_node, self._container_interfaces)
 
-        def act(where: PveNodeName) -> tuple[GuestInterface, ...]:
-            what = f"read the addresses of {self._label(vmid, where)} from its guest agent"
-            answer = self._ask_agent("network-get-interfaces", vmid, where, what, {})
-            return guest_agent.parse_interfaces(answer, what=what)
+        def act(guest: GuestAt) -> tuple[GuestInterface, ...]:
+            what = f"read the addresses of {guest} from its guest agent"
+            return guest_agent.parse_interfaces(self._ask_agent("network-get-interfaces", guest, what, {}), what=what)
 
-        return self._follow(vmid, pve_node, act)
+        return self._guests.follow(vmid, pve_node, act)
 
     def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
         """See `Hypervisor.read_guest_file`."""
 
-        def act(where: PveNodeName) -> str:
-            what = f"read {path} of {self._label(vmid, where)} through its guest agent"
-            return guest_agent.parse_file(self._ask_agent("file-read", vmid, where, what, {"file": path}), what=what)
+        def act(guest: GuestAt) -> str:
+            what = f"read {path} of {guest} through its guest agent"
+            return guest_agent.parse_file(self._ask_agent("file-read", guest, what, {"file": path}), what=what)
 
-        return self._follow(vmid, pve_node, act)
+        return self._guests.follow(vmid, pve_node, act)
 
     def write_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str, content: str) -> None:
         """See `Hypervisor.write_guest_file`. Written twice it is the same, so a lost answer is asked for again."""
 
-        def act(where: PveNodeName) -> None:
-            what = f"write {path} of {self._label(vmid, where)} through its guest agent"
-            self._ask_agent("file-write", vmid, where, what, {"file": path, "content": content}, method="post")
+        def act(guest: GuestAt) -> None:
+            what = f"write {path} of {guest} through its guest agent"
+            self._ask_agent("file-write", guest, what, {"file": path, "content": content}, method="post")
 
-        self._follow(vmid, pve_node, act)
+        self._guests.follow(vmid, pve_node, act)
 
     def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
         """See `Hypervisor.container_host_key`."""
-        return self._follow(
-            vmid, pve_node, lambda where: container_host_keys.told_when_made(self._api, vmid, pve_node=where)
-        )
+        return self._guests.follow(vmid, pve_node, lambda guest: told_when_made(self._api, guest))
 
-    def _container_interfaces(self, vmid: Vmid, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
-        """No guest agent is in between, and nothing waits: Proxmox VE looks into the container itself.
+    def _container_interfaces(self, guest: GuestAt) -> tuple[GuestInterface, ...]:
+        """Proxmox VE looks into the container itself: no guest agent is asked, and nothing waits.
 
-        It looks at the Proxmox node's own processes alone: of one that moved it says what it says of one that is off.
+        It looks at the Proxmox node's own processes only: for one that moved, the answer is as for one that is off.
         """
-        what = f"read the addresses of {self._label(vmid, pve_node)}"
+        what = f"read the addresses of {guest}"
         try:
-            rows = self._api.read(f"{self._path(vmid, pve_node)}/interfaces", what=what)
+            rows = self._api.read(f"{guest.path}/interfaces", what=what)
         except (PermissionDeniedError, VmNotFoundError):
             raise
         except HypervisorError as error:
-            if self.read_vm(vmid, pve_node=pve_node).running:
+            if self.read_vm(guest.vmid, pve_node=guest.pve_node).running:
                 raise AgentNotRunningError(f"cannot {what}", details=error.details) from error
             rows = answers.answer(None, what=what)
         found = containers.parse_interfaces(rows)
         if found is None:
-            where = self.read_vm(vmid, pve_node=pve_node).pve_node
-            if where != pve_node:
-                return self._container_interfaces(vmid, where)
-            raise AgentNotRunningError(f"cannot {what}", details=f"CT {vmid} is not running")
+            where = self.read_vm(guest.vmid, pve_node=guest.pve_node).pve_node
+            if where != guest.pve_node:
+                return self._container_interfaces(self._guests.at(guest.vmid, where))
+            raise AgentNotRunningError(f"cannot {what}", details=f"CT {guest.vmid} is not running")
         return found
 
     def close(self) -> None:
@@ -326,74 +265,22 @@ class ProxmoxHypervisor:
         self._api.close()
 
     def _ask_agent(
-        self,
-        command: str,
-        vmid: Vmid,
-        pve_node: PveNodeName,
-        what: str,
-        parameters: Mapping[str, str],
-        method: str = "get",
+        self, command: str, guest: GuestAt, what: str, parameters: Mapping[str, str], method: str = "get"
     ) -> Any:  # noqa: ANN401 - JSON of any shape
         with self._guard:
-            lock = self._agent_calls[pve_node]
-        path = f"{self._path(vmid, pve_node)}/agent/{command}"
+            lock = self._agent_calls[guest.pve_node]
 
         def attempt() -> Any:  # noqa: ANN401 - JSON of any shape
             with lock:
-                if self._stop.is_set():
+                if self._api.stop.is_set():
                     raise InterruptedRunError(f"interrupted before the call to {what}")
-                return self._api.send(method, path, what=what, parameters=parameters)
+                return self._api.send(method, f"{guest.path}/agent/{command}", what=what, parameters=parameters)
 
         return self._api.retry(attempt)
 
-    def _disk_gib(self, vmid: Vmid, pve_node: PveNodeName, disk: str) -> int:
-        label = self._label(vmid, pve_node)
-        config = self._api.read(f"{self._path(vmid, pve_node)}/config", what=f"read the disks of {label}")
+    def _disk_gib(self, guest: GuestAt, disk: str) -> int:
+        config = self._api.read(f"{guest.path}/config", what=f"read the disks of {guest}")
         found = config.at(disk).text("")
         if not found:
-            raise HypervisorError(f"{label} has no disk {disk}")
+            raise HypervisorError(f"{guest} has no disk {disk}")
         return configs.whole_gib(found)
-
-    def _read_version(self) -> PveVersion:
-        if self._version is None:
-            self._version = cluster_reading.read_version(self._api)
-        return self._version
-
-    def _label(self, vmid: Vmid, pve_node: PveNodeName) -> str:
-        """How errors name a VM or container: `VM 7001 (demo-cp-1) on pve1`, `CT 7002 (demo-light-1) on pve1`."""
-        with self._guard:
-            name = self._names.get(vmid)
-            word = "CT" if vmid in self._containers else "VM"
-        return f"{word} {vmid} ({name}) on {pve_node}" if name else f"{word} {vmid} on {pve_node}"
-
-    def _follow(self, vmid: Vmid, pve_node: PveNodeName, act: Callable[[PveNodeName], T]) -> T:
-        """Act on a VM where it is now."""
-        return self._whereabouts.follow(vmid, pve_node, act, kind=self._kind(vmid))
-
-    def _guest(self, vmid: Vmid, pve_node: PveNodeName) -> Guest:
-        return Guest(vmid=vmid, kind=self._kind(vmid), pve_node=pve_node, name=lambda where: self._label(vmid, where))
-
-    def _learn_vm(self, vm: VmRecord) -> None:
-        self._learn(vm.vmid, vm.name, vm.kind)
-        self._whereabouts.learn(vm)
-        with self._guard:
-            if vm.ha_managed:
-                self._managed.add(vm.vmid)
-            else:
-                self._managed.discard(vm.vmid)
-
-    def _learn(self, vmid: Vmid, name: MachineName | str, kind: MachineKind) -> None:
-        with self._guard:
-            self._names[vmid] = name
-            if kind is MachineKind.LXC:
-                self._containers.add(vmid)
-            else:
-                self._containers.discard(vmid)
-
-    def _kind(self, vmid: Vmid) -> MachineKind:
-        """What a vmid is, as far as is known: one that nobody has told of is asked for as a VM, and not found."""
-        with self._guard:
-            return MachineKind.LXC if vmid in self._containers else MachineKind.VM
-
-    def _path(self, vmid: Vmid, pve_node: PveNodeName) -> str:
-        return f"nodes/{pve_node}/{WORDS[self._kind(vmid)]}/{vmid}"

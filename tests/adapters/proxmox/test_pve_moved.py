@@ -180,7 +180,7 @@ def test_a_vmid_that_the_token_may_not_see_is_not_taken_for_gone(
     )
     lab.pve.acl[lab.info.token_id] = [("/nodes", {"Sys.Audit"})]
     with pytest.raises(VmOutOfSightError, match="its VMID is in use, but this token sees it on no Proxmox node"):
-        hypervisor._whereabouts.locate(vm, kind=MachineKind.VM, was_on=PVE1)
+        hypervisor._guests.locate(vm, was_on=PVE1)
 
 
 def test_one_whose_node_has_died_is_followed_where_it_came_up(lab: Lab) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.client.tasks import Tasks
 from bootstrap.errors import TaskFailedError
+from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.reading import Reading
 from bootstrap.ports import SeedRequest
 from bootstrap.proxmox.reading.answers import answer
-from tests.adapters.proxmox.pve_lab import PVE1, Lab
+from tests.adapters.proxmox.pve_lab import Lab
 from tests.fakes.clock import SteppingClock
 
 PVE2 = PveNodeName("pve2")
@@ -41,28 +42,36 @@ def test_an_upload_to_another_node_is_watched_where_it_runs(start_lab: Callable[
     assert lab.requests("GET", "/nodes/pve2/tasks") == 0
 
 
-class _OneTask:
+class _OneTask(Api):
     """A Proxmox VE with a task that takes `takes_s`; `asked_s` is when it was asked about."""
 
-    token = "u@pve!t"
-
     def __init__(self, clock: SteppingClock, takes_s: float) -> None:
+        super().__init__(
+            PveEndpoint(
+                url="https://192.0.2.1:8006", token=ApiToken(user="u@pve", name="t", secret="s"), tls=TlsSpec()
+            ),
+            clock=clock,
+            stop=threading.Event(),
+            connect_timeout_s=1.0,
+            request_timeout_s=1.0,
+            retry_for_s=1.0,
+        )
         self.asked_s: list[float] = []
-        self._clock, self._takes_s = clock, takes_s
+        self._takes_s = takes_s
         self._upid = "UPID:pve2:00000001:00000001:00000001:imgcopy::u@pve!t:"
 
     def send(self, *_args: object, **_more: object) -> str:
         return self._upid
 
-    def read(self, path: str, **_more: object) -> Reading:
-        return answer(self._answered(path), what="read")
+    def read(self, path: str, /, **_more: object) -> Reading:
+        return answer(self._told(path), what="read")
 
-    def _answered(self, path: str) -> Any:
+    def _told(self, path: str) -> Any:
         assert path.startswith("nodes/pve2/")
         if path.endswith("/log"):
             return [{"n": 1, "t": "all is lost"}, {"n": 2, "t": "TASK ERROR: it failed"}]
-        self.asked_s.append(self._clock.now_s())
-        ended = self._clock.now_s() >= self._takes_s
+        self.asked_s.append(self.clock.now_s())
+        ended = self.clock.now_s() >= self._takes_s
         return [{"upid": self._upid, "status": "it failed" if ended else "RUNNING"}]
 
 
@@ -70,9 +79,9 @@ def watched(takes_s: float) -> list[float]:
     """When a task was asked about, in seconds since its start."""
     clock = SteppingClock()
     api = _OneTask(clock, takes_s)
-    tasks = Tasks(cast("Api", api), clock=clock, stop=threading.Event(), timeout_s=1800.0)
+    tasks = Tasks(api, timeout_s=1800.0)
     with pytest.raises(TaskFailedError, match="it failed"):
-        tasks.run("post", "nodes/pve1/x", what="x", pve_node=PVE1, parameters={}, warn=lambda _line: None)
+        tasks.run("post", "nodes/pve1/x", what="x", parameters={}, warn=lambda _line: None)
     return api.asked_s
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -19,11 +20,14 @@ from bootstrap.adapters.proxmox.client import other_products, tls
 from bootstrap.adapters.proxmox.client.answer_limits import refused_answer
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
 from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import PveVersion
 from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock
 from bootstrap.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_status
 from bootstrap.proxmox.reading.answers import answer as reading_of
 from bootstrap.proxmox.rights.grants import likely_paths
+from bootstrap.waiting import Condition, WaitContext, wait_for
 
 T = TypeVar("T")
 
@@ -62,10 +66,11 @@ class Api:
         retry_for_s: float,
     ) -> None:
         self._endpoint = endpoint
-        self._clock = clock
-        self._stop = stop
+        self.clock = clock
+        self.stop = stop
         self._retry_for_s = retry_for_s
         self._answered = False
+        self._version: PveVersion | None = None
         self._away_since_s: float | None = None
         self._silent_since_s: dict[str, float] = {}
         self.token = str(endpoint.token)
@@ -106,7 +111,7 @@ class Api:
             TransientError: It was not carried out.
             HypervisorError: Any other failure, as its subclass.
         """
-        began_s = self._clock.now_s()
+        began_s = self.clock.now_s()
         try:
             # Never the parameters: keys and passwords are among them.
             with calling("proxmox", f"{method.upper()} /{path}") as call:
@@ -144,9 +149,23 @@ class Api:
         self._answered = True
         self._away_since_s = None
         if isinstance(refused, PveNodeUnreachableError):
-            refused.silent_since_s = self._silent_since_s.setdefault(_node_of(path), began_s)
+            refused.silent_since_s = self._silent_since_s.setdefault(node_of(path), began_s)
         else:
-            self._silent_since_s.pop(_node_of(path), None)
+            self._silent_since_s.pop(node_of(path), None)
+
+    def put(self, path: str, *, what: str, parameters: Mapping[str, str | int]) -> None:
+        """Write settings, retrying what is transient: written twice they are the same."""
+        self.retry(lambda: self.send("put", path, what=what, parameters=parameters))
+
+    def wait(self, condition: Condition[T], *, timeout_s: float) -> T:
+        """Wait for what Proxmox VE does on its own; a long wait is noted in the log.
+
+        Raises:
+            DeadlineError: Time ran out.
+            InterruptedRunError: The run was interrupted.
+        """
+        deadline_s = self.clock.now_s() + timeout_s
+        return wait_for(condition, WaitContext(clock=self.clock, deadline_s=deadline_s, stop=self.stop, say=_log_wait))
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """Repeat `attempt` while it fails in a way that may pass; the last error comes through.
@@ -158,24 +177,24 @@ class Api:
         Raises:
             InterruptedRunError: The run was interrupted between two attempts.
         """
-        deadline_s = self._clock.now_s() + self._retry_for_s
+        deadline_s = self.clock.now_s() + self._retry_for_s
         pause = wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_S)
 
         def left_s(state: RetryCallState) -> float:
             failure = state.outcome.exception() if state.outcome is not None else None
-            return self._until_s(deadline_s, failure) - self._clock.now_s()
+            return self._until_s(deadline_s, failure) - self.clock.now_s()
 
         retrying = Retrying(
-            stop=lambda state: self._stop.is_set() or left_s(state) <= 0,
+            stop=lambda state: self.stop.is_set() or left_s(state) <= 0,
             wait=lambda state: max(0.0, min(pause(state), left_s(state))),  # the last attempt is made at the deadline
             retry=retry_if_exception_type(TransientError),
-            sleep=self._clock.sleep,
+            sleep=self.clock.sleep,
             reraise=True,
         )
         try:
             return retrying(attempt)
         except TransientError as error:
-            if self._stop.is_set():
+            if self.stop.is_set():
                 raise InterruptedRunError("interrupted", details=str(error)) from error
             raise
 
@@ -184,6 +203,14 @@ class Api:
         silent_since_s = failure.silent_since_s if isinstance(failure, PveNodeUnreachableError) else None
         since_s = [since for since in (self._away_since_s, silent_since_s) if since is not None]
         return min([deadline_s, *(since + self._retry_for_s for since in since_s)])
+
+    def version(self) -> PveVersion:
+        """Proxmox VE's version; asked for once."""
+        if self._version is None:
+            text = self.read("version", what="read the version").at("version").text("", most=100)
+            numbers = [int(number) for number in re.findall("[0-9]{1,9}", text)[:2]] + [0, 0]
+            self._version = PveVersion(major=numbers[0], minor=numbers[1], text=text)
+        return self._version
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -230,10 +257,14 @@ class Api:
         return error
 
 
-def _node_of(path: str) -> str:
-    """The Proxmox node that a path is of; empty for those of the whole cluster."""
+def node_of(path: str) -> PveNodeName:
+    """The Proxmox node in a path; empty where the path is one of the whole cluster."""
     parts = path.split("/")
-    return parts[1] if parts[0] == "nodes" and len(parts) > 1 else ""
+    return PveNodeName(parts[1] if parts[0] == "nodes" and len(parts) > 1 else "")
+
+
+def _log_wait(what: str, problem: str, waited_s: float) -> None:
+    logger.info("%s: %s (%.0f s)", what, problem, waited_s)
 
 
 def _address(url: str) -> tuple[str, int, str | None]:

@@ -35,8 +35,8 @@ class NotAskedError(Exception):
         self.error = error
 
 
-def ask(read: Callable[[], Read]) -> Read:
-    """A reading of one Proxmox node.
+def ask(pve_node: PveNodeName, read: Callable[[], Read]) -> Read:
+    """A reading of one Proxmox node; a warning in the log where it does not answer.
 
     Raises:
         NotAskedError: The node does not answer, or not as it should.
@@ -49,7 +49,9 @@ def ask(read: Callable[[], Read]) -> Read:
     except (PermissionDeniedError, AuthenticationError, VmNotFoundError):
         raise
     except HypervisorError as error:
-        raise NotAskedError(error) from error
+        unasked = NotAskedError(error)
+        logger.warning("%s is unreachable: %s", pve_node, unasked)
+        raise unasked from error
 
 
 def online_nodes(api: Api) -> tuple[PveNodeName, ...]:
@@ -58,20 +60,17 @@ def online_nodes(api: Api) -> tuple[PveNodeName, ...]:
     return tuple(sorted(name for name, online in answers.rows(rows, answers.named_row) if online))
 
 
-def from_those_that_answer(
-    pve_nodes: Iterable[PveNodeName], read: Callable[[PveNodeName], Iterable[Read]]
-) -> Iterator[Read]:
-    """What Proxmox nodes tell, those that cannot be asked passed over.
+def from_online(api: Api, read: Callable[[PveNodeName], Iterable[Read]]) -> Iterator[Read]:
+    """What is read from each Proxmox node that is online; one that cannot be asked is passed over.
 
     Raises:
         HypervisorError: None of them can be asked.
     """
     asked, last = False, None
-    for pve_node in pve_nodes:
+    for pve_node in online_nodes(api):
         try:
-            found = ask(lambda pve_node=pve_node: list(read(pve_node)))  # type: ignore[misc]
+            found = ask(pve_node, lambda pve_node=pve_node: list(read(pve_node)))  # type: ignore[misc]
         except NotAskedError as error:
-            logger.warning("%s is unreachable: %s", pve_node, error)
             last = error.error
             continue
         asked = True

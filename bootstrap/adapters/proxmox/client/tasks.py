@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.api import Api, node_of
+from bootstrap.adapters.proxmox.client.upid import UPID, parse_upid
 from bootstrap.errors import HypervisorError, TransientError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.reading import Reading
-from bootstrap.ports import Clock, Warn
+from bootstrap.ports import Warn
 from bootstrap.proxmox.failures import from_exit_status
 from bootstrap.proxmox.reading import answers
-from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 POLL_EVERY_S = 0.1
 """Pause between polls of a young task; most of ours take under a second."""
@@ -27,8 +27,6 @@ _LISTED = 500
 _LOG_LINES = 5000
 _LOG_TAIL = 15
 """Lines of a failed task's log that its error carries."""
-UPID = r"[A-Za-z0-9:_.@!+~-]{1,1000}"
-"""As PVE::Tools has it (upid_decode), with what user names may hold; it becomes a part of paths."""
 _LOGGED = 500
 """Lines of it that go into the log of the run."""
 
@@ -41,10 +39,10 @@ class _NodeTasks:
     Whichever waiting thread finds the listing too old reads it afresh, for all of them.
     """
 
-    def __init__(self, api: Api, pve_node: PveNodeName, clock: Clock) -> None:
+    def __init__(self, api: Api, pve_node: PveNodeName) -> None:
         self._api = api
         self._path = f"nodes/{pve_node}/tasks"
-        self._clock = clock
+        self._clock = api.clock
         self._reading = threading.Lock()
         self._guard = threading.Lock()
         self._since_s: dict[str, float] = {}
@@ -115,34 +113,24 @@ class Tasks:
 
     Args:
         api: The API that started them (a token sees its own tasks).
-        clock: For the pauses.
-        stop: Ends every wait early; the Proxmox task goes on.
         timeout_s: How long a task may take.
     """
 
-    def __init__(self, api: Api, *, clock: Clock, stop: threading.Event, timeout_s: float) -> None:
+    def __init__(self, api: Api, *, timeout_s: float) -> None:
         self._api = api
-        self._clock = clock
-        self._stop = stop
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._guard = threading.Lock()
         self._by_node: dict[PveNodeName, _NodeTasks] = {}
 
-    def run(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        pve_node: PveNodeName,
-        parameters: Mapping[str, str | int],
-        warn: Warn,
-    ) -> str:
+    def repeat(self, method: str, path: str, *, what: str, parameters: Mapping[str, str | int], warn: Warn) -> str:
+        """As `run`, for a task that may be started twice: what is transient is retried."""
+        return self._api.retry(lambda: self.run(method, path, what=what, parameters=parameters, warn=warn))
+
+    def run(self, method: str, path: str, *, what: str, parameters: Mapping[str, str | int], warn: Warn) -> str:
         """Start a task and await it, once; returns its UPID, empty where there was no task.
 
         `OK` and `WARNINGS: n` are good; what was warned of goes to `warn`. The task is looked for on the Proxmox node
-        that its UPID names, which for an upload is the endpoint's own and not the one of the path; `pve_node` counts
-        only where the UPID names none.
+        that its UPID names, which for an upload is the endpoint's own and not the one of the path.
 
         Raises:
             TaskFailedError: With the end of the task's log.
@@ -153,7 +141,8 @@ class Tasks:
         if not isinstance(upid, str):  # what was quick enough is done: older versions answer a resize so
             return ""
         upid = answers.answer(upid, what=what).word(UPID, "a task's UPID")
-        runs_on = _runs_on(upid) or pve_node
+        parts = parse_upid(upid)
+        runs_on = parts.pve_node if parts else node_of(path)
         exit_status = self._await_end(upid, what=what, pve_node=runs_on)
         if exit_status == "OK":
             return upid
@@ -169,10 +158,10 @@ class Tasks:
 
     def _await_end(self, upid: str, *, what: str, pve_node: PveNodeName) -> str:
         with self._guard:
-            tasks = self._by_node.setdefault(pve_node, _NodeTasks(self._api, pve_node, self._clock))
+            tasks = self._by_node.setdefault(pve_node, _NodeTasks(self._api, pve_node))
         tasks.enter(upid)
         try:
-            return wait_for(
+            return self._api.wait(
                 Condition(
                     what=f"the Proxmox task to {what}",
                     poll=lambda: tasks.look(upid),
@@ -180,14 +169,7 @@ class Tasks:
                     pace=_pause_s,
                     resolution=f"watch the task {upid} in Proxmox's task list, then run the command again",
                 ),
-                WaitContext(
-                    clock=self._clock,
-                    deadline_s=self._clock.now_s() + self._timeout_s,
-                    stop=self._stop,
-                    say=lambda waited_for, problem, seconds: logger.info(
-                        "%s: %s (%.0f s)", waited_for, problem, seconds
-                    ),
-                ),
+                timeout_s=self.timeout_s,
             )
         except TransientError as error:
             # Not to be taken for a request that can be repeated: the task was started.
@@ -229,18 +211,10 @@ def _listed(row: Reading) -> _Listed:
     return _Listed(upid=row.at("upid").text(), status=status, runs=runs)
 
 
-def _runs_on(upid: str) -> PveNodeName | None:
-    """The Proxmox node that keeps a task, `UPID:node:...`; any other knows nothing of it."""
-    found = re.match(rf"UPID:({answers.NODE}):", upid, re.ASCII)
-    return PveNodeName(found[1]) if found else None
-
-
 def _start_time(upid: str) -> int:
-    """When a task started, in the Proxmox node's Unix seconds: `UPID:node:pid:pstart:starttime:...`, in hex."""
-    try:
-        return int(upid.split(":")[4][:16], 16)
-    except (IndexError, ValueError):
-        return 0
+    """When a task started, in the Proxmox node's Unix seconds; 0 where its UPID does not say."""
+    parts = parse_upid(upid)
+    return parts.start_s if parts else 0
 
 
 def _warnings(log: list[str]) -> list[str]:

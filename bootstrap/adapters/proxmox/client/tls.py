@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import ssl
 import warnings
@@ -15,7 +14,7 @@ from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning
 from urllib3.util.ssl_ import create_urllib3_context
 
-from bootstrap.adapters.first_page import out_of_date
+from bootstrap.adapters.first_page import fingerprint_of, out_of_date
 from bootstrap.adapters.proxmox.client.answer_limits import read_whole
 from bootstrap.errors import AuthenticationError
 from bootstrap.model.endpoint import TlsSpec
@@ -89,14 +88,14 @@ def normal_fingerprint(text: str) -> str:
     Raises:
         AuthenticationError: It is none.
     """
-    digits = re.sub(r"[\s:]", "", text).upper()
-    if not re.fullmatch(r"[0-9A-F]{64}", digits):
+    digits = re.sub(r"[\s:]", "", text)
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", digits):
         raise AuthenticationError(
             "the certificate fingerprint is not one of SHA-256",
             details=text,
             resolution="give 32 pairs of hex digits; `pvenode cert info` on the Proxmox node prints them",
         )
-    return ":".join(digits[index : index + 2] for index in range(0, 64, 2))
+    return bytes.fromhex(digits).hex(":").upper()
 
 
 def context_of(tls: TlsSpec) -> ssl.SSLContext:
@@ -175,4 +174,4 @@ def found_fingerprint(host: str, port: int) -> str | None:
         pem = ssl.get_server_certificate((host, port), timeout=_PEEK_TIMEOUT_S)
     except (OSError, ValueError):
         return None
-    return normal_fingerprint(hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest())
+    return fingerprint_of(ssl.PEM_cert_to_DER_cert(pem))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.client.tasks import POLL_EVERY_S, Tasks
 from bootstrap.errors import TaskFailedError, TransientError, VmidTakenError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
-from bootstrap.ports import Clock, CloneRequest, ContainerRequest, Warn
+from bootstrap.ports import CloneRequest, ContainerRequest, Warn
 from bootstrap.proxmox.failures import AnswerLostError
 from bootstrap.proxmox.reading import configs, containers
-from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 Request = CloneRequest | ContainerRequest
 
@@ -26,17 +25,11 @@ class Cloning:
     Args:
         api: The Proxmox VE API.
         tasks: Awaits its tasks.
-        clock: For the pauses.
-        stop: Ends waits early.
-        timeout_s: How long it may take where nobody can name the task.
     """
 
-    def __init__(self, api: Api, tasks: Tasks, *, clock: Clock, stop: threading.Event, timeout_s: float) -> None:
+    def __init__(self, api: Api, tasks: Tasks) -> None:
         self._api = api
         self._tasks = tasks
-        self._clock = clock
-        self._stop = stop
-        self._timeout_s = timeout_s
         self._asked: set[str] = set()
 
     def was_asked_for(self, description: str) -> bool:
@@ -52,7 +45,7 @@ class Cloning:
         path = f"nodes/{request.template_node}/qemu/{request.template}/clone"
         self._asked.add(request.description.rstrip("\n"))
         try:
-            self._make(request, path, _parameters(request), runs_on=request.template_node, what=what, warn=warn)
+            self._make(request, path, _parameters(request), what=what, warn=warn)
         except VmNotFoundError as error:
             error.resolution = (
                 f"the template {request.template} was removed: put it back, or name another one in the inventory "
@@ -79,19 +72,10 @@ class Cloning:
         if request.resource_pool is not None:
             parameters["pool"] = request.resource_pool
         path = f"nodes/{request.pve_node}/lxc"
-        self._make(request, path, parameters, runs_on=request.pve_node, what=what, warn=warn)
+        self._make(request, path, parameters, what=what, warn=warn)
 
-    def _make(
-        self,
-        request: Request,
-        path: str,
-        parameters: Mapping[str, str | int],
-        *,
-        runs_on: PveNodeName,
-        what: str,
-        warn: Warn,
-    ) -> None:
-        """Send the request; its task is one of the Proxmox node `runs_on`."""
+    def _make(self, request: Request, path: str, parameters: Mapping[str, str | int], *, what: str, warn: Warn) -> None:
+        """Send the request, and send it again only where the first one has made nothing."""
         self.ask_for(request.vmid, what=what)
         lost = False
 
@@ -100,7 +84,7 @@ class Cloning:
             if lost and self._made(request, what=what):
                 return
             try:
-                self._tasks.run("post", path, what=what, pve_node=runs_on, parameters=parameters, warn=warn)
+                self._tasks.run("post", path, what=what, parameters=parameters, warn=warn)
             except AnswerLostError:
                 lost = True
                 raise
@@ -129,19 +113,14 @@ class Cloning:
         """
         if self._look(request) is None:
             return False
-        found = wait_for(
+        found = self._api.wait(
             Condition(
                 what=f"the Proxmox task to {what}",
                 poll=lambda: self._poll(request),
                 every_s=POLL_EVERY_S,
                 resolution=_resolution(request),
             ),
-            WaitContext(
-                clock=self._clock,
-                deadline_s=self._clock.now_s() + self._timeout_s,
-                stop=self._stop,
-                say=lambda _what, _problem, _seconds: None,
-            ),
+            timeout_s=self._tasks.timeout_s,
         )
         if not found:
             raise TransientError(f"cannot {what}", details="it disappeared before it was finished")

@@ -6,8 +6,8 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from bootstrap.adapters.proxmox.client import reachable_nodes
 from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.reachable_nodes import from_online, online_nodes
 from bootstrap.adapters.proxmox.client.tasks import Tasks
 from bootstrap.errors import HypervisorError, PermissionDeniedError, TransientError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
@@ -37,9 +37,7 @@ class ProxmoxMarkers:
             known = self._places.get(vmid)
         if known is not None and (found := self._read(vmid, known)) is not None:
             return found
-        for marker in reachable_nodes.from_those_that_answer(
-            reachable_nodes.online_nodes(self._api), lambda pve_node: self._found_on(pve_node, vmid)
-        ):
+        for marker in from_online(self._api, lambda pve_node: self._found_on(pve_node, vmid)):
             self._learn(vmid, marker.pve_node)
             return marker
         return None
@@ -70,7 +68,7 @@ class ProxmoxMarkers:
         Raises:
             HypervisorError: None of the Proxmox nodes is online, and all that a request may end in.
         """
-        allowed = [node for node in reachable_nodes.online_nodes(self._api) if not pve_nodes or node in pve_nodes]
+        allowed = [node for node in online_nodes(self._api) if not pve_nodes or node in pve_nodes]
         what = f"make the marker VM {vmid} ({name})"
         if not allowed:
             raise HypervisorError(
@@ -91,25 +89,16 @@ class ProxmoxMarkers:
         if resource_pool is not None:
             path = f"nodes/{pve_node}/qemu/{vmid}/config"
             what = f"tag the marker VM {vmid} ({name}) on {pve_node}"
-            self._api.retry(lambda: self._api.send("put", path, what=what, parameters=tagging))
+            self._api.put(path, what=what, parameters=tagging)
 
     def _create_on(
         self, allowed: Sequence[PveNodeName], *, what: str, parameters: Mapping[str, str | int]
     ) -> PveNodeName:
         """Make it on the first of some Proxmox nodes that can be asked, and tell which."""
-        warnings: list[str] = []
         for pve_node in allowed:
             try:
-                self._api.retry(
-                    lambda pve_node=pve_node: self._tasks.run(  # type: ignore[misc]
-                        "post",
-                        f"nodes/{pve_node}/qemu",
-                        what=f"{what} on {pve_node}",
-                        pve_node=pve_node,
-                        parameters=parameters,
-                        warn=warnings.append,
-                    )
-                )
+                path, doing = f"nodes/{pve_node}/qemu", f"{what} on {pve_node}"
+                self._tasks.repeat("post", path, what=doing, parameters=parameters, warn=_unheard)
             except TransientError:
                 # Whether it was made or not: the vmid is one in the whole cluster, so the next attempt meets it.
                 if pve_node == allowed[-1]:
@@ -124,7 +113,7 @@ class ProxmoxMarkers:
         what = f"write to the marker VM {marker.vmid} ({marker.name}) on {marker.pve_node}"
         parameters = {"name": name, "description": description, "tags": ";".join(tags), "digest": marker.digest}
         try:
-            self._api.retry(lambda: self._api.send("put", path, what=what, parameters=parameters))
+            self._api.put(path, what=what, parameters=parameters)
         except VmNotFoundError:
             return False
         except HypervisorError as error:
@@ -144,16 +133,8 @@ class ProxmoxMarkers:
 
     def _remove(self, marker: Marker) -> None:
         what = f"remove the marker VM {marker.vmid} ({marker.name}) on {marker.pve_node}"
-        self._api.retry(
-            lambda: self._tasks.run(
-                "delete",
-                _path(marker),
-                what=what,
-                pve_node=marker.pve_node,
-                parameters={"purge": 1, "destroy-unreferenced-disks": 0},
-                warn=lambda _message: None,
-            )
-        )
+        parameters = {"purge": 1, "destroy-unreferenced-disks": 0}
+        self._tasks.repeat("delete", _path(marker), what=what, parameters=parameters, warn=_unheard)
 
     def _read(self, vmid: Vmid, pve_node: PveNodeName) -> Marker | None:
         path = f"nodes/{pve_node}/qemu/{vmid}/config"
@@ -176,6 +157,10 @@ class ProxmoxMarkers:
     def _learn(self, vmid: Vmid, pve_node: PveNodeName) -> None:
         with self._guard:
             self._places[vmid] = pve_node
+
+
+def _unheard(_warning: str) -> None:
+    """Warnings about a marker VM concern no user."""
 
 
 def _path(marker: Marker) -> str:

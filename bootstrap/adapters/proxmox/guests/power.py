@@ -8,23 +8,24 @@ runs on for 10 to 20 s. So the VM is waited for. `overrule-shutdown` is refused 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.client.tasks import Tasks
-from bootstrap.adapters.proxmox.guests.locations import WORDS, Whereabouts
+from bootstrap.adapters.proxmox.client.upid import parse_upid
+from bootstrap.adapters.proxmox.guests.registry import GuestAt, GuestRegistry
 from bootstrap.errors import HypervisorError, TaskFailedError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.reading import Reading
-from bootstrap.ports import Clock, Warn
+from bootstrap.ports import Warn
 from bootstrap.proxmox.reading.configs import ha_managed
-from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 HA_WAIT_S = 180.0
 """HA looks every 10 s, and a start or stop on its own takes its time on top."""
+_OVERRULE_SINCE = (8, 3)
+"""Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
 _LOOK_S = 0.5
 _HA_TASKS = ("hastart", "hastop")
@@ -34,83 +35,47 @@ _STOPPING = ("request_stop", "stopped", "disabled")
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Guest:
-    """A VM or container as calls name it.
-
-    Attributes:
-        pve_node: Where it was seen.
-        name: How errors name it on a Proxmox node: `VM 7001 (demo-cp-1) on pve1`.
-    """
-
-    vmid: Vmid
-    kind: MachineKind
-    pve_node: PveNodeName
-    name: Callable[[PveNodeName], str]
-
-    def path(self, pve_node: PveNodeName) -> str:
-        """Its path in the API."""
-        return f"nodes/{pve_node}/{WORDS[self.kind]}/{self.vmid}"
-
-
-class Power:
-    """Switches guests on and off, and removes them.
+class GuestPower:
+    """Switches guests on and off, and removes them: these methods of `bootstrap.ports.Hypervisor`.
 
     Args:
         api: The Proxmox VE API.
         tasks: Awaits its tasks.
-        whereabouts: Follows guests that moved.
-        clock: For pauses and deadlines.
-        stop: Ends waits early.
+        guests: Names guests, and finds those that moved.
         ha_wait_s: How long Proxmox HA may take to do what it was asked.
     """
 
-    def __init__(
-        self,
-        api: Api,
-        tasks: Tasks,
-        whereabouts: Whereabouts,
-        *,
-        clock: Clock,
-        stop: threading.Event,
-        ha_wait_s: float = HA_WAIT_S,
-    ) -> None:
+    def __init__(self, api: Api, tasks: Tasks, guests: GuestRegistry, *, ha_wait_s: float = HA_WAIT_S) -> None:
         self._api = api
         self._tasks = tasks
-        self._whereabouts = whereabouts
-        self._clock = clock
-        self._stop = stop
+        self._guests = guests
         self._ha_wait_s = ha_wait_s
 
-    def start(self, guest: Guest, *, warn: Warn) -> None:
+    def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `Hypervisor.start`."""
         try:
-            self._power("start", guest, {}, warn, wait_s=0.0)
+            self._power("start", self._guests.at(vmid, pve_node), {}, warn)
         except TaskFailedError as error:
             if "already running" not in error.exit_status:
                 raise
         except HypervisorError as error:
-            # Of a container the request itself is refused (pve-container: API2/LXC/Status.pm).
-            if f"CT {guest.vmid} already running" not in error.details:
+            # For a container the request itself is refused (pve-container: API2/LXC/Status.pm).
+            if f"CT {vmid} already running" not in error.details:
                 raise
 
-    def resume(self, guest: Guest, *, warn: Warn) -> None:
-        """See `Hypervisor.resume`. Of a managed VM too it is a task of its own: HA knows nothing of pauses."""
-        self._power("resume", guest, {}, warn, wait_s=0.0)
+    def resume(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `Hypervisor.resume`. For a VM that HA manages too it is a task of its own: HA knows nothing of pauses."""
+        self._power("resume", self._guests.at(vmid, pve_node), {}, warn)
 
-    def shutdown(self, guest: Guest, *, timeout_s: int, warn: Warn) -> None:
+    def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
         """See `Hypervisor.shutdown`."""
-        self._off("shutdown", guest, {"timeout": timeout_s, "forceStop": 1}, warn, wait_s=timeout_s)
+        parameters = {"timeout": timeout_s, "forceStop": 1}
+        self._off("shutdown", self._guests.at(vmid, pve_node), parameters, warn, wait_s=timeout_s)
 
-    def stop(self, guest: Guest, *, overrule: bool, warn: Warn) -> None:
-        """See `Hypervisor.stop`.
-
-        Args:
-            guest: Which.
-            overrule: Whether to end a `shutdown` that is under way, which not every Proxmox VE can, nor HA.
-            warn: Takes warnings.
-        """
-        if not overrule:
+    def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `Hypervisor.stop`. A shutdown that is under way is overruled, where this Proxmox VE can."""
+        guest, version = self._guests.at(vmid, pve_node), self._api.version()
+        if (version.major, version.minor) < _OVERRULE_SINCE or self._guests.is_ha_managed(vmid):
             self._off("stop", guest, {}, warn)
             return
         try:
@@ -120,38 +85,38 @@ class Power:
                 raise
             self._off("stop", guest, {}, warn)
 
-    def destroy(self, guest: Guest, *, warn: Warn) -> None:
-        """See `Hypervisor.destroy`."""
+    def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `Hypervisor.destroy`. Disks that the guest's config does not name are left alone."""
+        guest = self._guests.at(vmid, pve_node)
         # Proxmox VE's own default for disks that no config names has changed over time; they may be anybody's.
         parameters: dict[str, str | int] = {"purge": 1, "destroy-unreferenced-disks": 0}
 
-        def act(pve_node: PveNodeName) -> None:
-            what = f"destroy {guest.name(pve_node)}"
-            self._run("delete", guest.path(pve_node), what, pve_node, parameters, warn)
+        def act(now: GuestAt) -> None:
+            self._tasks.repeat("delete", now.path, what=f"destroy {now}", parameters=parameters, warn=warn)
 
         try:
-            self._whereabouts.follow(guest.vmid, guest.pve_node, act, kind=guest.kind)
+            self._guests.follow(vmid, pve_node, act)
         except VmNotFoundError as error:
             logger.info("%s", error)
         except HypervisorError as error:
-            if "is running" in error.details and self._is_managed(guest):
+            if "is running" in error.details and ha_managed(self._status(guest)):
                 raise self._started_again(guest, "destroy", error.details) from error
             raise
-        was_on = self._whereabouts.of(guest.vmid, guest.pve_node)
         # Not by its config: a token with rights on a pool alone gets a 403 for a VM that is gone.
-        left = self._whereabouts.locate(guest.vmid, kind=guest.kind, was_on=was_on)
+        left = self._guests.locate(vmid, was_on=self._guests.latest(vmid, pve_node).pve_node)
         if left is not None:
             raise HypervisorError(
-                f"cannot destroy {guest.name(left)}", details="the task ended well, but the VM is still listed"
+                f"cannot destroy {self._guests.at(vmid, left)}",
+                details="the task ended well, but the VM is still listed",
             )
-        self._whereabouts.forget(guest.vmid)
+        self._guests.forget(vmid)
 
     def _off(
-        self, verb: str, guest: Guest, parameters: Mapping[str, str | int], warn: Warn, *, wait_s: float = 0.0
+        self, verb: str, guest: GuestAt, parameters: Mapping[str, str | int], warn: Warn, *, wait_s: float = 0.0
     ) -> None:
         """Power off; a guest that is off already is fine, whichever way this Proxmox VE says so.
 
-        Of a container that runs on another Proxmox node it says so too: only its own processes are looked at there
+        It says the same of a container that runs on another Proxmox node, since it looks at its own processes only
         (pve-container: API2/LXC/Status.pm).
         """
         try:
@@ -163,23 +128,25 @@ class Power:
                 self._power(verb, guest, parameters, warn, wait_s=wait_s)
 
     def _power(
-        self, verb: str, guest: Guest, parameters: Mapping[str, str | int], warn: Warn, *, wait_s: float
+        self, verb: str, guest: GuestAt, parameters: Mapping[str, str | int], warn: Warn, *, wait_s: float = 0.0
     ) -> None:
-        def act(pve_node: PveNodeName) -> str:
-            path = f"{guest.path(pve_node)}/status/{verb}"
-            return self._run("post", path, f"{verb} {guest.name(pve_node)}", pve_node, parameters, warn)
+        def act(now: GuestAt) -> str:
+            path = f"{now.path}/status/{verb}"
+            return self._tasks.repeat("post", path, what=f"{verb} {now}", parameters=parameters, warn=warn)
 
-        upid = self._whereabouts.follow(guest.vmid, guest.pve_node, act, kind=guest.kind)
-        if _task_type(upid) in _HA_TASKS:
-            self._await_ha(verb, guest, running=verb == "start", wait_s=self._ha_wait_s + wait_s)
+        upid = self._guests.follow(guest.vmid, guest.pve_node, act)
+        task = parse_upid(upid)
+        if task is not None and task.kind in _HA_TASKS:
+            self._await_ha(verb, guest, wait_s=self._ha_wait_s + wait_s)
 
-    def _await_ha(self, verb: str, guest: Guest, *, running: bool, wait_s: float) -> None:
+    def _await_ha(self, verb: str, guest: GuestAt, *, wait_s: float) -> None:
         """Wait until Proxmox HA has done what it was asked."""
         seen: set[str] = set()
+        running = verb == "start"
 
         def poll() -> bool | NotYet:
             status = self._status(guest)
-            state = _ha_state(status)
+            state = status.at("ha").at("state").text("")
             if (status.at("status").value == "running") is running:
                 return True
             if not running and state == "started" and seen.intersection(_STOPPING):
@@ -187,72 +154,38 @@ class Power:
             seen.add(state)
             return NotYet(f"it is {status.at('status').text('unknown')}, its HA state is {state or 'unknown'}")
 
-        where = guest.name(self._whereabouts.of(guest.vmid, guest.pve_node))
-        wait_for(
+        self._api.wait(
             Condition(
-                what=f"Proxmox HA to {verb} {where}",
+                what=f"Proxmox HA to {verb} {self._guests.latest(guest.vmid, guest.pve_node)}",
                 poll=poll,
                 every_s=_LOOK_S,
                 resolution="`ha-manager status` on a Proxmox node shows what HA does (it does nothing to a VM in state "
-                f"error: `ha-manager set {_sid(guest)} --state disabled`); then run the command again",
+                f"error: `ha-manager set {self._sid(guest)} --state disabled`); then run the command again",
             ),
-            WaitContext(
-                clock=self._clock,
-                deadline_s=self._clock.now_s() + wait_s,
-                stop=self._stop,
-                say=lambda waited_for, problem, seconds: logger.info("%s: %s (%.0f s)", waited_for, problem, seconds),
-            ),
+            timeout_s=wait_s,
         )
 
-    def _runs(self, guest: Guest) -> bool:
+    def _runs(self, guest: GuestAt) -> bool:
         try:
             return self._status(guest).at("status").value == "running"
         except VmNotFoundError as error:
             logger.info("%s", error)
             return False
 
-    def _is_managed(self, guest: Guest) -> bool:
-        return ha_managed(self._status(guest))
+    def _status(self, guest: GuestAt) -> Reading:
+        def act(now: GuestAt) -> Reading:
+            return self._api.read(f"{now.path}/status/current", what=f"read {now}")
 
-    def _status(self, guest: Guest) -> Reading:
-        def act(pve_node: PveNodeName) -> Reading:
-            return self._api.read(f"{guest.path(pve_node)}/status/current", what=f"read {guest.name(pve_node)}")
+        return self._guests.follow(guest.vmid, guest.pve_node, act)
 
-        return self._whereabouts.follow(guest.vmid, guest.pve_node, act, kind=guest.kind)
-
-    def _started_again(self, guest: Guest, verb: str, details: str) -> HypervisorError:
-        where = guest.name(self._whereabouts.of(guest.vmid, guest.pve_node))
+    def _started_again(self, guest: GuestAt, verb: str, details: str) -> HypervisorError:
         return HypervisorError(
-            f"cannot {verb} {where}: Proxmox HA was told to start it again",
+            f"cannot {verb} {self._guests.latest(guest.vmid, guest.pve_node)}: Proxmox HA was told to start it again",
             details=details,
-            resolution=f"take it out of HA (`ha-manager remove {_sid(guest)}` on a Proxmox node), then run the command "
-            "again",
+            resolution=f"take it out of HA (`ha-manager remove {self._sid(guest)}` on a Proxmox node), then run the "
+            "command again",
         )
 
-    def _run(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        pve_node: PveNodeName,
-        parameters: Mapping[str, str | int],
-        warn: Warn,
-    ) -> str:
-        """Start a task that may be started twice, await it, and retry what is transient."""
-        return self._api.retry(
-            lambda: self._tasks.run(method, path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
-        )
-
-
-def _task_type(upid: str) -> str:
-    """`UPID:node:pid:pstart:starttime:type:id:user:`."""
-    parts = upid.split(":")
-    return parts[5] if len(parts) > 5 else ""
-
-
-def _ha_state(status: Reading) -> str:
-    return status.at("ha").at("state").text("")
-
-
-def _sid(guest: Guest) -> str:
-    return f"{'vm' if guest.kind is MachineKind.VM else 'ct'}:{guest.vmid}"
+    def _sid(self, guest: GuestAt) -> str:
+        """Proxmox HA's name for a guest."""
+        return f"{'vm' if self._guests.kind(guest.vmid) is MachineKind.VM else 'ct'}:{guest.vmid}"

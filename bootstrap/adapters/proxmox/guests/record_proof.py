@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bootstrap.adapters.proxmox.client import reachable_nodes
 from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.reachable_nodes import from_online
+from bootstrap.adapters.proxmox.client.upid import parse_upid
 from bootstrap.adapters.proxmox.guests.cloning import Cloning
 from bootstrap.errors import PermissionDeniedError
-from bootstrap.model.endpoint import ApiToken
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import CloneAsked
 from bootstrap.model.observed import TemplateFacts, VmRecord
@@ -31,7 +30,6 @@ _ENDS = frozenset({"qmcreate", "qmrestore", "qmdestroy"})
 """Types of tasks after which a vmid is another VM's, or nobody's."""
 _STARTS = frozenset({"qmstart", "hastart", "qmtemplate"})
 """Types of tasks after which a VM is no more what a clone request has made."""
-_UPID = re.compile(r"UPID:[^:]+:[0-9A-Fa-f]+:(?P<ticks>[0-9A-Fa-f]{1,16}):(?P<start>[0-9A-Fa-f]{1,12}):.*")
 
 logger = logging.getLogger(__name__)
 
@@ -56,17 +54,13 @@ class Proof:
         api: The Proxmox VE API.
         keys: Check seals.
         pools: The resource pool that a cluster's machines have to be in.
-        token: Who we are in the lists of tasks.
         cloning: Knows the clones that this process has asked for.
     """
 
-    def __init__(
-        self, api: Api, *, keys: RecordKeys, pools: Mapping[ClusterName, str], token: ApiToken, cloning: Cloning
-    ) -> None:
+    def __init__(self, api: Api, *, keys: RecordKeys, pools: Mapping[ClusterName, str], cloning: Cloning) -> None:
         self._api = api
         self._keys = keys
         self._pools = pools
-        self._token = token
         self._cloning = cloning
         self._guard = threading.Lock()
         self._members: dict[tuple[Vmid, str | None], str] = {}
@@ -140,7 +134,7 @@ class Proof:
         """When our own token's tasks cloned a template: those after `since`, and about when the record says."""
         for task in self._tasks(cloned.template, "qmclone"):
             near = abs(task.order[0] - cloned.asked_s) <= _CLOCKS_APART_S
-            if near and task.order > since and task.who == str(self._token):
+            if near and task.order > since and task.who == self._api.token:
                 yield task.order
 
     def _tasks(self, vmid: Vmid, kind: str | None) -> Iterator[_Task]:
@@ -157,7 +151,7 @@ class Proof:
                 return []
             return list(answers.rows(found, _task))
 
-        return reachable_nodes.from_those_that_answer(reachable_nodes.online_nodes(self._api), listed)
+        return from_online(self._api, listed)
 
 
 def _orders(tasks: Iterable[_Task], kinds: frozenset[str]) -> Iterator[tuple[int, int]]:
@@ -168,13 +162,13 @@ def _orders(tasks: Iterable[_Task], kinds: frozenset[str]) -> Iterator[tuple[int
 def _task(row: Reading) -> _Task:
     """A row of a list of tasks, which names user and token apart (`PVE/API2/Tasks.pm`, convert_token_task)."""
     user, token = row.at("user").text(), row.at("tokenid")
-    upid = _UPID.fullmatch(row.at("upid").text())
+    upid = parse_upid(row.at("upid").text())
     if upid is None:
         raise row.at("upid").wrong("a UPID")
     return _Task(
         kind=row.at("type").text(),
         who=user if token.absent else f"{user}!{token.text()}",
-        order=(int(upid["start"], 16), int(upid["ticks"], 16)),
+        order=(upid.start_s, upid.ticks),
     )
 
 

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 from bootstrap.adapters import images
 from bootstrap.adapters.iso import seed_iso
-from bootstrap.adapters.proxmox.client import reachable_nodes
 from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.reachable_nodes import from_online
 from bootstrap.adapters.proxmox.client.tasks import Tasks
-from bootstrap.adapters.proxmox.guests.locations import Whereabouts
 from bootstrap.adapters.proxmox.guests.record_proof import Proof
+from bootstrap.adapters.proxmox.guests.registry import GuestAt, GuestRegistry
 from bootstrap.errors import HypervisorError, PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.planning.members.foreign import passed_over
@@ -45,10 +45,10 @@ class _Upload(io.BytesIO):
 class ProxmoxTemplates:
     """Implements `bootstrap.ports.templates.TemplateMaker`; safe to use from many threads."""
 
-    def __init__(self, api: Api, tasks: Tasks, whereabouts: Whereabouts, *, proof: Proof) -> None:
+    def __init__(self, api: Api, tasks: Tasks, guests: GuestRegistry, *, proof: Proof) -> None:
         self._api = api
         self._tasks = tasks
-        self._whereabouts = whereabouts
+        self._guests = guests
         self._proof = proof
 
     def find_image(self, text: str, *, arch: str, checksum: str) -> CloudImage:
@@ -57,7 +57,7 @@ class ProxmoxTemplates:
 
     def templates(self) -> tuple[TemplateVm, ...]:
         """See `TemplateMaker.templates`. Every VM's config is read, for whose disks stand on whose."""
-        listed = list(reachable_nodes.from_those_that_answer(reachable_nodes.online_nodes(self._api), self._list))
+        listed = list(from_online(self._api, self._list))
         with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-templates") as pool:
             read = list(pool.map(self._with_config, listed))
         users = _users(read)
@@ -80,7 +80,8 @@ class ProxmoxTemplates:
         if image.checksum:
             parameters |= {"checksum": image.checksum, "checksum-algorithm": image.algorithm}
         try:
-            self._run("post", f"nodes/{pve_node}/storage/{storage}/download-url", what, pve_node, parameters, warn)
+            path = f"nodes/{pve_node}/storage/{storage}/download-url"
+            self._tasks.repeat("post", path, what=what, parameters=parameters, warn=warn)
         except HypervisorError as error:
             if _OLD.search(error.details):
                 error.resolution = (
@@ -98,7 +99,7 @@ class ProxmoxTemplates:
 
         def send() -> None:
             parameters = cast("Mapping[str, str | int]", {"content": "iso", "filename": _Upload(data, seed.file_name)})
-            self._tasks.run("post", path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
+            self._tasks.run("post", path, what=what, parameters=parameters, warn=warn)
 
         self._api.retry(send)
 
@@ -117,68 +118,58 @@ class ProxmoxTemplates:
         tagging = {"tags": ";".join(request.tags)}
         parameters |= tagging if request.resource_pool is None else {"pool": request.resource_pool}
         what = f"make VM {request.vmid} ({request.name}) on {request.pve_node} of {request.image}"
-        self._run("post", f"nodes/{request.pve_node}/qemu", what, request.pve_node, parameters, warn)
+        self._tasks.repeat("post", f"nodes/{request.pve_node}/qemu", what=what, parameters=parameters, warn=warn)
         if request.resource_pool is not None:
             self.tag(request.vmid, pve_node=request.pve_node, tags=request.tags)
 
     def tag(self, vmid: Vmid, *, pve_node: PveNodeName, tags: tuple[str, ...]) -> None:
         """See `TemplateMaker.tag`."""
-        self._put(vmid, pve_node, {"tags": ";".join(tags)}, f"tag VM {vmid} on {pve_node}")
+        builder = self._guests.at(vmid, pve_node)
+        self._api.put(f"{builder.path}/config", what=f"tag {builder}", parameters={"tags": ";".join(tags)})
 
     def describe(self, vmid: Vmid, *, pve_node: PveNodeName, description: str) -> None:
         """See `TemplateMaker.describe`."""
-        self._whereabouts.follow(
-            vmid,
-            pve_node,
-            lambda where: self._put(
-                vmid, where, {"description": description}, f"write the description of VM {vmid} on {where}"
-            ),
-        )
+
+        def act(vm: GuestAt) -> None:
+            what = f"write the description of {vm}"
+            self._api.put(f"{vm.path}/config", what=what, parameters={"description": description})
+
+        self._guests.follow(vmid, pve_node, act)
 
     def seal(self, vmid: Vmid, *, pve_node: PveNodeName, drive: str, storage: StorageName, description: str) -> None:
         """See `TemplateMaker.seal`. The ISO is no more than a reference, so nothing is left of it in the config."""
 
-        def act(where: PveNodeName) -> None:
-            what = f"give VM {vmid} on {where} a cloud-init drive"
-            self._put(vmid, where, {drive: f"{storage}:cloudinit", "description": description}, what)
-            config = configs.scalars(self._api.read(_path(vmid, where), what=f"read back VM {vmid} on {where}"))
+        def act(vm: GuestAt) -> None:
+            what, path = f"give {vm} a cloud-init drive", f"{vm.path}/config"
+            parameters = {drive: f"{storage}:cloudinit", "description": description}
+            self._api.put(path, what=what, parameters=parameters)
+            config = configs.scalars(self._api.read(path, what=f"read back {vm}"))
             if configs.cloud_init_drive(config) != drive:
                 raise HypervisorError(f"cannot {what}", details=f"{drive} is {config.get(drive)}")
 
-        self._whereabouts.follow(vmid, pve_node, act)
+        self._guests.follow(vmid, pve_node, act)
 
     def convert(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `TemplateMaker.convert`."""
 
-        def act(where: PveNodeName) -> None:
-            what = f"make a template of VM {vmid} on {where}"
+        def act(vm: GuestAt) -> None:
+            what = f"make a template of {vm}"
             try:
-                self._run("post", f"nodes/{where}/qemu/{vmid}/template", what, where, {}, warn)
+                self._tasks.repeat("post", f"{vm.path}/template", what=what, parameters={}, warn=warn)
             except HypervisorError as error:
                 if "convert a template to a template" not in error.details:
                     raise
-            config = self._api.read(_path(vmid, where), what=f"read back VM {vmid} on {where}")
+            config = self._api.read(f"{vm.path}/config", what=f"read back {vm}")
             if not config.at("template").flag():
                 raise HypervisorError(f"cannot {what}", details="the task ended well, but it is no template")
 
-        self._whereabouts.follow(vmid, pve_node, act)
+        self._guests.follow(vmid, pve_node, act)
 
     def remove_volume(self, volume: str, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `TemplateMaker.remove_volume`."""
         storage = volume.partition(":")[0]
         path = f"nodes/{pve_node}/storage/{storage}/content/{quote(volume, safe='')}"
-        self._run("delete", path, f"remove {volume} on {pve_node}", pve_node, {}, warn)
-
-    def _put(self, vmid: Vmid, pve_node: PveNodeName, parameters: Mapping[str, str | int], what: str) -> None:
-        path = _path(vmid, pve_node)
-        self._api.retry(lambda: self._api.send("put", path, what=what, parameters=parameters))
-
-    def _run(
-        self, method: str, path: str, what: str, pve_node: PveNodeName, parameters: Mapping[str, str | int], warn: Warn
-    ) -> None:
-        self._api.retry(
-            lambda: self._tasks.run(method, path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
-        )
+        self._tasks.repeat("delete", path, what=f"remove {volume} on {pve_node}", parameters={}, warn=warn)
 
     def _list(self, pve_node: PveNodeName) -> Iterable[ListedGuest]:
         try:
@@ -192,9 +183,9 @@ class ProxmoxTemplates:
 
         What the token may not see, or what is gone meanwhile, depends on nothing of ours that we know of.
         """
-        what = f"read the config of {vm.vmid} on {vm.pve_node}"
+        path, what = f"nodes/{vm.pve_node}/qemu/{vm.vmid}/config", f"read the config of {vm.vmid} on {vm.pve_node}"
         try:
-            config = self._api.read(_path(vm.vmid, vm.pve_node), what=what)
+            config = self._api.read(path, what=what)
             return _Listed(vm=vm, config=configs.scalars(config))
         except (PermissionDeniedError, VmNotFoundError):
             return _Listed(vm=vm, config={})
@@ -262,7 +253,3 @@ def _template(listed: _Listed, users: Mapping[int, Iterable[str]], *, proof: Pro
         description=description,
         doubt=proof.doubt_about_template(vmid, name, description, config),
     )
-
-
-def _path(vmid: Vmid, pve_node: PveNodeName) -> str:
-    return f"nodes/{pve_node}/qemu/{vmid}/config"

@@ -9,23 +9,22 @@ itself without a lag; `/cluster/ha` is closed to the tool's token).
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from bootstrap.adapters.proxmox.client import reachable_nodes
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.adapters.proxmox.guests.locations import WORDS
+from bootstrap.adapters.proxmox.client.reachable_nodes import NotAskedError, ask, guests_of, unseen_vms
 from bootstrap.adapters.proxmox.guests.record_proof import Proof
+from bootstrap.adapters.proxmox.guests.registry import WORDS
 from bootstrap.adapters.proxmox.observe import health
 from bootstrap.adapters.proxmox.observe.node_facts import NodeReading, PassOver, node_facts, templates, why
 from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
-from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, VmRecord
+from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.ports import PveFacts
 from bootstrap.proxmox.reading import answers, configs
@@ -62,13 +61,6 @@ class _PassedOver:
             return tuple(self._lines)
 
 
-def read_version(api: Api) -> PveVersion:
-    """Proxmox VE's version."""
-    text = api.read("version", what="read the version").at("version").text("", most=100)
-    numbers = [int(number) for number in re.findall("[0-9]{1,9}", text)[:2]] + [0, 0]
-    return PveVersion(major=numbers[0], minor=numbers[1], text=text)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Look:
     """What the Proxmox nodes tell.
@@ -94,7 +86,7 @@ class _Look:
         One that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
         """
         there = {guest.vmid for guest in self.guests}
-        vms, vmids = reachable_nodes.guests_of(resources, self.unasked)
+        vms, vmids = guests_of(resources, self.unasked)
         return tuple(vm for vm in vms if vm.vmid not in there), vmids
 
 
@@ -117,16 +109,16 @@ def _look(
     return _Look(pve_nodes=pve_nodes, guests=answering, unasked=unasked)
 
 
-def observe(api: Api, *, version: PveVersion, proof: Proof, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+def observe(api: Api, *, proof: Proof, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
     """Read everything planning needs; see `Hypervisor.observe`."""
-    odd = _PassedOver()
+    odd, version = _PassedOver(), api.version()
     look = _look(api, lambda row: _read_node(api, row, odd), odd=odd)
     lost_quorum = health.lost_quorum(api)
     guests = tuple(_with_task(api, guest, sees_all=guest.pve_node in look.auditing) for guest in look.guests)
     resources = api.read("cluster/resources", what="list the cluster's resources").items()
     ha_of = dict(each(resources, _ha_state, odd))
     away, vmids_away = look.away(resources)
-    unseen = reachable_nodes.unseen_vms(away, look.unasked, cluster=cluster, vmids=vmids)
+    unseen = unseen_vms(away, look.unasked, cluster=cluster, vmids=vmids)
     records = _records(api, guests, proof=proof, resources=resources, ha_of=ha_of, cluster=cluster)
     vms = (vm for vm in (*records, *away) if _concerns(vm, cluster=cluster, vmids=vmids))
     hidden = frozenset(vm.vmid for vm in unseen)
@@ -212,11 +204,8 @@ def _read_guests(api: Api, named: NamedRow, odd: PassOver) -> NodeReading:
     if not online:
         return NodeReading(name=name, row=row, online=False)
     try:
-        guests = reachable_nodes.ask(
-            lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind, odd))
-        )
-    except reachable_nodes.NotAskedError as unasked:
-        logger.warning("%s is unreachable: %s", name, unasked)
+        guests = ask(name, lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind, odd)))
+    except NotAskedError as unasked:
         return NodeReading(name=name, row=row, online=False, problem=unasked.error)
     return NodeReading(name=name, row=row, online=True, guests=guests)
 
@@ -235,16 +224,16 @@ def _read_node(api: Api, row: NamedRow, odd: PassOver) -> NodeReading:
         return reading
     base, name = f"nodes/{reading.name}", reading.name
     try:
-        return reachable_nodes.ask(
+        return ask(
+            name,
             lambda: replace(
                 reading,
                 status=_if_allowed(lambda: api.read(f"{base}/status", what=f"read the status of {name}"), None),
                 storages=api.read(f"{base}/storage", what=f"list the storages of {name}").items(),
                 networks=_networks(api, name),
-            )
+            ),
         )
-    except reachable_nodes.NotAskedError as unasked:
-        logger.warning("%s is unreachable: %s", name, unasked)
+    except NotAskedError as unasked:
         return NodeReading(name=name, row=reading.row, online=False, problem=unasked.error)
 
 
@@ -274,12 +263,11 @@ def _with_config(api: Api, guest: ListedGuest) -> ListedGuest:
     path = f"nodes/{guest.pve_node}/{guest.kind}/{guest.vmid}/config"
     what = f"read the config of {guest.vmid} on {guest.pve_node}"
     try:
-        config = reachable_nodes.ask(lambda: _if_allowed(lambda: api.read(path, what=what), None))
+        config = ask(guest.pve_node, lambda: _if_allowed(lambda: api.read(path, what=what), None))
     except VmNotFoundError as error:
         logger.info("%s", error)
         return guest
-    except reachable_nodes.NotAskedError as unasked:
-        logger.warning("%s is unreachable: %s", guest.pve_node, unasked)
+    except NotAskedError as unasked:
         return replace(guest, problem=unasked.error)
     return replace(guest, config=config)
 
@@ -293,9 +281,8 @@ def _with_task(api: Api, guest: ListedGuest, *, sees_all: bool) -> ListedGuest:
         return guest
     path, what = f"nodes/{guest.pve_node}/tasks", f"list the tasks of {guest.pve_node}"
     try:
-        clones = reachable_nodes.ask(lambda: api.read(path, what=what, source="active", typefilter="qmclone").items())
-    except reachable_nodes.NotAskedError as unasked:
-        logger.warning("%s is unreachable: %s", guest.pve_node, unasked)
+        clones = ask(guest.pve_node, lambda: api.read(path, what=what, source="active", typefilter="qmclone").items())
+    except NotAskedError:
         return guest
     if clones:
         return replace(guest, clone_runs=True)

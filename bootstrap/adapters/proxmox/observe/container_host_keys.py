@@ -12,9 +12,10 @@ import re
 from collections.abc import Sequence
 
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.adapters.proxmox.client.tasks import UPID
+from bootstrap.adapters.proxmox.client.upid import UPID
+from bootstrap.adapters.proxmox.guests.registry import GuestAt
 from bootstrap.errors import PermissionDeniedError, UnreadableAnswerError
-from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.ids import Vmid
 from bootstrap.model.reading import Reading
 from bootstrap.proxmox.reading import answers
 
@@ -25,7 +26,7 @@ _MAKING = re.compile(r"Creating SSH host key 'ssh_host_ed25519_key'")
 _DONE = re.compile(r"done: (SHA256:[A-Za-z0-9+/]{43}) root@\S+\s*")
 
 
-def told_when_made(api: Api, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
+def told_when_made(api: Api, guest: GuestAt) -> str | None:
     """The fingerprint of a container's ed25519 host key, from the log of the task that made it.
 
     A token sees the tasks that it has started itself; others' with Sys.Audit on the Proxmox node.
@@ -36,8 +37,9 @@ def told_when_made(api: Api, vmid: Vmid, *, pve_node: PveNodeName) -> str | None
     Raises:
         HypervisorError: Proxmox VE cannot be asked.
     """
+    vmid = guest.vmid
     what = f"find the host key of the container {vmid} in the log of the task that made it"
-    path = f"nodes/{pve_node}/tasks"
+    path = f"nodes/{guest.pve_node}/tasks"
     try:
         listing = api.read(path, what=what, vmid=vmid, typefilter=_KIND, source="all", limit=_TASKS)
         upid = next((upid for upid in answers.rows(listing, lambda row: _made(row, vmid)) if upid), None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from bootstrap.adapters.proxmox.client import reachable_nodes
 from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.reachable_nodes import NotAskedError, ask
 from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
@@ -54,10 +54,10 @@ def with_halt(api: Api, vm: VmRecord) -> VmRecord:
         return vm
     path = f"nodes/{vm.pve_node}/qemu/{vm.vmid}/status/current"
     try:
-        halted = reachable_nodes.ask(
-            lambda: configs.halted(api.read(path, what=f"read the status of {vm.name} on {vm.pve_node}"))
+        halted = ask(
+            vm.pve_node, lambda: configs.halted(api.read(path, what=f"read the status of {vm.name} on {vm.pve_node}"))
         )
-    except (PermissionDeniedError, VmNotFoundError, reachable_nodes.NotAskedError) as error:
+    except (PermissionDeniedError, VmNotFoundError, NotAskedError) as error:
         logger.info("%s", error)
         return vm
     return replace(vm, halted=halted)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from bootstrap.adapters.proxmox.client import reachable_nodes
 from bootstrap.adapters.proxmox.client.api import Api
+from bootstrap.adapters.proxmox.client.reachable_nodes import from_online
 from bootstrap.errors import HypervisorError, PermissionDeniedError
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import OsTemplate
@@ -17,40 +17,47 @@ _CONTENT = "vztmpl"
 _NO_POOL = re.compile(r"pool '[^']*' does not exist")
 
 
-def cpu_types(api: Api, pve_node: PveNodeName) -> frozenset[str]:
-    """See `Hypervisor.cpu_types`.
+class NamedThings:
+    """These methods of `bootstrap.ports.Hypervisor`: a part of `ProxmoxHypervisor`."""
 
-    The list is the one that a VM's `cpu` is checked against: built-in types depend on the node's version, custom models
-    are shown to who has Sys.Audit on /nodes, and since 9.2 to who has a Mapping right on them (PVE::API2::Qemu::CPU).
-    """
-    listing = api.read(f"nodes/{pve_node}/capabilities/qemu/cpu", what=f"list the CPU types of {pve_node}")
-    return frozenset(answers.rows(listing, lambda row: row.at("name").text(most=256)))
+    _api: Api
 
+    def cpu_types(self, pve_node: PveNodeName) -> frozenset[str]:
+        """See `Hypervisor.cpu_types`.
 
-def has_resource_pool(api: Api, name: str) -> bool:
-    """See `Hypervisor.has_resource_pool`.
+        A VM's `cpu` is checked against this list. Built-in types depend on the node's version; custom models are shown
+        to tokens with Sys.Audit on /nodes and, since 9.2, with a Mapping right on them (PVE::API2::Qemu::CPU).
+        """
+        listing = self._api.read(f"nodes/{pve_node}/capabilities/qemu/cpu", what=f"list the CPU types of {pve_node}")
+        return frozenset(answers.rows(listing, lambda row: row.at("name").text(most=256)))
 
-    `GET /pools` lists those alone that the token may audit; asked for one by its name it tells anybody whether that is
-    there: "pool 'x' does not exist" (seen on 9.2.11).
-    """
-    try:
-        api.read("pools", what=f"look for the resource pool {name}", poolid=name)
-    except PermissionDeniedError:
+    def has_resource_pool(self, name: str) -> bool:
+        """See `Hypervisor.has_resource_pool`.
+
+        `GET /pools` lists only pools that the token may audit. Asked for one by its name, it says to any token whether
+        it exists: "pool 'x' does not exist" (seen on 9.2.11).
+        """
+        try:
+            self._api.read("pools", what=f"look for the resource pool {name}", poolid=name)
+        except PermissionDeniedError:
+            return True
+        except HypervisorError as error:
+            if _NO_POOL.search(error.details):
+                return False
+            raise
         return True
-    except HypervisorError as error:
-        if _NO_POOL.search(error.details):
-            return False
-        raise
-    return True
 
+    def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
+        """See `Hypervisor.package_versions`. `OldVersion` is the installed one (PVE::API2::APT)."""
+        try:
+            listing = self._api.read(f"nodes/{pve_node}/apt/versions", what=f"list the packages of {pve_node}")
+        except PermissionDeniedError:
+            return {}
+        return dict(answers.rows(listing, lambda row: (row.at("Package").text(""), row.at("OldVersion").text(""))))
 
-def package_versions(api: Api, pve_node: PveNodeName) -> Mapping[str, str]:
-    """See `Hypervisor.package_versions`. `OldVersion` is the one that is installed (PVE::API2::APT)."""
-    try:
-        listing = api.read(f"nodes/{pve_node}/apt/versions", what=f"list the packages of {pve_node}")
-    except PermissionDeniedError:
-        return {}
-    return dict(answers.rows(listing, lambda row: (row.at("Package").text(""), row.at("OldVersion").text(""))))
+    def ostemplates(self) -> tuple[OsTemplate, ...]:
+        """See `Hypervisor.ostemplates`. Needs Datastore.Audit or Datastore.AllocateSpace on their storage."""
+        return tuple(from_online(self._api, lambda pve_node: _ostemplates(self._api, pve_node)))
 
 
 def vnet_zones(api: Api) -> Mapping[str, str]:
@@ -60,16 +67,7 @@ def vnet_zones(api: Api) -> Mapping[str, str]:
     return {vnet: zone for vnet, zone in found if zone}
 
 
-def list_ostemplates(api: Api) -> tuple[OsTemplate, ...]:
-    """The templates of containers on the Proxmox nodes that can be asked."""
-    return tuple(
-        reachable_nodes.from_those_that_answer(
-            reachable_nodes.online_nodes(api), lambda pve_node: _on_node(api, pve_node)
-        )
-    )
-
-
-def _on_node(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:
+def _ostemplates(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:
     listing = api.read(f"nodes/{pve_node}/storage", what=f"list the storages of {pve_node}")
     for storage in answers.rows(listing, _storage):
         if storage is None:

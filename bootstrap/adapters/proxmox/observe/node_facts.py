@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from bootstrap.adapters.proxmox.client import reachable_nodes
+from bootstrap.adapters.proxmox.client.reachable_nodes import OFFLINE, NotAskedError
 from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.errors import HypervisorError, UnreadableError
 from bootstrap.model.ids import PveNodeName
@@ -47,9 +47,7 @@ class NodeReading:
 
 def why(reading: NodeReading) -> str:
     """Why a Proxmox node cannot be asked, in a few words."""
-    return (
-        str(reachable_nodes.NotAskedError(reading.problem)) if reading.problem is not None else reachable_nodes.OFFLINE
-    )
+    return str(NotAskedError(reading.problem)) if reading.problem is not None else OFFLINE
 
 
 def node_facts(

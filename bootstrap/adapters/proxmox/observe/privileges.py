@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.model.observed import PveVersion
+from bootstrap.adapters.proxmox.observe.named_things import vnet_zones
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.proxmox.reading import answers
 from bootstrap.proxmox.reading.configs import tags
@@ -16,10 +16,10 @@ from bootstrap.proxmox.rights import grants, tag_rights
 _POOL = r"/pool/[A-Za-z0-9._/-]{1,200}"
 
 
-def missing(
-    api: Api, rights: RightsNeeded, *, version: PveVersion, zones: Mapping[str, str]
-) -> tuple[MissingPrivileges, ...]:
+def missing(api: Api, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
     """What the token lacks, one for each path to grant it on, and one for the tags that it may not set."""
+    bridges = {each.partition("/")[0] for each in grants.bridges_of(rights)}
+    zones = vnet_zones(api) if not rights.vnets.isdisjoint(bridges) else {}
     held: dict[str, Mapping[str, int]] = {}
     lacking: dict[str, dict[str, None]] = {}
 
@@ -30,7 +30,7 @@ def missing(
                     held[path] = _held(api, path)
             lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held)))
 
-    look(grants.needs(rights, version=version, zones=zones))
+    look(grants.needs(rights, version=api.version(), zones=zones))
     if not rights.templates and any("VM.Audit" in names for names in lacking.values()):
         look(grants.blind_needs())
     found = [_lack(api, path, names) for path, names in lacking.items() if names]
