@@ -414,7 +414,7 @@ def test_a_patch_names_the_version_it_was_made_for() -> None:
 
 def test_an_object_with_holes_is_read_all_the_same() -> None:
     seen = parse_node({"metadata": {"name": "x"}, "spec": None, "status": {"conditions": None}}, lease_age_s=1)
-    assert seen.kube_node.problem == "it has no Ready condition yet"
+    assert seen.problem == "it has no Ready condition yet"
 
 
 def test_importing_and_connecting_is_cheap() -> None:

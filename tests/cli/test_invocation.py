@@ -182,7 +182,7 @@ def test_a_machine_s_words_are_no_advice(run: Run, world: World) -> None:
         "status": {"conditions": [{"type": "Ready", "status": "False", "message": f"lost; {ADVICE} mends it"}]},
     }
     name = MachineName("demo-workers-1")
-    problem = parse_node(told, lease_age_s=1.0).kube_node.problem
+    problem = parse_node(told, lease_age_s=1.0).problem
     world.kube_nodes[name] = replace(world.kube_nodes[name], problem=problem, ready=False)
     result = run("status", "--cluster", "demo", "--workers", "1")
     said = " ".join(result.stdout.split())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.adapters.kube.answers import Answer, check
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
 from bootstrap.adapters.kube.http import KubeHttp
-from bootstrap.adapters.kube.nodes import SeenNode, missing_metadata, moved, parse_node
+from bootstrap.adapters.kube.nodes import missing_metadata, moved, parse_node
 from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.adapters.kube.pods import (
     SNAPSHOTS,
@@ -81,14 +81,13 @@ class KubernetesApi:
     def _listed(self, item: Reading) -> KubeNode:
         name = item.at("metadata").at("name").text()
         age_s, renewed = self._leases.age_s(name), self._leases.renewed(name)
-        return parse_node(item.value, lease_age_s=age_s, renewed=renewed).kube_node
+        return parse_node(item.value, lease_age_s=age_s, renewed=renewed)
 
     def await_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
     ) -> KubeNode | None:
         """Wait for a node, see `bootstrap.ports.KubeApi.await_node`. Raises KubernetesError where it refuses us."""
-        seen = self._watch.wait(name, lambda seen: accept(None if seen is None else seen.kube_node), timeout_s)
-        return None if seen is None else seen.kube_node
+        return self._watch.wait(name, accept, timeout_s)
 
     def set_node_metadata(
         self,
@@ -156,12 +155,8 @@ class KubernetesApi:
             return
         uid = kube_object(found.object, what=f"delete the node {name}").at("metadata").at("uid").text("")
         self._http.ask(core.delete_node, name, accepted=frozenset({_NOT_FOUND}))
-
-        def gone(seen: SeenNode | None) -> bool:
-            return seen is None or seen.uid != uid
-
         if timeout_s > 0:
-            self._watch.wait(name, gone, timeout_s)
+            self._watch.wait(name, lambda seen: seen is None or seen.uid != uid, timeout_s)
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
         """Cordon a node or lift that; whether anything changed.

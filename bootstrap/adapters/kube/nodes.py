@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
@@ -26,22 +25,8 @@ ADDRESS_ANNOTATIONS = ("k3s.io/internal-ip", "alpha.kubernetes.io/provided-node-
 """Where k3s and its kubelet say of a node which address it is to have."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeenNode:
-    """A node object with what `KubeNode` leaves out.
-
-    Attributes:
-        uid: Changes when a node is deleted and registers again.
-        claims_ready: The Ready condition alone, which can be stale.
-    """
-
-    kube_node: KubeNode
-    uid: str
-    claims_ready: bool
-
-
-def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | None = None) -> SeenNode:
-    """A Node object as values; one of odd form is not Ready, and its problem says what is odd.
+def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | None = None) -> KubeNode:
+    """A Node object as a value; one of odd form is not Ready, and its problem says what is odd.
 
     Args:
         node: As the API has it.
@@ -49,34 +34,29 @@ def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | N
         renewed: When that was, by the machine's clock.
 
     Raises:
-        UnreadableObjectError: It does not even tell its name.
+        UnreadableObjectError: It does not even have a name.
     """
     read = kube_object(node, what="read a Kubernetes node")
     name = read.at("metadata").at("name").text()
     uid = read.at("metadata").at("uid").text("")
     try:
-        kube_node, claims_ready = _kube_node(read, lease_age_s, renewed)
+        return _kube_node(read, lease_age_s, renewed)
     except UnreadableError as error:
         note(error)
         problem = f"its object is invalid: {error.details}"
-        kube_node = KubeNode(name=MachineName(name), ready=False, problem=problem, uid=uid)
-        claims_ready = False
-    return SeenNode(kube_node=kube_node, uid=uid, claims_ready=claims_ready)
+        return KubeNode(name=MachineName(name), ready=False, problem=problem, uid=uid)
 
 
-def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | None) -> tuple[KubeNode, bool]:
-    """A node, and whether its Ready condition alone says that it is."""
+def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | None) -> KubeNode:
     metadata, spec, status = (node.at(part) for part in ("metadata", "spec", "status"))
     labels = {key: value.text() for key, value in metadata.at("labels").entries(optional=True)}
     conditions, told = status.at("conditions").items(optional=True), status.at("nodeInfo")
-    problem = _not_ready(conditions)
-    claims_ready = not problem
-    if claims_ready:
-        problem = _stale(lease_age_s)
-    kube_node = KubeNode(
+    not_ready = _not_ready(conditions)
+    stale = "" if not_ready else _stale(lease_age_s)
+    return KubeNode(
         name=MachineName(metadata.at("name").text()),
-        ready=not problem,
-        problem=problem,
+        ready=not (not_ready or stale),
+        problem=not_ready or stale,
         version=told.at("kubeletVersion").text(""),
         address=_address(status.at("addresses")),
         roles=frozenset(label.removeprefix(ROLE_LABEL) for label in labels if label.startswith(ROLE_LABEL)),
@@ -88,12 +68,11 @@ def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | Non
         uid=metadata.at("uid").text(""),
         heartbeat=_heartbeat(conditions),
         lease_age_s=lease_age_s,
-        stale=claims_ready and bool(problem),
+        stale=bool(stale),
         renewed=renewed,
         args=_args(metadata.at("annotations").at("k3s.io/node-args").text("")),
         env=_env(metadata.at("annotations").at("k3s.io/node-env").text("")),
     )
-    return kube_node, claims_ready
 
 
 def _taints(spec: Reading) -> tuple[Taint, ...]:
@@ -114,21 +93,12 @@ def parse_renewals(leases: Iterable[Reading]) -> dict[str, datetime]:
 
 
 def _time(told: Reading) -> datetime | None:
-    return parse_time(told.text(""))
-
-
-def parse_time(text: object) -> datetime | None:
     """A time as Kubernetes writes it; None for anything else."""
     try:
-        at = datetime.fromisoformat(str(text))
+        at = datetime.fromisoformat(told.text(""))
     except ValueError:
         return None
     return at if at.tzinfo is not None else None
-
-
-def age_s(renewed: datetime | None, *, now: datetime) -> float | None:
-    """A lease's age in seconds; None without one."""
-    return None if renewed is None else (now - renewed) / timedelta(seconds=1)
 
 
 def missing_metadata(

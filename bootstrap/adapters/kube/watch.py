@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 from bootstrap.adapters.kube.answers import Stream, parse_object
 from bootstrap.adapters.kube.http import KubeHttp
-from bootstrap.adapters.kube.nodes import SeenNode, age_s, parse_node, parse_renewals
+from bootstrap.adapters.kube.nodes import parse_node, parse_renewals
 from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.errors import KubernetesError, KubeUnreachableError, UnreadableError
+from bootstrap.model.observed import KubeNode
 from bootstrap.model.reading import Reading, each
 
 _SERVER_ENDS_S = 25
@@ -63,8 +64,8 @@ class Leases:
 
     def age_s(self, name: str) -> float | None:
         """Seconds since a node's lease was renewed, as of the last refresh's knowledge; None without a lease."""
-        now = datetime.fromtimestamp(time.time() + self._ahead_s, UTC)
-        return age_s(self.renewed(name), now=now)
+        renewed = self.renewed(name)
+        return None if renewed is None else time.time() + self._ahead_s - renewed.timestamp()
 
     def renewed(self, name: str) -> datetime | None:
         """When a node's lease was renewed, as of the last refresh; None without a lease."""
@@ -87,7 +88,7 @@ class NodeWatch:
         self._error: KubernetesError | None = None
         self._stream: Stream | None = None
 
-    def wait(self, name: str, check: Callable[[SeenNode | None], bool], timeout_s: float) -> SeenNode | None:
+    def wait(self, name: str, check: Callable[[KubeNode | None], bool], timeout_s: float) -> KubeNode | None:
         """Wait until `check` is true of a node (None: there is none); the last state known when time runs out.
 
         `check` is asked only while the watch stands, never about what was known before it broke.
@@ -107,7 +108,7 @@ class NodeWatch:
                 if left_s <= 0 or self._stop.is_set():
                     return seen
                 # No event tells of a lease: where only that is missing for Ready, look again.
-                doubtful = seen is not None and seen.claims_ready and not seen.kube_node.ready
+                doubtful = seen is not None and seen.stale
                 news.wait(min(left_s, _LEASES_EVERY_S) if doubtful else left_s)
 
     def close(self) -> None:
@@ -139,7 +140,7 @@ class NodeWatch:
             for news in waiting:
                 news.set()
 
-    def _known(self, name: str) -> tuple[SeenNode | None, bool]:
+    def _known(self, name: str) -> tuple[KubeNode | None, bool]:
         """A node as it was last told of, and whether the watch stands. Raises KubernetesError where it is refused."""
         with self._guard:
             synced, error = self._synced, self._error
@@ -148,11 +149,11 @@ class NodeWatch:
             raise error
         return self._seen(name, node), synced
 
-    def _seen(self, name: str, node: object) -> SeenNode | None:
+    def _seen(self, name: str, node: object) -> KubeNode | None:
         if node is None:
             return None
         seen = parse_node(node, lease_age_s=self._leases.age_s(name))
-        if seen.claims_ready and not seen.kube_node.ready:
+        if seen.stale:
             try:
                 self._leases.refresh(older_than_s=_LEASES_EVERY_S / 2)
             except KubeUnreachableError:
