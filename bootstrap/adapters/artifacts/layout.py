@@ -15,7 +15,6 @@ from bootstrap.k3s.versions import VERSION
 ARCHES = ("amd64", "arm64")
 
 _CHANNEL_TAG = re.compile(r".*/tag/([^/?#]+)/?$")
-_CHUNK = 1 << 20
 TICK_NS = 1_000_000_000
 """What changed less than this ago may change again within the same tick of the file system's clock."""
 
@@ -85,8 +84,5 @@ def _known_sha256(path: Path, _state: tuple[int, ...]) -> str:
 
 
 def _read_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

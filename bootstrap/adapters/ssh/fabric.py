@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bootstrap.adapters.calls import calling
 from bootstrap.adapters.local.download_target import LocalFile, local_file
 from bootstrap.adapters.local.guest_files import files_for, guest_file
-from bootstrap.adapters.ssh.command import execute
+from bootstrap.adapters.ssh.command import Ended, execute
 from bootstrap.adapters.ssh.errors import MORE_DISK, converted, raise_for_endless, raise_for_status
 from bootstrap.adapters.ssh.keys import KeyFile, make_key_pair, openssh_form, read_key
 from bootstrap.adapters.ssh.login_shell import not_reached, open_sftp, ours, script_line
@@ -221,14 +221,8 @@ class FabricShell:
         """
         with converted(self._machine, f"run {script.name}"):
             self._send(script)
-            # Neither parameters nor files: the name says what it does.
-            with calling("ssh", f"{self._machine}: run {script.name}") as call:
-                ended = execute(self._connection.transport, self._command(script), timeout_s=timeout_s)
-                call.status = ended.shown
-            if ended.status is None or ended.status == -1:
-                # The connection may be what is gone; else a signal ended the script, or time has run out.
-                self._check_alive(script.name)
-        raise_for_endless(self._machine, script.name, ended)
+            # Neither parameters nor files are logged: the name says what it does.
+            ended = self._execute(self._command(script), script.name, shown=f"run {script.name}", timeout_s=timeout_s)
         if ended.status is None:
             raise ScriptError(
                 f"{self._machine}: {script.name} did not end within {timeout_s:.0f} s",
@@ -288,12 +282,7 @@ class FabricShell:
     def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
         """Run a user's own command line, see `bootstrap.ports.GuestShell.command`."""
         with converted(self._machine, "run a command"):
-            with calling("ssh", f"{self._machine}: {command}") as call:
-                ended = execute(self._connection.transport, command, timeout_s=timeout_s)
-                call.status = ended.shown
-            if ended.status is None or ended.status == -1:
-                self._check_alive("a command")
-        raise_for_endless(self._machine, "the command", ended)
+            ended = self._execute(command, "the command", shown=command, timeout_s=timeout_s)
         if ended.status is None:
             raise SshUnreachableError(
                 f"{self._machine}: the command did not end within {timeout_s:.0f} s",
@@ -310,11 +299,23 @@ class FabricShell:
         self._connection.client.close()
         self._hang_up()
 
-    def _check_alive(self, doing: str) -> None:
+    def _execute(self, line: str, name: str, *, shown: str, timeout_s: float) -> Ended:
+        """Run a command line to its end, or for `timeout_s`.
+
+        Raises:
+            GuestError: It printed too much and was stopped.
+            SshUnreachableError: The connection was lost.
+        """
         transport = self._connection.transport
-        if not transport.is_active():
+        with calling("ssh", f"{self._machine}: {shown}") as call:
+            ended = execute(transport, line, timeout_s=timeout_s)
+            call.status = ended.shown
+        # Without a status a signal has ended it, or time has run out, or the connection is gone.
+        if ended.status in (None, -1) and not transport.is_active():
             cause = transport.get_exception()
-            raise SshUnreachableError(f"{self._machine}: the connection was lost during {doing}", details=str(cause))
+            raise SshUnreachableError(f"{self._machine}: the connection was lost during {name}", details=str(cause))
+        raise_for_endless(self._machine, name, ended)
+        return ended
 
     def _sftp(self) -> paramiko.SFTPClient:
         if self._files is None:

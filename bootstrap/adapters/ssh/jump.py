@@ -47,82 +47,52 @@ class Onward:
             self._channel.close()
 
 
-class Way:
-    """An open way to a machine, hop by hop.
-
-    Attributes:
-        channel: In place of a socket that is connected to the next place; None before the first hop.
-    """
-
-    def __init__(self, machine: MachineName, deadline_s: float) -> None:
-        self.channel: Onward | None = None
-        self._machine = machine
-        self._deadline_s = deadline_s
-        self._clients: list[paramiko.SSHClient] = []
-
-    def log_in(self, hop: Hop) -> None:
-        """Log in to the next hop."""
-        doing = f"{self._machine}: log in to the jump host {hop}"
-        with calling("ssh", doing), _converted(self._machine, hop):
-            self._clients.append(_logged_in(hop, self.channel, self._deadline_s))
-
-    def go_on(self, hop: Hop, host: str, port: int) -> None:
-        """Have the hop that was logged in to last connect to the next place."""
-        transport = self._clients[-1].get_transport()
-        try:
-            if transport is None:
-                raise EOFError("the connection is closed")
-            left_s = _left_s(self._deadline_s)
-            self.channel = Onward(
-                transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=left_s)
-            )
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise SshUnreachableError(
-                f"{self._machine}: the jump host {hop} does not reach {host}:{port}",
-                details=str(error) or type(error).__name__,
-                resolution=f"is it up, and does {hop.name} allow connections there (AllowTcpForwarding)? "
-                f"`ssh -W {host}:{port} {hop.name}` shows the reason",
-            ) from error
-
-    def close(self) -> None:
-        """Hang up, the last hop first; safe to call twice."""
-        while self._clients:
-            self._clients.pop().close()
-
-
 def road(
     machine: MachineName, address: IPv4Address, port: int, hops: tuple[Hop, ...], *, timeout_s: float
 ) -> tuple[socket.socket | Onward, Callable[[], None]]:
-    """A connection to a machine's SSH port, over jump hosts if there are any, and what hangs up.
+    """A connection to a machine's SSH port, and what closes it.
 
-    Raises OSError for a direct one, else as `open_way`.
+    Where there are jump hosts it logs in to each through those before it, and the last one connects to the machine.
+
+    Raises:
+        OSError: The machine is not reached without jump hosts.
+        SshUnreachableError: A hop is not reached, or does not reach the next one (the machine may boot): it says which.
+        GuestSetupError: A hop's host key is not in the user's known_hosts, or it refuses the user's keys.
     """
+    deadline_s = time.monotonic() + timeout_s
     if not hops:
         sock = _dial(str(address), port, timeout_s)
         return sock, sock.close
-    way = open_way(machine, address, port, hops, timeout_s=timeout_s)
-    if way.channel is None:  # cannot be: there are hops
-        raise AssertionError(hops)
-    return way.channel, way.close
-
-
-def open_way(machine: MachineName, address: IPv4Address, port: int, hops: tuple[Hop, ...], *, timeout_s: float) -> Way:
-    """Log in to each jump host through those before it, and have the last one connect to the machine.
-
-    Raises:
-        SshUnreachableError: A hop is not reached, or reaches the next one not (the machine may boot): it says which.
-        GuestSetupError: A hop's host key is not in the user's known_hosts, or it refuses the user's keys.
-    """
-    way = Way(machine, time.monotonic() + timeout_s)
+    channel: Onward | None = None
     places = [*((hop.host, hop.port) for hop in hops[1:]), (str(address), port)]
+    with contextlib.ExitStack() as clients:
+        for hop, place in zip(hops, places, strict=True):
+            with calling("ssh", f"{machine}: log in to the jump host {hop}"), _converted(machine, hop):
+                client = _logged_in(hop, channel, deadline_s)
+            clients.callback(client.close)  # the last hop's first
+            channel = _onward(machine, hop, client, place, deadline_s)
+        if channel is None:  # cannot be: there are hops
+            raise AssertionError(hops)
+        return channel, clients.pop_all().close
+
+
+def _onward(
+    machine: MachineName, hop: Hop, client: paramiko.SSHClient, place: tuple[str, int], deadline_s: float
+) -> Onward:
+    """Have a hop connect to the next place. Raises SshUnreachableError."""
+    transport = client.get_transport()
     try:
-        for hop, (host, onward) in zip(hops, places, strict=True):
-            way.log_in(hop)
-            way.go_on(hop, host, onward)
-    except BaseException:
-        way.close()
-        raise
-    return way
+        if transport is None:
+            raise EOFError("the connection is closed")
+        return Onward(transport.open_channel("direct-tcpip", place, ("127.0.0.1", 0), timeout=_left_s(deadline_s)))
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        to = f"{place[0]}:{place[1]}"
+        raise SshUnreachableError(
+            f"{machine}: the jump host {hop} does not reach {to}",
+            details=str(error) or type(error).__name__,
+            resolution=f"is it up, and does {hop.name} allow connections there (AllowTcpForwarding)? "
+            f"`ssh -W {to} {hop.name}` shows the reason",
+        ) from error
 
 
 def _logged_in(hop: Hop, sock: Onward | None, deadline_s: float) -> paramiko.SSHClient:
