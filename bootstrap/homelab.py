@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
+    from bootstrap.commands.access.remote_access import Login, LogsOptions
     from bootstrap.commands.locked.carry_out import RunOptions
-    from bootstrap.commands.remote_access import Login, LogsOptions
     from bootstrap.commands.verb import Verb
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
@@ -113,13 +113,13 @@ class Homelab:
         Raises:
             HomelabError: There is no such machine, or it cannot be reached.
         """
-        from bootstrap.commands.remote_access import login_to
+        from bootstrap.commands.access.remote_access import login_to
 
         return login_to(machine, self._inventory.spec, self.ports)
 
     def journal_ssh(self, machine: str, asked: LogsOptions) -> tuple[str, ...]:
         """The ssh command line that shows a machine's journal, and stays where that is asked for."""
-        from bootstrap.commands.remote_access import journal_command
+        from bootstrap.commands.access.remote_access import journal_command
 
         name, command = journal_command(machine, self._inventory.spec, self.ports, asked)
         return self.login_to(name).ssh(command)
@@ -130,7 +130,7 @@ class Homelab:
         Raises:
             HomelabError: There is none here, or it is none of ours.
         """
-        from bootstrap.commands.kubeconfig import needed_kubeconfig
+        from bootstrap.commands.access.kubeconfig import needed_kubeconfig
 
         return needed_kubeconfig(self._inventory.spec.name, self.ports)
 
@@ -139,7 +139,7 @@ class Homelab:
 
         With `switch`, our context becomes the current one in any case.
         """
-        from bootstrap.commands.kubeconfig import merge_kubeconfig
+        from bootstrap.commands.access.kubeconfig import merge_kubeconfig
 
         return merge_kubeconfig(self._inventory.spec.name, self.ports, path=path, switch=switch)
 

@@ -13,10 +13,10 @@ from typing import Any
 import requests
 
 from bootstrap.adapters import connect_ports, proxmox
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, StepFailed, StepFinished, Told, Warned
 from bootstrap.execution.context import KubeconfigTarget, Timeouts

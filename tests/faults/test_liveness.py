@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.status import cluster_status
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.scale import Scale
 from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.ids import PoolName

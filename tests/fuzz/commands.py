@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import Down
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.template import list_templates
-from bootstrap.commands.up import Up
-from bootstrap.commands.upgrade import Upgrade
+from bootstrap.commands.reports.clusters import all_clusters
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.template import list_templates
+from bootstrap.commands.verbs.up import Up
+from bootstrap.commands.verbs.upgrade import Upgrade
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import Ports

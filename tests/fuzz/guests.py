@@ -9,13 +9,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from random import Random
 
-from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.liveness import unit_states
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.snapshots import list_snapshots
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.snapshots import list_snapshots
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.up import Up
 from bootstrap.execution.guests.scripts import parse_facts, parse_guest_settings
 from bootstrap.k3s.diagnosis.unit import diagnose as diagnose_journal
 from bootstrap.k3s.diagnosis.unit import parse_runs

@@ -20,12 +20,12 @@ from typing import Any
 import requests
 import yaml
 
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.replace import Replace
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.replace import Replace
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, EventSink, StepFinished
 from bootstrap.execution.context import KubeconfigTarget, Timeouts
@@ -47,7 +47,7 @@ WORKERS = workers().name
 IMPORTED_LATE = (
     *("fabric", "kubernetes.client.api_client", "kubernetes.client.exceptions"),
     *("bootstrap.adapters.ssh.transport", "bootstrap.adapters.ssh.trust", "bootstrap.adapters.kube.api"),
-    *("bootstrap.commands.up", "bootstrap.commands.down"),
+    *("bootstrap.commands.verbs.up", "bootstrap.commands.verbs.down"),
 )
 """What the program imports where it is used; children have it from the parent."""
 

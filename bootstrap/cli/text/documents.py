@@ -12,8 +12,8 @@ from bootstrap.events import Event, LanesAdded, RunFinished, RunStarted
 from bootstrap.model.visible import visible, visible_json, visible_yaml
 
 if TYPE_CHECKING:
-    from bootstrap.commands.doctor import Diagnosis
-    from bootstrap.commands.status import ClusterStatus, MachineStatus
+    from bootstrap.commands.reports.doctor import Diagnosis
+    from bootstrap.commands.reports.status import ClusterStatus, MachineStatus
     from bootstrap.execution.report import Report
     from bootstrap.planning.plan import Plan
 
@@ -94,7 +94,7 @@ def plan_document(plan: Plan) -> Document:
 
 def status_document(status: ClusterStatus) -> Document:
     """A cluster's status; `format` grows when a key changes its meaning or goes."""
-    from bootstrap.commands.status import STATUS_FORMAT
+    from bootstrap.commands.reports.status import STATUS_FORMAT
 
     return {
         "format": STATUS_FORMAT,
@@ -171,7 +171,7 @@ def machine_document(machine: MachineStatus) -> Document:
 
 def doctor_document(diagnosis: Diagnosis) -> Document:
     """What `doctor` found; `format` grows when a key changes its meaning or goes."""
-    from bootstrap.commands.doctor import DOCTOR_FORMAT
+    from bootstrap.commands.reports.doctor import DOCTOR_FORMAT
 
     return {
         "format": DOCTOR_FORMAT,

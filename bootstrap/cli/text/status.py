@@ -10,7 +10,7 @@ from bootstrap.cli.text.tables import age_text, memory, render_table, role_text
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
-    from bootstrap.commands.status import ClusterStatus, MachineStatus
+    from bootstrap.commands.reports.status import ClusterStatus, MachineStatus
     from bootstrap.k3s.worker_token import WorkerToken
 
 _READY = {True: "yes", False: "no", None: "unknown"}

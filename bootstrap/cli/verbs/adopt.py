@@ -59,7 +59,7 @@ def adopt(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.adopt import Adopt
+        from bootstrap.commands.verbs.adopt import Adopt
 
         ended = work.act(
             Adopt(vmids=vmids),

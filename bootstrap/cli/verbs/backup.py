@@ -20,8 +20,8 @@ from bootstrap.errors import UsageError
 from bootstrap.events import Event, EventSink, StepFinished
 
 if TYPE_CHECKING:
-    from bootstrap.commands.backup import Backup
-    from bootstrap.commands.snapshots import SnapshotList
+    from bootstrap.commands.reports.snapshots import SnapshotList
+    from bootstrap.commands.verbs.backup import Backup
     from bootstrap.model.observed import Snapshot
 
 S3 = "s3"
@@ -105,7 +105,7 @@ def backups(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.snapshots import list_snapshots
+        from bootstrap.commands.reports.snapshots import list_snapshots
 
         found = work.look(
             lambda: list_snapshots(
@@ -120,7 +120,7 @@ def backups(
 
 
 def _verb(name: str, to: list[str]) -> Backup:
-    from bootstrap.commands.backup import Backup
+    from bootstrap.commands.verbs.backup import Backup
 
     verb = Backup(name=name)
     for target in to:

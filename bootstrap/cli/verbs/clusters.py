@@ -15,7 +15,7 @@ from bootstrap.cli.text.tables import render_table
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.commands.clusters import ClusterSummary
+    from bootstrap.commands.reports.clusters import ClusterSummary
 
 _DROP = ("KUBECONFIG", "VMIDS", "PVE NODES")
 _HEADINGS = ("CLUSTER", "CONTROL PLANE", "WORKERS", "RUNNING", "VMIDS", "PVE NODES", "KUBECONFIG")
@@ -35,7 +35,7 @@ def clusters(
     with working(
         "clusters", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
-        from bootstrap.commands.clusters import all_clusters
+        from bootstrap.commands.reports.clusters import all_clusters
 
         found = work.look(lambda: all_clusters(work.homelab.ports))
         work.result(
@@ -68,7 +68,7 @@ def _cells(cluster: ClusterSummary) -> tuple[str, ...]:
 
 def clusters_document(found: Sequence[ClusterSummary]) -> Document:
     """The clusters; `format` grows when a key changes its meaning or goes."""
-    from bootstrap.commands.clusters import CLUSTERS_FORMAT
+    from bootstrap.commands.reports.clusters import CLUSTERS_FORMAT
 
     return {
         "format": CLUSTERS_FORMAT,

@@ -18,7 +18,7 @@ from bootstrap.cli.text.wrapping import COMMANDS, wrapped
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.commands.doctor import Diagnosis
+    from bootstrap.commands.reports.doctor import Diagnosis
     from bootstrap.planning.checks.doctor import Check
 
 FAILED = 4
@@ -43,7 +43,7 @@ def doctor(
     with working(
         "doctor", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
     ) as work:
-        from bootstrap.commands.doctor import diagnose
+        from bootstrap.commands.reports.doctor import diagnose
 
         at = work.homelab.inventory
         found = _advising(

@@ -44,7 +44,7 @@ def down(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.down import Down
+        from bootstrap.commands.verbs.down import Down
 
         ended = work.act(
             Down(),

@@ -50,7 +50,7 @@ def rebalance(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.rebalance import prepare_rebalance
+        from bootstrap.commands.reports.rebalance import prepare_rebalance
 
         found = work.look(lambda: work.homelab.look(prepare_rebalance))
         work.result(lambda: _text(found, work), lambda: _document(found, work))

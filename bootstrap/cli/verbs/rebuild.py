@@ -18,7 +18,7 @@ from bootstrap.errors import UsageError
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
-    from bootstrap.commands.rebuild import Rebuild
+    from bootstrap.commands.verbs.rebuild import Rebuild
     from bootstrap.homelab import Homelab
     from bootstrap.planning.plan import Plan
 
@@ -84,7 +84,7 @@ def rebuild(
 
 
 def _verb(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> Rebuild:
-    from bootstrap.commands.rebuild import Rebuild
+    from bootstrap.commands.verbs.rebuild import Rebuild
 
     if restore is None or restore == LATEST:
         latest_to = homelab.snapshot_directory if restore else None

@@ -23,7 +23,7 @@ from bootstrap.events import Warned
 from bootstrap.model.visible import visible_line
 
 if TYPE_CHECKING:
-    from bootstrap.commands.remote_access import Answer
+    from bootstrap.commands.access.remote_access import Answer
 
 Machine = Annotated[
     str,
@@ -105,11 +105,11 @@ def execute(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.remote_access import run_everywhere
+        from bootstrap.commands.access.remote_access import run_everywhere
 
         if pool is not None and machine:
             raise UsageError("pass either a pool or machines")
-        from bootstrap.commands.remote_access import check_answers
+        from bootstrap.commands.access.remote_access import check_answers
         from bootstrap.model.ids import PoolName
 
         line = _line(command)
@@ -156,7 +156,7 @@ def logs(
     with working(
         "logs", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab, progress=progress
     ) as work:
-        from bootstrap.commands.remote_access import LogsOptions, read_journal
+        from bootstrap.commands.access.remote_access import LogsOptions, read_journal
 
         asked = LogsOptions(unit=unit, lines=lines, since=since, follow=follow)
         if not follow:

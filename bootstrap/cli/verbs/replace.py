@@ -82,7 +82,7 @@ def replace(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.replace import Replace
+        from bootstrap.commands.verbs.replace import Replace
 
         if bool(machines) == bool(pool):
             raise UsageError(

@@ -67,7 +67,7 @@ def restore(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.restore import Restore, name_of
+        from bootstrap.commands.verbs.restore import Restore, name_of
         from bootstrap.model.ids import MachineName
 
         homelab = work.homelab
@@ -94,7 +94,7 @@ def restore(
 
 
 def _closing(ended: Ended) -> str:
-    from bootstrap.commands.restore import name_of
+    from bootstrap.commands.verbs.restore import name_of
 
     if ended.report is None:
         return f"{ended.plan.cluster}: nothing to do"

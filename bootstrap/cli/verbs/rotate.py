@@ -59,7 +59,7 @@ def token(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.rotate import RotateToken
+        from bootstrap.commands.verbs.rotate import RotateToken
 
         ended = work.act(
             RotateToken(),

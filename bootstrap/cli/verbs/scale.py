@@ -79,7 +79,7 @@ def scale(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.scale import Scale
+        from bootstrap.commands.verbs.scale import Scale
 
         rules = drain_rules(
             force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data

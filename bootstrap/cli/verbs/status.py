@@ -22,7 +22,7 @@ from bootstrap.errors import HomelabError, InventoryError
 from bootstrap.model.visible import visible, visible_json
 
 if TYPE_CHECKING:
-    from bootstrap.commands.status import ClusterStatus
+    from bootstrap.commands.reports.status import ClusterStatus
 
 UNHEALTHY = 1
 WATCH_EVERY_S = 2.0
@@ -69,7 +69,7 @@ def status(
         lab=lab,
         progress=progress,
     ) as work:
-        from bootstrap.commands.status import cluster_status
+        from bootstrap.commands.reports.status import cluster_status
 
         found = work.look(lambda: work.homelab.look(cluster_status))
         if watch:
@@ -112,7 +112,7 @@ def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
 
 
 def _next(work: Work, output: StatusOutput) -> str:
-    from bootstrap.commands.status import cluster_status
+    from bootstrap.commands.reports.status import cluster_status
 
     try:
         return _watched(work, work.homelab.look(cluster_status), output)

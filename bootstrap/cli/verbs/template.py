@@ -93,7 +93,7 @@ def build(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.template import BuildTemplate
+        from bootstrap.commands.verbs.template import BuildTemplate
 
         ref = work.homelab.inventory.spec.template
         verb_options = BuildOptions(
@@ -128,7 +128,7 @@ def list_(
     with working(
         "template-list", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
-        from bootstrap.commands.template import list_templates
+        from bootstrap.commands.verbs.template import list_templates
 
         found = work.look(lambda: list_templates(work.homelab.ports))
         work.result(
@@ -165,7 +165,7 @@ def prune(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.template import PruneTemplates
+        from bootstrap.commands.verbs.template import PruneTemplates
 
         ended = work.act(
             PruneTemplates(),

@@ -149,7 +149,7 @@ def up(
         start_lab=True,
         guests=guests,
     ) as work:
-        from bootstrap.commands.up import Up
+        from bootstrap.commands.verbs.up import Up
 
         target = _target(kubeconfig, output, switch=switch)
         lost = tuple(MachineName(name) for name in replace_unreachable or ())
@@ -194,7 +194,7 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
 
 def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
-    from bootstrap.commands.status import cluster_status
+    from bootstrap.commands.reports.status import cluster_status
 
     if not target.merge:
         work.session.view.text(_closing(ended, target, context=ended.plan.cluster))

@@ -32,7 +32,7 @@ from bootstrap.cli.views.choose import Progress
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
-    from bootstrap.commands.upgrade import Upgrade
+    from bootstrap.commands.verbs.upgrade import Upgrade
     from bootstrap.planning.plan import Plan
 
 
@@ -86,7 +86,7 @@ def upgrade(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.upgrade import Upgrade
+        from bootstrap.commands.verbs.upgrade import Upgrade
         from bootstrap.planning.verbs.upgrade import UpgradeOptions
 
         rules = drain_rules(
@@ -112,7 +112,7 @@ def upgrade(
 
 def _facts(work: Work, ended: Ended, verb: Upgrade) -> list[Fact]:
     """The version that runs now, where the inventory says another one, or points to an older one."""
-    from bootstrap.commands.upgrade import behind_channel
+    from bootstrap.commands.verbs.upgrade import behind_channel
 
     k3s = work.homelab.inventory.spec.k3s
     target = _target(ended.plan) or verb.to

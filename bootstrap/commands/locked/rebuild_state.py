@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bootstrap.advice import Advice
 from bootstrap.commands.observing.local_snapshots import local_snapshots
-from bootstrap.commands.snapshots import check_local
+from bootstrap.commands.reports.snapshots import check_local
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import check_not_older
 from bootstrap.model.cluster import ClusterSpec

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import Rebuild
-from bootstrap.commands.replace import Replace
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.up import Up
 from bootstrap.commands.verb import Verb
+from bootstrap.commands.verbs.rebuild import Rebuild
+from bootstrap.commands.verbs.replace import Replace
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec
 from bootstrap.model.ids import PoolName

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.cli.text.status import status_text
-from bootstrap.commands.backup import Backup
-from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import Rebuild
-from bootstrap.commands.restore import Restore
-from bootstrap.commands.rotate import RotateToken
-from bootstrap.commands.snapshots import list_snapshots
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.snapshots import list_snapshots
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.backup import Backup
+from bootstrap.commands.verbs.rebuild import Rebuild
+from bootstrap.commands.verbs.restore import Restore
+from bootstrap.commands.verbs.rotate import RotateToken
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.k3s.worker_token import WorkerToken
 from bootstrap.model.cluster import ClusterSpec

@@ -8,11 +8,11 @@ from ipaddress import IPv4Address
 import pytest
 import yaml
 
-from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.kubeconfig import own_kubeconfig
+from bootstrap.commands.access.kubeconfig import own_kubeconfig
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.up import Up
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, VipSpec
 from bootstrap.planning.checks.doctor import Check, Verdict
 from bootstrap.planning.day2_steps import ApplySettings

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import Backup
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.local_snapshots import snapshot_directory
-from bootstrap.commands.restore import Restore
-from bootstrap.commands.snapshots import list_snapshots
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.snapshots import list_snapshots
+from bootstrap.commands.verbs.backup import Backup
+from bootstrap.commands.verbs.restore import Restore
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec

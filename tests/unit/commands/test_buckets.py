@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import Backup
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.restore import Restore
-from bootstrap.commands.snapshots import list_snapshots
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
-from bootstrap.commands.upgrade import Upgrade
+from bootstrap.commands.reports.snapshots import list_snapshots
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.backup import Backup
+from bootstrap.commands.verbs.restore import Restore
+from bootstrap.commands.verbs.up import Up
+from bootstrap.commands.verbs.upgrade import Upgrade
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bootstrap.commands.clusters import ClusterSummary, all_clusters
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.clusters import ClusterSummary, all_clusters
+from bootstrap.commands.verbs.up import Up
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.records.vms.lock import LockRecord

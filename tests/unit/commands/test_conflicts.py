@@ -9,9 +9,9 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.replace import Replace
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.replace import Replace
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.ids import PoolName

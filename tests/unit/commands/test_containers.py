@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bootstrap.adapters.local.state import DirectoryStateStore
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import NotOursError
 from bootstrap.execution.guests.host_keys import fingerprint, host_key
 from bootstrap.model.ids import MachineName, Vmid

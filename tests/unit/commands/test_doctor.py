@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from bootstrap.commands.doctor import Diagnosis, diagnose
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.doctor import Diagnosis, diagnose
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import ArtifactError, AuthenticationError, PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, NetworkSpec, StaticAddresses, VipSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec

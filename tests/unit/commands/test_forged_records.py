@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.adopt import Adopt
-from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.template import BuildTemplate, PruneTemplates
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.clusters import all_clusters
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.adopt import Adopt
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.template import BuildTemplate, PruneTemplates
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.adopt import Adopt
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_proxmox
-from bootstrap.commands.template import BuildTemplate, PruneTemplates, list_templates
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.adopt import Adopt
+from bootstrap.commands.verbs.template import BuildTemplate, PruneTemplates, list_templates
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.ids import Vmid

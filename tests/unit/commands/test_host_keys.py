@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.down import Down
+from bootstrap.commands.access.remote_access import login_to, run_everywhere
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.remote_access import login_to, run_everywhere
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import GuestError, HomelabError, HostKeyError, RunFailedError
 from bootstrap.events import Event, Warned
 from bootstrap.execution.guests.host_keys import fingerprint

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bootstrap.commands.backup import Backup
-from bootstrap.commands.kubeconfig import merge_kubeconfig, needed_kubeconfig
+from bootstrap.commands.access.kubeconfig import merge_kubeconfig, needed_kubeconfig
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.snapshots import list_snapshots
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.snapshots import list_snapshots
+from bootstrap.commands.verbs.backup import Backup
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import BackupSpec, S3Spec, VipSpec
 from bootstrap.records.state.state_items import TOKEN

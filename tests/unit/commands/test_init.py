@@ -9,7 +9,7 @@ import pytest
 
 from bootstrap.cli.text.init import written_text
 from bootstrap.commands.init import draft, free_name, survey
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.homelab import Homelab
 from bootstrap.inventory import load_inventory

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import Rebuild
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.rebuild import Rebuild
+from bootstrap.commands.verbs.up import Up
 from bootstrap.events import Event, Told
 from bootstrap.execution.context import KubeconfigTarget
 from bootstrap.execution.handlers.cluster.kubeconfig import merge_entries

@@ -9,9 +9,9 @@ import pytest
 
 from bootstrap.cli.text.status import status_text
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.status import Datastore, cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import Datastore, cluster_status
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.cluster import ClusterSpec

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.lock import ClusterLock, LockTimes
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, PreflightError
 from bootstrap.events import Event, Told, Warned
 from bootstrap.model.cluster import ClusterSpec, VmidRange

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.template import BuildTemplate, PruneTemplates
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.template import BuildTemplate, PruneTemplates
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName

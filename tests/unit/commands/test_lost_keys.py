@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bootstrap.commands.adopt import Adopt
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.adopt import Adopt
+from bootstrap.commands.verbs.up import Up
 from bootstrap.events import Event, StepFinished, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HypervisorError, PreflightError, VmOutOfSightError
 from bootstrap.events import Event, StepFinished
 from bootstrap.model.cluster import ClusterSpec

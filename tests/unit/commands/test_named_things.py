@@ -9,9 +9,9 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.replace import Replace
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.replace import Replace
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName

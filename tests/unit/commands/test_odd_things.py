@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.clusters import all_clusters
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import UnreadableAnswerError
 from bootstrap.events import Event, Told
 from bootstrap.model.cluster import VmidRange

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import Backup
-from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import Rebuild
-from bootstrap.commands.replace import Replace
-from bootstrap.commands.restore import Restore
-from bootstrap.commands.rotate import RotateToken
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
-from bootstrap.commands.upgrade import Upgrade
+from bootstrap.commands.reports.clusters import all_clusters
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.backup import Backup
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.rebuild import Rebuild
+from bootstrap.commands.verbs.replace import Replace
+from bootstrap.commands.verbs.restore import Restore
+from bootstrap.commands.verbs.rotate import RotateToken
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
+from bootstrap.commands.verbs.upgrade import Upgrade
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec

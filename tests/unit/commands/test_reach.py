@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.remote_access import (
+from bootstrap.commands.access.remote_access import (
     Answer,
     LogsOptions,
     check_answers,
@@ -18,7 +17,8 @@ from bootstrap.commands.remote_access import (
     read_journal,
     run_everywhere,
 )
-from bootstrap.commands.up import Up
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, UsageError
 from bootstrap.model.ids import PoolName
 from bootstrap.ports import CommandOutcome

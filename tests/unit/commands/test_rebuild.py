@@ -9,11 +9,11 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.rebuild_state import read_rebuild, write_rebuild
-from bootstrap.commands.rebuild import Rebuild
-from bootstrap.commands.restore import Restore
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
-from bootstrap.commands.upgrade import Upgrade
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.rebuild import Rebuild
+from bootstrap.commands.verbs.restore import Restore
+from bootstrap.commands.verbs.up import Up
+from bootstrap.commands.verbs.upgrade import Upgrade
 from bootstrap.errors import ArtifactError, HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef

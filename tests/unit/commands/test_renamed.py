@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.clusters import all_clusters
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, Vmid
 from tests.fakes.specs import cluster

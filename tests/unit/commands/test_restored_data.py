@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import Backup
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import Rebuild
-from bootstrap.commands.restore import Restore
-from bootstrap.commands.rotate import RotateToken
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.backup import Backup
+from bootstrap.commands.verbs.rebuild import Rebuild
+from bootstrap.commands.verbs.restore import Restore
+from bootstrap.commands.verbs.rotate import RotateToken
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName

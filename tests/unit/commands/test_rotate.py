@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rotate import RotateToken, secrets_encryption
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.rotate import RotateToken, secrets_encryption
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.machine import Role
 from bootstrap.records.state.state_items import AGENT_TOKEN, NEXT_TOKEN, OLD_TOKENS, TOKEN

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import PoolName
 from tests.fakes.specs import cluster

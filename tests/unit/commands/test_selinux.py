@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.up import Up
 from bootstrap.events import Event, Warned
 from tests.fakes.specs import cluster
 from tests.fakes.world import World

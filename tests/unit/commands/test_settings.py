@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.replace import Replace
-from bootstrap.commands.scale import Scale
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.replace import Replace
+from bootstrap.commands.verbs.scale import Scale
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.inventory import load_inventory
 from bootstrap.inventory.keys.pools import NOT_SCHEDULABLE

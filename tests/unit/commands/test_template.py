@@ -11,8 +11,8 @@ import pytest
 from bootstrap.cli.running.command_session import Ended
 from bootstrap.cli.verbs.template import pruned_text
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.template import BuildTemplate, PruneTemplates, list_templates
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.template import BuildTemplate, PruneTemplates, list_templates
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import StaticAddresses

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.backup import Backup
-from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import Down
+from bootstrap.commands.access.remote_access import login_to
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.privileges import new_vmids, rights_needed
-from bootstrap.commands.remote_access import login_to
-from bootstrap.commands.rotate import RotateToken
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.backup import Backup
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.rotate import RotateToken
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import StorageName, Vmid

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.doctor import diagnose
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.model.ids import Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.planning.members.existing_machines import plan_on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import DeadlineError, GuestError, HomelabError, InterruptedRunError
 from bootstrap.events import Event, Waiting
 from tests.fakes.k3s_failures import ENDS, GOING_ON, T

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.observing.observe import observe_proxmox
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import DeadlineError, HypervisorError, PreflightError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import LostQuorum, PveNodeFacts

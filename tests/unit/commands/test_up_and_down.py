@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import (
     AgentNotConfiguredError,
     CapacityError,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event
 from bootstrap.execution.report import Report

@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid

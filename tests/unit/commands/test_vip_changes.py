@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import Up
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.up import Up
 from bootstrap.k3s.keepalived import render_keepalived
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.planning.day2_steps import ApplySettings, ConfigureVip, RemoveVip

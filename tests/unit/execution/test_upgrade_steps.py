@@ -8,8 +8,8 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.up import Up, choose_version
-from bootstrap.commands.upgrade import Upgrade
+from bootstrap.commands.verbs.up import Up, choose_version
+from bootstrap.commands.verbs.upgrade import Upgrade
 from bootstrap.errors import ArtifactError, GuestError, PreflightError, UsageError
 from bootstrap.events import Event, StepFinished
 from bootstrap.execution.report import Report

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.down import Down
+from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import StorageNetwork
 from bootstrap.model.hardware import DataDisk, Hardware

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.up import Up
 from bootstrap.model.cluster import ClusterSpec, KeptMachine, MacPolicy, NetworkSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
 from bootstrap.proxmox.macs import stable_mac

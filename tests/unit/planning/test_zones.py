@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import Up
+from bootstrap.commands.verbs.up import Up
 from bootstrap.k3s.config import render_config
 from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import ClusterSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.up import check_version
+from bootstrap.commands.verbs.up import check_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.verbs.rebalance import RebalancePlan, plan_rebalance

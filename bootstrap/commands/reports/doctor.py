@@ -15,8 +15,8 @@ from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import hides_vms, missing_pool, pool_remedy, rights_needed
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.ssh_keys import missing_key
-from bootstrap.commands.status import status_of
-from bootstrap.commands.up import api_name_notes, check_vip, choose_version
+from bootstrap.commands.reports.status import status_of
+from bootstrap.commands.verbs.up import api_name_notes, check_vip, choose_version
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec

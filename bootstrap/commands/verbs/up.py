@@ -25,8 +25,8 @@ from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_rights, rights_needed
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.ssh_keys import check_keys
-from bootstrap.commands.template import builds_for
 from bootstrap.commands.verb import Verb
+from bootstrap.commands.verbs.template import builds_for
 from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.one_run import OneRun

@@ -16,8 +16,8 @@ from bootstrap.commands.observing.needs import check_artifacts
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.ssh_keys import check_keys
-from bootstrap.commands.up import check_privileges, check_version, choose_version, with_k3s
 from bootstrap.commands.verb import Verb
+from bootstrap.commands.verbs.up import check_privileges, check_version, choose_version, with_k3s
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report

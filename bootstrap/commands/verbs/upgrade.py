@@ -10,8 +10,8 @@ from bootstrap.commands.observing.needs import check_artifacts
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.observing.ssh_keys import check_keys
-from bootstrap.commands.up import check_privileges, check_version
 from bootstrap.commands.verb import Verb
+from bootstrap.commands.verbs.up import check_privileges, check_version
 from bootstrap.errors import ArtifactError, UsageError
 from bootstrap.execution.context import Timeouts
 from bootstrap.inventory.answers import parse_channel

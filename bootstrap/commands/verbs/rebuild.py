@@ -18,8 +18,9 @@ from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.observing.needs import check_artifacts
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.ssh_keys import check_keys
-from bootstrap.commands.snapshots import check_local, server_versions
-from bootstrap.commands.up import (
+from bootstrap.commands.reports.snapshots import check_local, server_versions
+from bootstrap.commands.verb import Verb
+from bootstrap.commands.verbs.up import (
     Up,
     check_privileges,
     check_version,
@@ -28,7 +29,6 @@ from bootstrap.commands.up import (
     with_k3s,
     with_notes,
 )
-from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.handlers.cluster.kubeconfig import note_marks

@@ -10,7 +10,7 @@ from bootstrap.advice import Advice
 from bootstrap.commands.observing.local_snapshots import local_snapshot
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.commands.snapshots import check_local, server_versions, snapshots_of
+from bootstrap.commands.reports.snapshots import check_local, server_versions, snapshots_of
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import check_not_older, parse_version

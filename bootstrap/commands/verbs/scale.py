@@ -12,8 +12,8 @@ from bootstrap.commands.observing.needs import check_artifact_directory
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.ssh_keys import check_keys
-from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version, with_k3s
 from bootstrap.commands.verb import Verb
+from bootstrap.commands.verbs.up import check_privileges, check_version, check_vip, choose_version, with_k3s
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.planning.members.existing_sizes import with_existing_sizes

@@ -1,0 +1,1 @@
+"""Queries: what a cluster is and how it does. They only read."""

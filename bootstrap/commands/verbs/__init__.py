@@ -1,0 +1,1 @@
+"""The verbs: commands that change a cluster, one module for each."""
