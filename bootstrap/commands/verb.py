@@ -1,28 +1,41 @@
-"""What all commands that change a cluster have in common: a verb, which plans, and carries its plan out."""
+"""What all commands that change a cluster have in common: a verb plans, and carries its plan out under the lock."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
-from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.locked.run import run_locked
-from bootstrap.commands.locked.unfinished import finish
-from bootstrap.events import EventSink
+from bootstrap.advice import Advice
+from bootstrap.commands.locked.carry_out import RunOptions, cluster_tokens, run_plan
+from bootstrap.commands.locked.lock import ClusterLock
+from bootstrap.commands.locked.unfinished import begin, finish
+from bootstrap.errors import HomelabError
+from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Action, Plan, steps_of
+from bootstrap.planning.steps import ForgetCluster
+from bootstrap.planning.templates.steps import RemoveTemplate
 from bootstrap.ports import Ports
 from bootstrap.records.state.intention import Intention
+from bootstrap.records.state.token_history import ClusterTokens
+from bootstrap.waiting import telling
 
 
 class Verb(ABC):
-    """A command with what is asked of it, as a value: the same verb plans, and runs what it has planned."""
+    """A command with its options, as a value: the same verb plans, and runs what it has planned.
+
+    Most verbs only plan; the other methods are hooks with a default.
+    """
 
     drains: ClassVar[bool] = False
     """Whether its drains go by rules of the user's, see `losing_emptydir`."""
     ends_others: ClassVar[bool] = True
-    """Whether commands that did not finish count for nothing any more once this one has ended well."""
+    """Whether the note of a command that did not finish is removed once this one has ended well."""
+    has_joins: ClassVar[bool] = True
+    """Whether machines may join the cluster: its tokens are then made before the first one boots."""
+    acts_on: ClassVar[str] = ""
+    """What it changes in one word, if not the cluster: `templates`."""
 
     @abstractmethod
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
@@ -40,40 +53,100 @@ class Verb(ABC):
             ClusterBusyError: Another command runs on the cluster; nothing was touched.
             HomelabError: Something failed, or the run was interrupted; the command again continues.
         """
-        verb = self.seen(plan)
-        report = run_locked(
-            plan,
-            self.spec_to_run(spec, ports),
-            ports,
-            again=lambda: verb.plan(spec, ports),
-            sink=sink,
-            options=self.run_options(plan, options),
-            intention=verb.intention(plan, spec, ports),
-        )
+        intention = self.seen(plan).intention(plan, spec, ports)
+        report = self.carry_out(plan, spec, ports, sink=sink, options=options, intention=intention)
         self.ended(spec, ports)
         if self.ends_others:
             finish(spec.name, ports)
         return report
 
+    def carry_out(
+        self,
+        plan: Plan,
+        spec: ClusterSpec,
+        ports: Ports,
+        *,
+        sink: EventSink,
+        options: RunOptions,
+        intention: Intention | None = None,
+    ) -> Report:
+        """One run under the lock, of a plan of this verb.
+
+        Args:
+            plan: What the user has seen and confirmed.
+            spec: The cluster.
+            ports: Where to act.
+            sink: Hears events.
+            options: How to run.
+            intention: Is noted before the first change; the caller forgets it when all has ended well (`finish`).
+
+        Raises:
+            ClusterBusyError: Another command runs on the cluster; nothing was touched.
+            HomelabError: Lanes failed, or the run was interrupted; what is done stays, and the command again continues.
+        """
+        run_spec = self.spec_to_run(spec, ports)
+        subject = self.acts_on or spec.name
+        with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
+            with telling(sink):
+                fresh = self.confirmed(plan, spec, ports)
+            if fresh.lanes != plan.lanes:
+                sink(Told(message=f"{subject} changed since the plan was made: it was replanned"))
+            for note in fresh.notes:
+                sink(Warned(subject=subject, message=note))
+            if fresh.lanes:
+                begin(plan.command, intention, spec.name, ports)
+            makes_tokens = self.has_joins and fresh.lanes
+            tokens = cluster_tokens(spec.name, ports) if makes_tokens else ClusterTokens(server="")
+            report = run_plan(fresh, run_spec, ports, tokens=tokens, sink=sink, options=options)
+            if steps_of(fresh, ForgetCluster) and report.ended_well:
+                lock.forget_at_the_end(lambda: ports.state.forget(spec.name))
+        lock.check()
+        report.raise_failures()
+        return report
+
+    def confirmed(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Plan:
+        """The plan to run, made again under the lock: what was seen before may have changed.
+
+        Raises:
+            HomelabError: It would now remove what the user has not seen in `plan`; nothing was removed.
+        """
+        fresh = self.seen(plan).plan(spec, ports)
+        _check_losses(plan, fresh, changed=self.acts_on or spec.name)
+        return fresh
+
     def losing_emptydir(self) -> Self:
         """The same, with drains that may lose the emptyDir volumes of pods."""
         return self
 
-    def seen(self, plan: Plan) -> Verb:  # noqa: ARG002
+    def seen(self, plan: Plan) -> Self:
         """The verb as the user has confirmed it: what `latest` and channels meant when the plan was shown."""
         return self
 
-    def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:  # noqa: ARG002
+    def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
         """The spec that steps go by."""
         return spec
 
-    def run_options(self, plan: Plan, options: RunOptions) -> RunOptions:  # noqa: ARG002
-        """How it runs."""
-        return options
-
-    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention | None:  # noqa: ARG002
+    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention | None:
         """What is noted before the first change, for the command that continues; None for nothing."""
         return None
 
-    def ended(self, spec: ClusterSpec, ports: Ports) -> None:  # noqa: B027
+    def ended(self, spec: ClusterSpec, ports: Ports) -> None:
         """What is done here once all has ended well, while others still see that it is under way."""
+
+
+def _check_losses(plan: Plan, fresh: Plan, *, changed: str) -> None:
+    seen = _removed(plan)
+    new = [name for key, name in _removed(fresh).items() if key not in seen]
+    if new:
+        kind = "templates" if steps_of(fresh, RemoveTemplate) else "machines"
+        raise HomelabError(
+            f"{changed} changed: the plan is out of date, and it would now remove other {kind}; nothing was removed",
+            details=", ".join(new),
+            resolution=Advice("run `homelab-k8s {}` again to see and confirm the new plan", plan.command),
+        )
+
+
+def _removed(plan: Plan) -> dict[object, str]:
+    """What a plan removes: the names of its machines, and its templates with theirs."""
+    machines = [machine.spec.name for machine in plan.machines if machine.action is Action.DESTROY]
+    return {**{name: name for name in machines}, **{step: step.name for step in steps_of(plan, RemoveTemplate)}}

@@ -71,6 +71,11 @@ class Report:
             took_s=at_s + self.took_s,
         )
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether every lane was done."""
+        return not self.interrupted and len(self.of(LaneStatus.DONE)) == len(self.outcomes)
+
     def of(self, status: LaneStatus) -> tuple[LaneOutcome, ...]:
         """The lanes that ended so."""
         return tuple(outcome for outcome in self.outcomes if outcome.status is status)

@@ -1,4 +1,4 @@
-"""Runs a plan: what all commands that act have in common."""
+"""Runs a plan: the tokens that machines join with, the run, its end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from bootstrap.events import EventSink
 from bootstrap.execution.context import KubeconfigTarget, RunContext, Timeouts
 from bootstrap.execution.dispatch import perform
 from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
+from bootstrap.execution.k3s.identity import new_token
 from bootstrap.execution.report import Report
 from bootstrap.execution.run_facts import Findings
 from bootstrap.execution.runner import Runner
 from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import ClusterName
 from bootstrap.planning.plan import Plan
 from bootstrap.ports import Ports
+from bootstrap.records.state.state_items import AGENT_TOKEN, TOKEN
+from bootstrap.records.state.token_history import ClusterTokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +37,27 @@ class RunOptions:
     lock: LockTimes = field(default_factory=LockTimes)
 
 
+def cluster_tokens(cluster: ClusterName, ports: Ports) -> ClusterTokens:
+    """The cluster's tokens in their short form, made before the first machine boots and kept until `down`.
+
+    A cluster that is known here without a token for agents is one of an earlier release: `rotate token` gives it one.
+    """
+    known = ports.state.read(cluster, TOKEN)
+    if known:
+        return ClusterTokens(server=known, agent=ports.state.read(cluster, AGENT_TOKEN) or "").short()
+    tokens = ClusterTokens(server=new_token(), agent=new_token())
+    # The agents' first: of a run that is killed in between both are made again.
+    ports.state.write(cluster, AGENT_TOKEN, tokens.agent)
+    ports.state.write(cluster, TOKEN, tokens.server)
+    return tokens
+
+
 def run_plan(
     plan: Plan,
     spec: ClusterSpec,
     ports: Ports,
     *,
-    token: str,
-    agent_token: str = "",
+    tokens: ClusterTokens,
     sink: EventSink,
     options: RunOptions,
 ) -> Report:
@@ -51,8 +69,8 @@ def run_plan(
         ports=ports,
         findings=findings,
         pacing=AgentPacing(first_ask_s=options.timeouts.first_ask_s),
-        token=token,
-        agent_token=agent_token,
+        token=tokens.server,
+        agent_token=tokens.agent,
         kubeconfig=options.kubeconfig,
         timeouts=options.timeouts,
         deadline_s=ports.clock.now_s() + options.timeouts.run_s,

@@ -14,7 +14,6 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState, Role
 from bootstrap.model.observed import Observed
-from bootstrap.planning.verbs.rebuild import with_rebuild
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.snapshot_note import newest_first
@@ -69,12 +68,6 @@ def _can_serve(noted: RebuildNote, spec: ClusterSpec, observed: Observed) -> boo
     ]
     before = next((size.count for size in noted.pools if size.pool == CONTROL_PLANE_POOL), 1)
     return len(servers) > before // 2
-
-
-def rebuilding(spec: ClusterSpec, ports: Ports) -> ClusterSpec:
-    """The spec, with what a rebuild that is under way is to keep."""
-    rebuild = read_rebuild(spec.name, ports)
-    return with_rebuild(rebuild, spec) if rebuild is not None else spec
 
 
 def finish_rebuild(cluster: ClusterName, ports: Ports) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from bootstrap.advice import Advice
-from bootstrap.commands.locked.carry_out import RunOptions, run_plan
-from bootstrap.commands.locked.lock import ClusterLock, adopt_lock, is_unsigned_lock
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.lock import adopt_lock, is_unsigned_lock
 from bootstrap.commands.observing.observe import observe_proxmox, with_refusing
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.observing.ssh_keys import missing_key
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import PermissionDeniedError
-from bootstrap.events import EventSink, Warned
+from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
@@ -34,6 +35,9 @@ class Adopt(Verb):
     Attributes:
         vmids: Which VMs to sign; empty for all.
     """
+
+    ends_others: ClassVar[bool] = False
+    has_joins: ClassVar[bool] = False
 
     vmids: Sequence[Vmid] = ()
 
@@ -62,14 +66,11 @@ class Adopt(Verb):
         """As `Verb.run`: signs what the user has seen, has it take the SSH key, and nothing else."""
         if plan.marked:
             adopt_lock(spec, ports)  # else nobody could take it
-        with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
-            for note in plan.notes:
-                sink(Warned(subject=spec.name, message=note))
-            # Not made again: what was not shown is not signed, and each handler looks again at what was.
-            report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
-        lock.check()
-        report.raise_failures()
-        return report
+        return super().run(plan, spec, ports, sink=sink, options=options)
+
+    def confirmed(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Plan:
+        """The plan as shown: what was not shown is not signed, and each handler looks again at what was."""
+        return plan
 
 
 def _lacking(plan: Plan, spec: ClusterSpec, ports: Ports) -> Iterator[str]:

@@ -14,7 +14,6 @@ from bootstrap.commands.locked.rebuild_state import (
     version_remedy,
     write_rebuild,
 )
-from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.observing.needs import check_artifacts
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.ssh_keys import check_keys
@@ -251,10 +250,7 @@ def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: RebuildNote) ->
 def _tear_down(
     plan: Plan, spec: ClusterSpec, ports: Ports, verb: Rebuild, *, sink: EventSink, options: RunOptions
 ) -> Report:
-    def again() -> Plan:
-        return verb.plan(spec, ports)
-
-    report = run_locked(plan, spec, ports, again=again, sink=sink, options=options)
+    report = verb.carry_out(plan, spec, ports, sink=sink, options=options)
     rebuild = read_rebuild(spec.name, ports)
     if rebuild is None:  # cannot be: the plan's first step writes it
         raise AssertionError(plan)

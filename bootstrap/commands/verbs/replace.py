@@ -9,7 +9,6 @@ from typing import ClassVar, Self
 
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.locked.unfinished import finish, unfinished
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
 from bootstrap.commands.observing.needs import check_artifacts
@@ -70,15 +69,7 @@ class Replace(Verb):
         intention, now = self.intention(plan, spec, ports), self
         for _ in range(_ROUNDS):
             destroyed = {name for name, _ in machines_to_remove(plan)}
-            report = run_locked(
-                plan,
-                spec,
-                ports,
-                again=lambda now=now: now.plan(spec, ports),  # type: ignore[misc]
-                sink=sink,
-                options=options,
-                intention=intention,
-            )
+            report = now.carry_out(plan, spec, ports, sink=sink, options=options, intention=intention)
             rest = _leaving(spec, ports, destroyed)
             if not rest:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from bootstrap.advice import Advice
 from bootstrap.commands.observing.local_snapshots import local_snapshot
@@ -63,7 +64,7 @@ class Restore(Verb):
             _check_versions(note, spec, ports, observed)
         return plan_restore(ClusterView(with_existing_sizes(spec, observed), observed), snapshot, server=self.server)
 
-    def seen(self, plan: Plan) -> Restore:
+    def seen(self, plan: Plan) -> Self:
         """The snapshot that the user has confirmed, even if a newer one has been taken since."""
         return replace(self, snapshot=name_of(plan)) if self.snapshot == LATEST else self
 

@@ -33,7 +33,7 @@ class RotateToken(Verb):
         unfinished = bool(ports.state.read(spec.name, NEXT_TOKEN))
         return plan_rotate(ClusterView(with_existing_sizes(spec, observed), observed), unfinished=unfinished)
 
-    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:  # noqa: ARG002
+    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
         """That it is under way."""
         return Intention(command="rotate", again="rotate token", since=ports.processes.utc_text())
 

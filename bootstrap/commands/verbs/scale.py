@@ -63,7 +63,7 @@ class Scale(Verb):
         """As `Verb.losing_emptydir`."""
         return replace(self, rules=replace(self.rules, delete_local_data=True))
 
-    def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:  # noqa: ARG002
+    def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
         """The spec with the sizes that are asked for."""
         return with_counts(spec, dict(self.counts))
 

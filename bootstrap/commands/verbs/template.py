@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from bootstrap.advice import Advice
-from bootstrap.commands.locked.carry_out import RunOptions, run_plan
-from bootstrap.commands.locked.lock import ClusterLock
 from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.privileges import check_rights, with_tag
 from bootstrap.commands.observing.ssh_keys import check_no_new_key
 from bootstrap.commands.verb import Verb
-from bootstrap.errors import HomelabError
-from bootstrap.events import EventSink, Told, Warned
-from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import OWNER_TAG, Observed
 from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.preflight import check_pve_quorum
-from bootstrap.planning.plan import Plan, steps_of
+from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates.build import (
     BuildOptions,
     TemplatesSeen,
@@ -29,7 +24,7 @@ from bootstrap.planning.templates.build import (
     plan_build,
     plan_prune,
 )
-from bootstrap.planning.templates.steps import RemoveTemplate, TemplateBuild
+from bootstrap.planning.templates.steps import TemplateBuild
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.vms.lock import lock_vmid
@@ -49,20 +44,10 @@ def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
 
 
 class _TemplateVerb(Verb):
-    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-        """As `Verb.run`; others who act on this vmid range are kept away too."""
-        # Builds take vmids of the cluster's range, so the cluster's lock keeps two of them, and `up`, apart.
-        with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
-            fresh = self.plan(spec, ports)
-            _check_losses(plan, fresh)
-            if fresh.lanes != plan.lanes:
-                sink(Told(message="the templates changed since the plan was made: it was replanned"))
-            for note in fresh.notes:
-                sink(Warned(subject="templates", message=note))
-            report = run_plan(fresh, spec, ports, token="", sink=sink, options=options)
-        lock.check()
-        report.raise_failures()
-        return report
+    # Builds take vmids of the cluster's range, so the cluster's lock keeps two of them, and `up`, apart.
+    ends_others: ClassVar[bool] = False
+    has_joins: ClassVar[bool] = False
+    acts_on: ClassVar[str] = "templates"
 
 
 @dataclass(frozen=True)
@@ -127,19 +112,6 @@ def _rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnet
             downloads_on=tuple(sorted({build.pve_node for build in builds if build.image_storage})),
         ),
     )
-
-
-def _check_losses(plan: Plan, fresh: Plan) -> None:
-    """Refuse to remove what was not shown."""
-    shown = steps_of(plan, RemoveTemplate)
-    new = [step.name for step in steps_of(fresh, RemoveTemplate) if step not in shown]
-    if new:
-        raise HomelabError(
-            "the templates changed: the plan is out of date, and it would now remove other templates; nothing was "
-            "removed",
-            details=", ".join(new),
-            resolution=Advice("run `homelab-k8s {}` again to see and confirm the new plan", plan.command),
-        )
 
 
 def _with_hidden(

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.rebuild_state import (
     finish_rebuild,
     read_rebuild,
-    rebuilding,
     snapshot_of,
     under_way,
     write_rebuild,
 )
-from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.locked.unfinished import unfinished
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
 from bootstrap.commands.observing.liveness import with_units
@@ -40,7 +39,7 @@ from bootstrap.planning.checks.doctor import OLDEST_MAJOR
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.successors import declare_lost
 from bootstrap.planning.provision.unfinished import notes_for_up
 from bootstrap.planning.settings.drift import serves_vip
@@ -110,18 +109,12 @@ class Up(Verb):
         return with_notes(plan, said)
 
     def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-        """As `Verb.run`; `rebuild` is noted as it is now under the lock."""
-        verb = replace(self, resolved=_version_of(plan))
-
-        def again() -> Plan:
-            if self.rebuild is not None:
-                write_rebuild(spec.name, self.rebuild, ports)
-            return verb.plan(spec, ports)
-
+        """As `Verb.run`; templates that are missing are built in a run of their own, before the machines."""
+        verb = self.seen(plan)
         with OneRun(sink, ports.clock) as one_sink:
-            report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
+            report = verb.carry_out(plan, spec, ports, sink=one_sink, options=options)
             if plan.follows:
-                plan = again()
+                plan = verb.plan(spec, ports)
                 if builds_of(plan):
                     raise HomelabError(
                         "the template was built, but has disappeared",
@@ -129,10 +122,25 @@ class Up(Verb):
                     )
                 if not plan.empty:
                     one_sink(Told(message="the templates are ready; creating the machines"))
-                    then = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
+                    then = verb.carry_out(plan, spec, ports, sink=one_sink, options=options)
                     report = then.after(report, at_s=one_sink.offset_s)
         finish_rebuild(spec.name, ports)
         return report
+
+    def confirmed(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.confirmed`; `rebuild` is noted as it is now."""
+        if self.rebuild is not None:
+            write_rebuild(spec.name, self.rebuild, ports)
+        return super().confirmed(plan, spec, ports)
+
+    def seen(self, plan: Plan) -> Self:
+        """With the version that the user has seen."""
+        return replace(self, resolved=next((step.version for step in steps_of(plan, FetchK3s)), self.resolved))
+
+    def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
+        """The spec with what a rebuild that is under way is to keep."""
+        noted = read_rebuild(spec.name, ports)
+        return with_rebuild(noted, spec) if noted is not None else spec
 
 
 def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
@@ -194,12 +202,6 @@ def with_builds(
         follows=(plan,),
         unreached=plan.unreached,
     )
-
-
-def _version_of(plan: Plan) -> str | None:
-    """The version a plan fetches; None where it fetches none."""
-    steps = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
-    return next((step.version for step in steps if isinstance(step, FetchK3s)), None)
 
 
 def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed, *, resolved: str | None = None) -> str:

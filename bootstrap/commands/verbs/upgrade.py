@@ -13,7 +13,9 @@ from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.verb import Verb
 from bootstrap.commands.verbs.up import check_privileges, check_version
 from bootstrap.errors import ArtifactError, UsageError
+from bootstrap.events import EventSink
 from bootstrap.execution.context import Timeouts
+from bootstrap.execution.report import Report
 from bootstrap.inventory.answers import parse_channel
 from bootstrap.k3s.versions import K3sVersion, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
@@ -72,19 +74,19 @@ class Upgrade(Verb):
         """As `Verb.losing_emptydir`."""
         return replace(self, how=replace(self.how, rules=replace(self.how.rules, delete_local_data=True)))
 
-    def seen(self, plan: Plan) -> Upgrade:
+    def seen(self, plan: Plan) -> Self:
         """To the version that the user has seen, even if a channel has moved on since."""
         versions = [step.version for step in steps_of(plan, FetchK3s)]
         return replace(self, to=str(max(map(parse_version, versions))), channel=None) if versions else self
 
-    def run_options(self, plan: Plan, options: RunOptions) -> RunOptions:
-        """Time for every machine, unless the user has said how long it may take."""
-        if options.timeouts.run_s != Timeouts().run_s:
-            return options
-        run_s = options.timeouts.run_s + len(steps_of(plan, UpgradeK3s)) * MACHINE_S
-        return replace(options, timeouts=replace(options.timeouts, run_s=run_s))
+    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+        """As `Verb.run`; with time for every machine, unless the user has said how long it may take."""
+        if options.timeouts.run_s == Timeouts().run_s:
+            run_s = options.timeouts.run_s + len(steps_of(plan, UpgradeK3s)) * MACHINE_S
+            options = replace(options, timeouts=replace(options.timeouts, run_s=run_s))
+        return super().run(plan, spec, ports, sink=sink, options=options)
 
-    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention | None:  # noqa: ARG002
+    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention | None:
         """The version; nothing where no release is fetched: what is left to do are trifles."""
         if self.to is None:
             return None

@@ -200,7 +200,7 @@ def test_down_refuses_machines_that_nobody_has_confirmed() -> None:
     up(world, spec=cluster(agents=0))
     stale = Down().plan(spec, ports)
     up(world)
-    with pytest.raises(HomelabError, match="has new machines") as refusal:
+    with pytest.raises(HomelabError, match="would now remove other machines") as refusal:
         Down().run(stale, spec, ports, sink=lambda _event: None, options=RunOptions())
     assert refusal.value.details == "demo-workers-1"
     assert sorted(world.vms) == [7000, 7001]

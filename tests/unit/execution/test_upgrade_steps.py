@@ -21,6 +21,7 @@ from bootstrap.planning.plan import LaneStep, Plan
 from bootstrap.planning.provision.joining import access_lane
 from bootstrap.planning.verbs.upgrade import UpgradeOptions
 from bootstrap.planning.view import ClusterView
+from bootstrap.records.state.token_history import ClusterTokens
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 
@@ -158,7 +159,8 @@ def migrate(world: World, spec: ClusterSpec) -> list[StepFinished]:
     lane = access_lane(spec, server, further=(LaneStep(step=MigrateToEtcd(machine=server)),))
     events: list[Event] = []
     plan: Plan = replace(Up().plan(spec, ports), lanes=(lane,))
-    run_plan(plan, spec, ports, token="", sink=events.append, options=RunOptions()).raise_failures()
+    tokens = ClusterTokens(server="")
+    run_plan(plan, spec, ports, tokens=tokens, sink=events.append, options=RunOptions()).raise_failures()
     return [event for event in events if isinstance(event, StepFinished) and event.phase == "migrate"]
 
 
