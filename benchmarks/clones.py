@@ -110,7 +110,7 @@ def _rounds(running: Lab, count: int, *, turns: bool) -> _Tally:
 def _clone(hypervisor: Hypervisor, number: int, turn: Turn) -> str:
     request = CloneRequest(
         template=Vmid(TEMPLATE_VMID),
-        template_node=_PVE_NODE,
+        template_pve_node=_PVE_NODE,
         pve_node=_PVE_NODE,
         vmid=Vmid(_FIRST + number),
         name=MachineName(f"bench-{number}"),

@@ -46,7 +46,7 @@ class Timeouts:
     server_s: float = 420.0
     agent_join_s: float = 300.0
     ready_s: float = 300.0
-    delete_node_s: float = 30.0
+    delete_kube_node_s: float = 30.0
     first_ask_s: float = 2.0
     journal_every_s: float = 4.0
     final_cause_s: float = 8.0

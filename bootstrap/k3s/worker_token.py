@@ -34,7 +34,7 @@ class WorkerToken(StrEnum):
 
 def worker_token(observed: Observed) -> WorkerToken | None:
     """By the servers as they were started; None where none tells. One that lets the old kind in counts for all."""
-    servers = [node for node in observed.kube_nodes or () if "control-plane" in node.roles and node.env is not None]
+    servers = [each for each in observed.kube_nodes or () if "control-plane" in each.roles and each.env is not None]
     if not servers:
         return None
     return WorkerToken.AGENT if all(map(_has_agent_token, servers)) else WorkerToken.SERVER

@@ -34,7 +34,7 @@ class CloneVm:
     """Have the machine's VM.
 
     Attributes:
-        template_node: The template's Proxmox node; another one than the machine's only with shared storage.
+        template_pve_node: The template's Proxmox node; another one than the machine's only with shared storage.
         vmid: Where to try first; a taken one is passed over.
         storage: Where a full clone goes; None: where the template is.
         locks: The storage whose lock it takes, for taking turns; with its Proxmox node unless it is shared.
@@ -44,7 +44,7 @@ class CloneVm:
     phase: ClassVar[str] = "clone"
     machine: MachineSpec
     template: Vmid
-    template_node: PveNodeName
+    template_pve_node: PveNodeName
     pve_node: PveNodeName
     vmid: Vmid
     full: bool

@@ -25,7 +25,7 @@ class KubeApi(Protocol):
         """List the nodes. Raises KubeUnreachableError."""
         ...
 
-    def await_node(
+    def await_kube_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
     ) -> KubeNode | None:
         """Wait until `accept` is true of the node (None: not registered), fed by one shared watch.
@@ -34,7 +34,7 @@ class KubeApi(Protocol):
         """
         ...
 
-    def set_node_metadata(
+    def set_kube_node_metadata(
         self,
         name: MachineName,
         *,
@@ -49,7 +49,9 @@ class KubeApi(Protocol):
         """
         ...
 
-    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
+    def set_kube_node_address(
+        self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
+    ) -> bool:
         """Have the node say that the machine's address is this one; whether anything changed, False without a node.
 
         The node of restored data, or of a machine that was off, tells the address of before, and k3s ends over it. One

@@ -52,14 +52,14 @@ class CloneRequest:
     """A clone of a template.
 
     Attributes:
-        template_node: The template's Proxmox node.
+        template_pve_node: The template's Proxmox node.
         pve_node: Where the clone is to be.
         full: A full clone; `storage` is its target, or None for the template's.
         description: Goes in with the request itself, so that the VM is known as ours from its first instant.
     """
 
     template: Vmid
-    template_node: PveNodeName
+    template_pve_node: PveNodeName
     pve_node: PveNodeName
     vmid: Vmid
     name: MachineName

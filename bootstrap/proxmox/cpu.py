@@ -31,13 +31,13 @@ LEVELS: tuple[tuple[str, frozenset[str]], ...] = (
 
 def common_cpu_type(pve_nodes: Iterable[PveNodeFacts]) -> str:
     """The best CPU type that every one of these Proxmox nodes can run."""
-    nodes = tuple(pve_nodes)
-    models = {facts.cpu_model for facts in nodes}
+    every = tuple(pve_nodes)
+    models = {facts.cpu_model for facts in every}
     if len(models) == 1 and models != {""}:
         return "host"
-    if any(facts.architecture != "x86_64" for facts in nodes):
+    if any(facts.architecture != "x86_64" for facts in every):
         return "host"
-    shared = frozenset.intersection(*(facts.cpu_flags for facts in nodes)) if nodes else frozenset()
+    shared = frozenset.intersection(*(facts.cpu_flags for facts in every)) if every else frozenset()
     return next((name for name, flags in LEVELS if flags <= shared), "kvm64")
 
 

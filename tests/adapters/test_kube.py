@@ -154,7 +154,7 @@ class TestReading:
 class TestWaiting:
     def test_a_node_that_is_ready_needs_no_waiting(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1))
-        found = api.await_node(W1, accept=is_ready, timeout_s=60)
+        found = api.await_kube_node(W1, accept=is_ready, timeout_s=60)
         assert found is not None
         assert found.ready
 
@@ -162,14 +162,14 @@ class TestWaiting:
         server.put(node(W1, ready=False))
         timer = after(0.5, lambda: server.put(node(W1)))
         began = time.monotonic()
-        assert is_ready(api.await_node(W1, accept=is_ready, timeout_s=60))
+        assert is_ready(api.await_kube_node(W1, accept=is_ready, timeout_s=60))
         assert 0.4 < time.monotonic() - began < 30
         timer.join()
 
     def test_all_who_wait_share_one_watch(self, server: KubeServer, api: KubernetesApi) -> None:
         names = [MachineName(f"w-{index}") for index in range(12)]
         with ThreadPoolExecutor(len(names)) as pool:
-            waiting = [pool.submit(api.await_node, name, accept=is_ready, timeout_s=60) for name in names]
+            waiting = [pool.submit(api.await_kube_node, name, accept=is_ready, timeout_s=60) for name in names]
             eventually(lambda: server.count(WATCH) == 1)
             for name in names:
                 server.put(node(name))
@@ -187,33 +187,33 @@ class TestWaiting:
             return is_ready(kube_node)
 
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(api.await_node, W1, accept=counted, timeout_s=60)
+            waiting = pool.submit(api.await_kube_node, W1, accept=counted, timeout_s=60)
             eventually(lambda: server.count(WATCH) == 1)
             for name in (MachineName(f"w-{index}") for index in range(20)):
                 server.put(node(name))
-                assert api.await_node(name, accept=lambda there: there is not None, timeout_s=60)
+                assert api.await_kube_node(name, accept=lambda there: there is not None, timeout_s=60)
             assert len(looks) <= 2  # when it began, and at the listing; not for twenty events
             server.put(node(W1))
             assert is_ready(waiting.result())
 
     def test_what_is_known_is_returned_when_time_runs_out(self, server: KubeServer, api: KubernetesApi) -> None:
-        assert api.await_node(W1, accept=is_ready, timeout_s=0.2) is None
+        assert api.await_kube_node(W1, accept=is_ready, timeout_s=0.2) is None
         server.put(node(W1, ready=False))
-        found = api.await_node(W1, accept=is_ready, timeout_s=0.3)
+        found = api.await_kube_node(W1, accept=is_ready, timeout_s=0.3)
         assert found is not None
         assert found.problem == "KubeletNotReady: cni plugin not initialized"
 
     def test_a_lease_that_comes_late_is_noticed_without_an_event(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1), fresh=False)
         timer = after(0.6, lambda: server.renew(W1))
-        assert is_ready(api.await_node(W1, accept=is_ready, timeout_s=60))
+        assert is_ready(api.await_kube_node(W1, accept=is_ready, timeout_s=60))
         timer.join()
 
     def test_a_lost_connection_is_mended_and_nothing_missed(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1, ready=False))
-        api.await_node(W1, accept=lambda kube_node: kube_node is not None, timeout_s=60)
+        api.await_kube_node(W1, accept=lambda kube_node: kube_node is not None, timeout_s=60)
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(api.await_node, W1, accept=is_ready, timeout_s=60)
+            waiting = pool.submit(api.await_kube_node, W1, accept=is_ready, timeout_s=60)
             server.stop()
             server.put(node(W1))
             time.sleep(0.5)
@@ -224,7 +224,7 @@ class TestWaiting:
     def test_a_version_too_old_is_listed_again(self, server: KubeServer, api: KubernetesApi) -> None:
         server.gone = 3
         timer = after(0.5, lambda: server.put(node(W1)))
-        assert is_ready(api.await_node(W1, accept=is_ready, timeout_s=60))
+        assert is_ready(api.await_kube_node(W1, accept=is_ready, timeout_s=60))
         assert server.count(LIST) == 4
         timer.join()
 
@@ -232,7 +232,7 @@ class TestWaiting:
         self, server: KubeServer, api: KubernetesApi
     ) -> None:
         server.put(node(W1))
-        api.await_node(W1, accept=is_ready, timeout_s=60)
+        api.await_kube_node(W1, accept=is_ready, timeout_s=60)
         server.stop()
         eventually(lambda: not is_ready_at_once(api))
         server.start()
@@ -246,20 +246,20 @@ class TestWaiting:
             asked.append(kube_node)
             return kube_node is None
 
-        assert api.await_node(W1, accept=accept, timeout_s=0.3) is None
+        assert api.await_kube_node(W1, accept=accept, timeout_s=0.3) is None
         assert asked == []
 
     def test_a_refusal_ends_the_wait(self, server: KubeServer, api: KubernetesApi) -> None:
         server.status = 403
         with pytest.raises(KubernetesError, match="refused"):
-            api.await_node(W1, accept=is_ready, timeout_s=60)
+            api.await_kube_node(W1, accept=is_ready, timeout_s=60)
         server.status = None
         server.put(node(W1))
         eventually(lambda: is_ready_at_once(api))
 
     def test_closing_ends_all_waits(self, server: KubeServer, api: KubernetesApi) -> None:
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(api.await_node, W1, accept=is_ready, timeout_s=60)
+            waiting = pool.submit(api.await_kube_node, W1, accept=is_ready, timeout_s=60)
             eventually(lambda: server.count(WATCH) == 1)
             began = time.monotonic()
             api.close()
@@ -277,7 +277,7 @@ def is_ready_at_once(api: KubernetesApi) -> bool:
         return True
 
     try:
-        api.await_node(W1, accept=accept, timeout_s=0)
+        api.await_kube_node(W1, accept=accept, timeout_s=0)
     except KubernetesError:
         return False
     return accepted == [True]
@@ -289,25 +289,25 @@ class TestChanging:
     def test_labels_and_taints_are_added_to_what_is_there(self, server: KubeServer, api: KubernetesApi) -> None:
         others = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule", "timeAdded": "2026-01-01T00:00:00Z"}
         server.put(node(W1, labels={"mine": "1"}, taints=[others]))
-        assert api.set_node_metadata(W1, labels={"pool": "a"}, taints=[self.TAINT]) is True
+        assert api.set_kube_node_metadata(W1, labels={"pool": "a"}, taints=[self.TAINT]) is True
         assert server.get(W1)["metadata"]["labels"] == {"mine": "1", "pool": "a"}
         ours = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
         assert server.get(W1)["spec"]["taints"] == [others, ours]
-        assert api.set_node_metadata(W1, labels={"pool": "a"}, taints=[self.TAINT]) is False
+        assert api.set_kube_node_metadata(W1, labels={"pool": "a"}, taints=[self.TAINT]) is False
 
     def test_another_value_of_our_taint_is_replaced(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1, taints=[{"key": "dedicated", "value": "old", "effect": "NoSchedule"}]))
-        assert api.set_node_metadata(W1, labels={}, taints=[self.TAINT]) is True
+        assert api.set_kube_node_metadata(W1, labels={}, taints=[self.TAINT]) is True
         assert [taint["value"] for taint in server.get(W1)["spec"]["taints"]] == ["db"]
 
     def test_stale_labels_and_taints_go_and_those_of_others_stay(self, server: KubeServer, api: KubernetesApi) -> None:
         taints = [{"key": "dedicated", "value": "db", "effect": "NoSchedule"}, {"key": "mine", "effect": "NoExecute"}]
         server.put(node(W1, labels={"disk": "ssd", "rack": "changed", "mine": "1"}, taints=taints))
         stale = {"stale_labels": (("disk", "ssd"), ("rack", "r1")), "stale_taints": (self.TAINT,)}
-        assert api.set_node_metadata(W1, labels={"pool": "a"}, taints=[], **stale) is True  # type: ignore[arg-type]
+        assert api.set_kube_node_metadata(W1, labels={"pool": "a"}, taints=[], **stale) is True  # type: ignore[arg-type]
         assert server.get(W1)["metadata"]["labels"] == {"rack": "changed", "mine": "1", "pool": "a"}
         assert [taint["key"] for taint in server.get(W1)["spec"]["taints"]] == ["mine"]
-        assert api.set_node_metadata(W1, labels={"pool": "a"}, taints=[], **stale) is False  # type: ignore[arg-type]
+        assert api.set_kube_node_metadata(W1, labels={"pool": "a"}, taints=[], **stale) is False  # type: ignore[arg-type]
 
     def test_what_k3s_tells_of_its_process_is_read(self, server: KubeServer, api: KubernetesApi) -> None:
         told = node(W1)
@@ -322,12 +322,12 @@ class TestChanging:
     def test_a_change_of_somebody_else_meanwhile_is_kept(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1, labels={}))
         server.conflicts = 2
-        assert api.set_node_metadata(W1, labels={"pool": "a"}, taints=[]) is True
+        assert api.set_kube_node_metadata(W1, labels={"pool": "a"}, taints=[]) is True
         assert server.get(W1)["metadata"]["labels"] == {"somebody": "else", "pool": "a"}
 
     def test_a_node_that_is_not_there_cannot_be_labelled(self, api: KubernetesApi) -> None:
         with pytest.raises(KubernetesError) as caught:
-            api.set_node_metadata(W1, labels={"a": "b"}, taints=[])
+            api.set_kube_node_metadata(W1, labels={"a": "b"}, taints=[])
         assert caught.value.details == 'nodes "demo-w-1" not found'
 
     def test_a_node_gets_the_address_that_its_machine_has_now(self, server: KubeServer, api: KubernetesApi) -> None:
@@ -339,7 +339,7 @@ class TestChanging:
         }
         server.put(old)
         now = IPv4Address("198.18.0.9")
-        assert api.set_node_address(W1, now) is True
+        assert api.set_kube_node_address(W1, now) is True
         found = server.get(W1)
         assert found["status"]["addresses"] == [
             {"type": "InternalIP", "address": "198.18.0.9"},
@@ -354,12 +354,12 @@ class TestChanging:
             "k3s.io/hostname": W1,
         }
         server.requests.clear()
-        assert api.set_node_address(W1, now) is False
-        assert api.set_node_address(W1, IPv4Address("10.0.0.1"), own={now}) is False
+        assert api.set_kube_node_address(W1, now) is False
+        assert api.set_kube_node_address(W1, IPv4Address("10.0.0.1"), own={now}) is False
         assert {request.split()[0] for request in server.requests} == {"GET"}
 
     def test_a_node_that_is_not_there_gets_no_address(self, api: KubernetesApi) -> None:
-        assert api.set_node_address(W1, IPv4Address("198.18.0.9")) is False
+        assert api.set_kube_node_address(W1, IPv4Address("198.18.0.9")) is False
 
     def test_deleting_waits_until_it_is_gone(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1))

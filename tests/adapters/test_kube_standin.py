@@ -52,9 +52,9 @@ def is_ready(kube_node: KubeNode | None) -> bool:
 
 def test_a_cluster_is_built_labelled_and_taken_apart(machines: Machines, server: Machine, api: KubernetesApi) -> None:
     assert api.ready()
-    assert is_ready(api.await_node(S1, accept=is_ready, timeout_s=60))
+    assert is_ready(api.await_kube_node(S1, accept=is_ready, timeout_s=60))
     machines.agent("a1", server)
-    found = api.await_node(A1, accept=is_ready, timeout_s=60)
+    found = api.await_kube_node(A1, accept=is_ready, timeout_s=60)
     assert found is not None
     assert found.ready
     assert str(found.address) == machines.all[1].address
@@ -63,9 +63,9 @@ def test_a_cluster_is_built_labelled_and_taken_apart(machines: Machines, server:
         ("s1", True, True),
     ]
     taint = Taint(key="dedicated", value="db", effect="NoSchedule")
-    assert api.set_node_metadata(A1, labels={"pool": "a"}, taints=[taint]) is True
-    assert api.set_node_metadata(A1, labels={"pool": "a"}, taints=[taint]) is False
-    labelled = api.await_node(A1, accept=lambda node: node is not None and taint in node.taints, timeout_s=60)
+    assert api.set_kube_node_metadata(A1, labels={"pool": "a"}, taints=[taint]) is True
+    assert api.set_kube_node_metadata(A1, labels={"pool": "a"}, taints=[taint]) is False
+    labelled = api.await_kube_node(A1, accept=lambda node: node is not None and taint in node.taints, timeout_s=60)
     assert labelled is not None
     assert ("pool", "a") in labelled.labels
     machines.all[1].kill()
@@ -74,17 +74,17 @@ def test_a_cluster_is_built_labelled_and_taken_apart(machines: Machines, server:
 
 
 def test_a_server_that_restarts_is_waited_for(server: Machine, api: KubernetesApi) -> None:
-    assert is_ready(api.await_node(S1, accept=is_ready, timeout_s=60))
+    assert is_ready(api.await_kube_node(S1, accept=is_ready, timeout_s=60))
     server.kill()
     assert api.ready() is False
     with pytest.raises(KubeUnreachableError):
         api.kube_nodes()
     server.start("server")
-    assert is_ready(api.await_node(S1, accept=is_ready, timeout_s=60))
+    assert is_ready(api.await_kube_node(S1, accept=is_ready, timeout_s=60))
 
 
 def test_a_watch_over_tls_ends_at_once(server: Machine, api: KubernetesApi) -> None:
-    api.await_node(S1, accept=is_ready, timeout_s=60)
+    api.await_kube_node(S1, accept=is_ready, timeout_s=60)
     time.sleep(0.3)
     began = time.monotonic()
     api.close()

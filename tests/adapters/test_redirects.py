@@ -119,7 +119,7 @@ def test_a_redirect_of_kubernetes_is_told_and_not_followed(
     pinned.to, pinned.status = elsewhere.url, status
     acts: tuple[Callable[[], object], ...] = (
         kube.kube_nodes,
-        lambda: kube.set_node_metadata(
+        lambda: kube.set_kube_node_metadata(
             MachineName("demo-cp-1"), labels={"a": "b"}, taints=[Taint(key="a", effect="NoSchedule")]
         ),
         kube.ready,

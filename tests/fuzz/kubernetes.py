@@ -122,14 +122,14 @@ def _client() -> BoundedClient:
 
 ACTS: Mapping[str, Callable[[KubernetesApi], object]] = {
     "nodes": lambda api: api.kube_nodes(),
-    "metadata": lambda api: api.set_node_metadata(
+    "metadata": lambda api: api.set_kube_node_metadata(
         NAME,
         labels={"c": "d"},
         taints=(Taint(key="k", value="", effect="NoExecute"),),
         stale_labels=(("a", "b"),),
         stale_taints=(Taint(key="x", value="y", effect="NoSchedule"),),
     ),
-    "address": lambda api: api.set_node_address(NAME, IPv4Address("198.18.0.8")),
+    "address": lambda api: api.set_kube_node_address(NAME, IPv4Address("198.18.0.8")),
     "cordon": lambda api: api.set_unschedulable(NAME, unschedulable=False),
     "delete": lambda api: api.delete_kube_node(NAME, timeout_s=0.0),
     "pods": lambda api: api.pods(on=NAME),

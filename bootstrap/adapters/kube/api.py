@@ -83,13 +83,13 @@ class KubernetesApi:
         age_s, renewed = self._leases.age_s(name), self._leases.renewed(name)
         return parse_node(item.value, lease_age_s=age_s, renewed=renewed)
 
-    def await_node(
+    def await_kube_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
     ) -> KubeNode | None:
-        """Wait for a node, see `bootstrap.ports.KubeApi.await_node`. Raises KubernetesError where it refuses us."""
+        """See `bootstrap.ports.KubeApi.await_kube_node`. Raises KubernetesError where the API refuses us."""
         return self._watch.wait(name, accept, timeout_s)
 
-    def set_node_metadata(
+    def set_kube_node_metadata(
         self,
         name: MachineName,
         *,
@@ -119,7 +119,9 @@ class KubernetesApi:
             f"the node {name} is changed too often by others to set its labels and taints", details=answer.text
         )
 
-    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
+    def set_kube_node_address(
+        self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
+    ) -> bool:
         """Have the node tell an address, unless it tells one of `own`; whether anything changed, False without a node.
 
         Raises:

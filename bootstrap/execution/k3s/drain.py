@@ -176,7 +176,7 @@ class _Wave:
     def _is_dead(self) -> bool:
         """Whether the node has not been Ready for so long that its kubelet cannot be counted on."""
         told: list[KubeNode | None] = []
-        self.kube.await_node(self.step.machine, accept=_noting(told), timeout_s=ASK_AGAIN_S)
+        self.kube.await_kube_node(self.step.machine, accept=_noting(told), timeout_s=ASK_AGAIN_S)
         if not told or (told[-1] is not None and told[-1].ready):
             self.not_ready_since_s = None
             return False

@@ -63,7 +63,7 @@ class KubeWrites:
 
     context: RunContext
 
-    def set_node_metadata(
+    def set_kube_node_metadata(
         self,
         name: MachineName,
         *,
@@ -75,16 +75,18 @@ class KubeWrites:
         """Have labels and taints on a node, and stale ones off it; whether anything changed."""
         wanted, labels_off, taints_off = tuple(taints), tuple(stale_labels), tuple(stale_taints)
         return self._again(
-            lambda kube: kube.set_node_metadata(
+            lambda kube: kube.set_kube_node_metadata(
                 name, labels=labels, taints=wanted, stale_labels=labels_off, stale_taints=taints_off
             ),
             f"Kubernetes to label {name}",
         )
 
-    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
+    def set_kube_node_address(
+        self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
+    ) -> bool:
         """Have a node, if there is one, tell this address, unless it tells one of `own`; whether anything changed."""
         what = f"Kubernetes to record the address of {name}"
-        return self._again(lambda kube: kube.set_node_address(name, address, own=own), what)
+        return self._again(lambda kube: kube.set_kube_node_address(name, address, own=own), what)
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
         """Cordon a node, or lift that; whether anything changed."""
@@ -93,7 +95,7 @@ class KubeWrites:
 
     def delete_kube_node(self, name: MachineName) -> None:
         """Have a node gone; one that a finalizer holds is not waited for to the end."""
-        timeout_s = self.context.timeouts.delete_node_s
+        timeout_s = self.context.timeouts.delete_kube_node_s
         self._again(lambda kube: kube.delete_kube_node(name, timeout_s=timeout_s), f"Kubernetes to delete {name}")
 
     def _again(self, act: Callable[[KubeApi], T], what: str) -> T:

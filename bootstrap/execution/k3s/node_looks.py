@@ -20,7 +20,7 @@ def missing(
 ) -> str:
     """What a node still lacks after `timeout_s` at most; empty as soon as it lacks nothing."""
     try:
-        return lacks(context.kube.await_node(name, accept=lambda node: not lacks(node), timeout_s=timeout_s))
+        return lacks(context.kube.await_kube_node(name, accept=lambda seen: not lacks(seen), timeout_s=timeout_s))
     except KubeUnreachableError as error:
         return str(error)  # the server that the run goes through may be the one that restarts
 

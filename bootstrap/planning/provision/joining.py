@@ -307,7 +307,7 @@ def _vm_steps(
     clone = CloneVm(
         machine=machine,
         template=template.vmid,
-        template_node=template.pve_node,
+        template_pve_node=template.pve_node,
         pve_node=place_of.pve_node,
         vmid=place_of.vmid,
         full=full,

@@ -200,7 +200,7 @@ async def _running_loop() -> asyncio.AbstractEventLoop:
 def clone_request(**changes: Any) -> CloneRequest:
     request = CloneRequest(
         template=TEMPLATE,
-        template_node=PVE1,
+        template_pve_node=PVE1,
         pve_node=PVE1,
         vmid=VM,
         name=NAME,

@@ -175,12 +175,12 @@ class FakeHypervisor:
                 (one for one in (*world.templates, *world.made_templates()) if one.vmid == request.template), None
             )
             assert home is not None
-            assert home.pve_node == request.template_node
+            assert home.pve_node == request.template_pve_node
             vm.tags = ";".join(sorted(home.tags))
             vm.settings.update({key: value for key, value in home.settings if key not in ("description", "tags")})
-            facts = next(each for each in world.pve_nodes if each.name == request.template_node)
+            facts = next(each for each in world.pve_nodes if each.name == request.template_pve_node)
             shared = {storage.name for storage in facts.storages if storage.shared}
-            if request.template_node != request.pve_node and not home.storages <= shared:
+            if request.template_pve_node != request.pve_node and not home.storages <= shared:
                 raise HypervisorError(f"can't clone VM to node '{request.pve_node}' (VM uses local storage)")
             vm.k3s_sha256 = source.k3s_sha256 if source else world.baked
             world.vms[request.vmid] = vm

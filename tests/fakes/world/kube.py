@@ -61,7 +61,7 @@ class FakeKube:
         vm = self.world.vm_named(node.name)
         return node if vm is None or vm.alone else replace(node, renewed=self.world.now())
 
-    def await_node(
+    def await_kube_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
     ) -> KubeNode | None:
         node = next((node for node in self.kube_nodes() if node.name == name), None)
@@ -69,7 +69,7 @@ class FakeKube:
             self.world.clock.sleep(timeout_s)
         return node
 
-    def set_node_metadata(
+    def set_kube_node_metadata(
         self,
         name: MachineName,
         *,
@@ -90,7 +90,9 @@ class FakeKube:
             self.world.kube_nodes[name] = after
         return set(after.labels) != set(node.labels) or set(after.taints) != set(node.taints)
 
-    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
+    def set_kube_node_address(
+        self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
+    ) -> bool:
         self._check()
         with self.world.lock:
             node = self.world.kube_nodes.get(name)

@@ -105,7 +105,7 @@ class TestLeavingKubernetes:
         done = stage.perform(DeleteKubeNode(machine=CP2, server=True))
         assert done.changed
         assert "once k3s has stopped there" in done.note
-        assert stage.world.clock.now_s() - began_s == stage.context.timeouts.delete_node_s
+        assert stage.world.clock.now_s() - began_s == stage.context.timeouts.delete_kube_node_s
 
     def test_the_server_that_we_talk_to_leaves_by_way_of_another(self, stage: Stage) -> None:
         stage.perform(DeleteKubeNode(machine=CP1, server=True))
@@ -203,12 +203,12 @@ class TestMomentsWithoutAnAnswer:
     def test_a_node_gets_labels_and_an_address(self, stage: Stage, hiccups: int) -> None:
         writes = KubeWrites(stage.context)
         stage.world.hiccups = hiccups
-        assert writes.set_node_metadata(W1, labels={"a": "b"}, taints=())
+        assert writes.set_kube_node_metadata(W1, labels={"a": "b"}, taints=())
         stage.world.hiccups = hiccups
-        assert writes.set_node_address(W1, IPv4Address("192.0.2.77"))
+        assert writes.set_kube_node_address(W1, IPv4Address("192.0.2.77"))
         stage.world.hiccups = hiccups
-        assert not writes.set_node_address(W1, IPv4Address("192.0.2.77"))
-        assert not writes.set_node_address(MachineName("nobody"), IPv4Address("192.0.2.77"))
+        assert not writes.set_kube_node_address(W1, IPv4Address("192.0.2.77"))
+        assert not writes.set_kube_node_address(MachineName("nobody"), IPv4Address("192.0.2.77"))
 
 
 def test_a_write_that_is_refused_is_not_asked_for_again(stage: Stage) -> None:

@@ -42,7 +42,7 @@ class Cloning:
         Raises:
             VmidTakenError: The vmid belongs to somebody else.
         """
-        path = f"nodes/{request.template_node}/qemu/{request.template}/clone"
+        path = f"nodes/{request.template_pve_node}/qemu/{request.template}/clone"
         self._asked.add(request.description.rstrip("\n"))
         try:
             self._make(request, path, _parameters(request), what=what, warn=warn)
@@ -137,7 +137,7 @@ class Cloning:
 
         A clone to another Proxmox node is on the template's until it is done (`PVE/API2/Qemu.pm`, clone_vm).
         """
-        places = [request.pve_node, *([request.template_node] if isinstance(request, CloneRequest) else [])]
+        places = [request.pve_node, *([request.template_pve_node] if isinstance(request, CloneRequest) else [])]
         for pve_node in dict.fromkeys(places):
             found = self._look_on(request, pve_node)
             if found is not None:
@@ -162,7 +162,9 @@ class Cloning:
 
 def _resolution(request: Request) -> str:
     """What to do about one that nobody makes any more; a clone is on the template's Proxmox node until its end."""
-    pve_node, tool = (request.template_node, "qm") if isinstance(request, CloneRequest) else (request.pve_node, "pct")
+    pve_node, tool = (
+        (request.template_pve_node, "qm") if isinstance(request, CloneRequest) else (request.pve_node, "pct")
+    )
     return (
         f"if no task is working on it, as root on {pve_node}: {tool} unlock {request.vmid} && "
         f"{tool} destroy {request.vmid}"
@@ -177,7 +179,7 @@ def _parameters(request: CloneRequest) -> dict[str, str | int]:
         "description": request.description,
         "full": int(request.full),
     }
-    if request.template_node != request.pve_node:
+    if request.template_pve_node != request.pve_node:
         parameters["target"] = request.pve_node
     if request.full and request.storage is not None:
         parameters["storage"] = request.storage

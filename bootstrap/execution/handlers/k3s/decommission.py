@@ -97,7 +97,7 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
     if kube_node is None:
         return Done(changed=False, note="already removed")
     if not step.server:
-        access.kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
+        access.kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_kube_node_s)
         return Done()
     others = tuple(other for other in kube_nodes if other.name != step.machine and _is_server(other))
     if not others:
@@ -111,7 +111,7 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
     with _api_beside(kube_node, others, access, context) as kube:
         # A finalizer (`wrangler.cattle.io/node`) may hold the node of a server that lives for 150 s and more, while
         # its etcd member is removed at once (k3s 1.21, observed): past the deadline the server may be stopped.
-        kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
+        kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_kube_node_s)
         held = listed(step.machine, kube) is not None
     return Done(note="Kubernetes removes the node once k3s has stopped there" if held else "")
 

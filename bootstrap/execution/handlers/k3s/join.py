@@ -58,7 +58,7 @@ def put_right(machine: MachineSpec, context: RunContext) -> bool:
     machine has no more (1.36, seen): DHCP gave it another one, or it was rebuilt.
     """
     own = addresses_in(context.lines(machine.name, "unit-state.sh", UNIT=machine.role.unit))
-    return KubeWrites(context).set_node_address(machine.name, context.guest(machine.name).address, own=own)
+    return KubeWrites(context).set_kube_node_address(machine.name, context.guest(machine.name).address, own=own)
 
 
 def gain_access(machine: MachineSpec, context: RunContext) -> ClusterAccess:
@@ -129,7 +129,7 @@ def _forget_stale(machine: MachineSpec, context: RunContext) -> str:
     if not context.findings.cloned.get(machine.name) and context.guest(machine.name).active_state:
         put_right(machine, context)
         return ""
-    stale = context.kube.await_node(machine.name, accept=lambda _node: True, timeout_s=_REGISTERS_IN_S)
+    stale = context.kube.await_kube_node(machine.name, accept=lambda _kube_node: True, timeout_s=_REGISTERS_IN_S)
     KubeWrites(context).delete_kube_node(machine.name)
     return stale.uid if stale else ""
 
@@ -153,7 +153,7 @@ def _forgotten(machine: MachineSpec, context: RunContext) -> bool:
 
     # A server that has just started registers some seconds later. Where nothing was told the API did not answer.
     registers_in_s = _STARTS_IN_S if guest.active_state == "activating" else _REGISTERS_IN_S
-    context.kube.await_node(machine.name, accept=there, timeout_s=registers_in_s)
+    context.kube.await_kube_node(machine.name, accept=there, timeout_s=registers_in_s)
     return bool(told) and told[-1] is None
 
 
@@ -167,7 +167,7 @@ def await_ready(step: AwaitReady, context: RunContext) -> Done:
     def poll() -> KubeNode | NotYet:
         unit = readiness.look()
         try:
-            kube_node = kube.await_node(name, accept=lambda node: not readiness.lacks(node), timeout_s=LOOK_S)
+            kube_node = kube.await_kube_node(name, accept=lambda seen: not readiness.lacks(seen), timeout_s=LOOK_S)
             lacks = readiness.lacks(kube_node)
             if lacks and kube_node is not None and kube_node.ready:
                 lacks = "" if readiness.lives(listed(name, kube)) else lacks
@@ -188,7 +188,7 @@ def await_ready(step: AwaitReady, context: RunContext) -> Done:
         resolution=f"kubectl describe node {name} shows what is missing",
     )
     kube_node = context.wait_for(condition, context.timeouts.ready_s)
-    changed = KubeWrites(context).set_node_metadata(name, labels=dict(machine.labels), taints=machine.taints)
+    changed = KubeWrites(context).set_kube_node_metadata(name, labels=dict(machine.labels), taints=machine.taints)
     return Done(changed=changed, note=kube_node.version)
 
 

@@ -32,8 +32,8 @@ def apply_settings(step: ApplySettings, context: RunContext) -> Done:
     """
     machine = step.machine
     files = parse_guest_settings(machine.name, context.run(machine.name, "read-settings.sh"))
-    kube_node = _node(machine, context)
-    changed = KubeWrites(context).set_node_metadata(
+    kube_node = _kube_node(machine, context)
+    changed = KubeWrites(context).set_kube_node_metadata(
         machine.name,
         labels=dict(machine.labels),
         taints=machine.taints,
@@ -72,7 +72,7 @@ def _say_which(step: ApplySettings, files: GuestSettings, error: HomelabError) -
     )
 
 
-def _node(machine: MachineSpec, context: RunContext) -> KubeNode:
+def _kube_node(machine: MachineSpec, context: RunContext) -> KubeNode:
     """Its Kubernetes node now. Raises GuestError where there is none any more."""
     found = once_it_answers(
         lambda: listed(machine.name, context.kube), what=f"Kubernetes to report {machine.name}", context=context
@@ -100,8 +100,8 @@ def _joins(named: IPv4Address | None, machine: MachineSpec, context: RunContext)
     if context.spec.vip is not None:
         return context.spec.vip.address
     access = context.access
-    nodes = once_it_answers(access.kube.kube_nodes, what="Kubernetes to list its servers", context=context)
-    servers = [node.address for node in nodes if "control-plane" in node.roles and node.name != machine.name]
+    kube_nodes = once_it_answers(access.kube.kube_nodes, what="Kubernetes to list its servers", context=context)
+    servers = [each.address for each in kube_nodes if "control-plane" in each.roles and each.name != machine.name]
     there = [address for address in (named, access.address, *servers) if address in servers]
     return next((address for address in there if address is not None), named or access.address)
 

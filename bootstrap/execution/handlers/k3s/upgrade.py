@@ -46,7 +46,7 @@ def _facts(machine: MachineSpec, context: RunContext) -> GuestFacts:
 
 def _runs(machine: MachineSpec, version: str, context: RunContext) -> bool:
     """Whether Kubernetes says that the machine's kubelet is of a version: a binary that is there may not run yet."""
-    kube_node = context.kube.await_node(machine.name, accept=lambda _node: True, timeout_s=LOOK_S)
+    kube_node = context.kube.await_kube_node(machine.name, accept=lambda _kube_node: True, timeout_s=LOOK_S)
     return kube_node is not None and kube_node.ready and kube_node.version == version
 
 

@@ -103,7 +103,7 @@ def _clone(step: CloneVm, vmid: Vmid, context: RunContext) -> None:
     record = replace(_record(step.machine, context, vmid, RecordState.CLONING), cloned=asked)
     request = CloneRequest(
         template=step.template,
-        template_node=step.template_node,
+        template_pve_node=step.template_pve_node,
         pve_node=step.pve_node,
         vmid=vmid,
         name=step.machine.name,
