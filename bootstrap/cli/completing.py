@@ -64,7 +64,7 @@ def snapshot_names(context: typer.Context, incomplete: str) -> list[str]:
 
 def key_names(incomplete: str) -> list[str]:
     """Keys of the inventory."""
-    from bootstrap.inventory.explain import all_keys
+    from bootstrap.inventory.describe.explain import all_keys
 
     return _beginning(all_keys, incomplete)
 

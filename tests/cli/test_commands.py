@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from bootstrap.cli.main import app
-from bootstrap.inventory.schema import schema
+from bootstrap.inventory.describe.schema import schema
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.model.rights import MissingPrivileges

@@ -16,7 +16,7 @@ import pytest
 from bootstrap.cli.verbs.init import DEFAULT_FILE
 from bootstrap.inventory import DEFAULT_FILE as INVENTORY_FILE
 from bootstrap.inventory import Inventory, load_inventory
-from bootstrap.inventory.schema import render_schema
+from bootstrap.inventory.describe.schema import render_schema
 from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.lab.server import LabServer

@@ -155,7 +155,7 @@ def _may_write(file: Path, prompts: Prompts) -> bool:
 
 def _write(file: Path, text: str, *, overwrite: bool) -> None:
     """Write the inventory, and the schema beside it where there is none."""
-    from bootstrap.inventory.schema import render_schema
+    from bootstrap.inventory.describe.schema import render_schema
     from bootstrap.inventory.write import SCHEMA_FILE
 
     try:

@@ -43,7 +43,7 @@ def kubeconfig(
 
 def schema() -> None:
     """Print the JSON Schema of inventory files, for editors."""
-    from bootstrap.inventory.schema import render_schema
+    from bootstrap.inventory.describe.schema import render_schema
 
     sys.stdout.write(render_schema())
     sys.stdout.flush()
@@ -61,6 +61,6 @@ def explain(
 ) -> None:
     """Describe an inventory key: purpose, type, default and an example."""
     with Session("explain", progress=Progress.QUIET) as session:
-        from bootstrap.inventory.explain import explain as explained
+        from bootstrap.inventory.describe.explain import explain as explained
 
         session.result(explained(key), fit=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.errors import UsageError
-from bootstrap.inventory.explain import all_keys, explain
+from bootstrap.inventory.describe.explain import all_keys, explain
 
 
 def test_a_key_is_told_with_what_it_holds_its_default_and_an_example() -> None:

@@ -16,12 +16,12 @@ from jsonschema import Draft202012Validator
 
 from bootstrap.errors import InventoryError
 from bootstrap.inventory import load_inventory
+from bootstrap.inventory.describe.reference import BEGIN, renewed
+from bootstrap.inventory.describe.schema import render_schema, schema
 from bootstrap.inventory.document import Node, compose
 from bootstrap.inventory.keys.pools import PoolKeys
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.reference import BEGIN, renewed
-from bootstrap.inventory.schema import render_schema, schema
 from bootstrap.inventory.values.section import Key, Section, section_of
 from tests.unit.inventory.kit import SECRET, Load, Told
 
@@ -51,12 +51,12 @@ def test_the_schema_is_one() -> None:
 
 
 def test_the_schema_in_the_repository_is_up_to_date() -> None:
-    """To renew it: python -m bootstrap.inventory.schema > inventories/schema.json"""
+    """To renew it: python -m bootstrap.inventory.describe.schema > inventories/schema.json"""
     assert (REPOSITORY / "inventories/schema.json").read_text(encoding="utf-8") == render_schema()
 
 
 def test_the_reference_is_up_to_date() -> None:
-    """To renew it: python -m bootstrap.inventory.reference docs/inventory.md"""
+    """To renew it: python -m bootstrap.inventory.describe.reference docs/inventory.md"""
     page = (REPOSITORY / "docs/inventory.md").read_text(encoding="utf-8")
     assert page == renewed(page)
     assert page.count(BEGIN) == 1

@@ -1,6 +1,6 @@
 """The inventory as JSON Schema (draft 2020-12), for editors; made from the table the parser reads by.
 
-`python -m bootstrap.inventory.schema > inventories/schema.json` renews the copy in the repository.
+`python -m bootstrap.inventory.describe.schema > inventories/schema.json` renews the copy in the repository.
 """
 
 from __future__ import annotations

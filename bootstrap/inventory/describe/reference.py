@@ -1,6 +1,6 @@
 """The reference of all keys, as Markdown, from the table the parser reads by.
 
-`python -m bootstrap.inventory.reference docs/inventory.md` renews the part of the page between the two marks.
+`python -m bootstrap.inventory.describe.reference docs/inventory.md` renews the part of the page between the two marks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.section import Key, Section, section_of
 
-BEGIN: Final = "<!-- keys: begin (python -m bootstrap.inventory.reference docs/inventory.md) -->"
+BEGIN: Final = "<!-- keys: begin (python -m bootstrap.inventory.describe.reference docs/inventory.md) -->"
 END: Final = "<!-- keys: end -->"
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bootstrap.errors import UsageError
+from bootstrap.inventory.describe.reference import on_one_line
 from bootstrap.inventory.keys.root import Root
-from bootstrap.inventory.reference import on_one_line
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.section import Key, Section, section_of
 

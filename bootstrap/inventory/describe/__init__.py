@@ -1,0 +1,1 @@
+"""The keys, described: for `explain`, the reference and editors (JSON Schema)."""
