@@ -20,7 +20,7 @@ class TokenKeys(
         "say where it is stored: {env: NAME}, {file: PATH} or {keyring: service/user}",
     ),
 ):
-    """Where the API token comes from: `user@realm!name=secret`, or the secret alone where token_id is given."""
+    """Where the API token comes from: `user@realm!name=secret`, or only the secret if token_id is given."""
 
     env = Key(kind=forms.ENV_NAME, example="PROXMOX_VE_API_TOKEN", doc="Environment variable.")
     file = Key(kind=forms.FILE, example="~/.config/homelab-k8s/token", doc="File that contains only the token.")
