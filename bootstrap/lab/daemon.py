@@ -143,13 +143,13 @@ async def _choose_k3s(kind: str, request: K3sRequest, places: LabPlaces) -> K3sC
 
 def _kind_of(options: LabOptions) -> tuple[str, str]:
     if options.guests == "none":
-        return "none", "asked for: VMs without guests"
+        return "none", "requested: VMs without guests"
     from bootstrap.lab.guests.choose import choose_kind, require
 
     if options.guests == "auto":
         return choose_kind()
     require(options.guests)
-    return options.guests, "asked for"
+    return options.guests, "requested"
 
 
 async def _make_driver(kind: str, state_dir: Path, *, options: LabOptions, faults: Faults) -> GuestDriver | None:

@@ -65,7 +65,7 @@ def parse_delays(text: str) -> dict[str, tuple[float, float]]:
         if found is None:
             raise ValueError(f"{entry!r} is not NAME=SECONDS or NAME=LOW..HIGH")
         if found[1] not in SPANS:
-            raise ValueError(f"{found[1]!r} is none of {', '.join(SPANS)}")
+            raise ValueError(f"{found[1]!r} is not one of {', '.join(SPANS)}")
         low_s = float(found[2])
         bounds[found[1]] = (low_s, max(low_s, float(found[3] or low_s)))
     return bounds

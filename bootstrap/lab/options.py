@@ -69,13 +69,13 @@ class LabOptions:
         """Every setting that cannot be, as one line each; empty where all is well."""
         found = []
         if self.guests not in GUEST_KINDS:
-            found.append(f"guests: {self.guests!r} is none of {', '.join(GUEST_KINDS)}")
+            found.append(f"guests: {self.guests!r} is not one of {', '.join(GUEST_KINDS)}")
         if not 1 <= self.pve_nodes <= 32:
             found.append(f"pve_nodes: {self.pve_nodes} is not between 1 and 32")
         if self.pve_version not in (8, 9):
             found.append(f"pve_version: {self.pve_version} is neither 8 nor 9")
         if not _is_loopback(self.host):
-            found.append(f"host: {self.host!r} is no loopback address, and the lab is not made to be reached")
+            found.append(f"host: {self.host!r} is not a loopback address; the lab must not be reachable from a network")
         if not 0 <= self.port <= 65535:
             found.append(f"port: {self.port} is not between 0 and 65535")
         if self.cores is not None and self.cores < 1:
@@ -87,10 +87,10 @@ class LabOptions:
     def _problems_of_names(self) -> tuple[str, ...]:
         found = []
         if self.vnet and not re.fullmatch("[a-z][a-z0-9]{0,7}", self.vnet):
-            found.append(f"vnet: {self.vnet!r} is no name of a vnet: at most 8 small letters and digits")
+            found.append(f"vnet: {self.vnet!r} is not a vnet name: at most 8 lowercase letters and digits")
         unknown = sorted(set(self.storage_content.split(",")) - CONTENT_TYPES)
         if unknown:
-            found.append(f"storage_content: {', '.join(unknown)} is none of {', '.join(sorted(CONTENT_TYPES))}")
+            found.append(f"storage_content: {', '.join(unknown)} is not one of {', '.join(sorted(CONTENT_TYPES))}")
         return tuple(found)
 
     def _problems_of_time(self) -> tuple[str, ...]:

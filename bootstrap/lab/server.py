@@ -86,7 +86,7 @@ class LabServer:
         network: LabNetwork | IPv4Network | None = None,
         ssh_port: int = 22,
         faults: Faults | None = None,
-        reason: str = "asked for",
+        reason: str = "requested",
         k3s: K3sChoice | None = None,
         state_dir: Path | None = None,
     ) -> None:

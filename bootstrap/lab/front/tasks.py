@@ -134,7 +134,7 @@ class Tasks:
         self._check_owner(call, task)
         lines = _without_echo(task["log"])
         if task.get("warned") and lines[-1:] == ["TASK OK"]:
-            lines = [*lines[:-1], "WARN: a fault of the lab's made this task warn", "TASK WARNINGS: 1"]
+            lines = [*lines[:-1], "WARN: injected by a fault of the lab", "TASK WARNINGS: 1"]
         first, count = int(call.values.get("start", 0)), int(call.values.get("limit", LINES)) or len(lines)
         numbered = [{"n": number, "t": text} for number, text in enumerate(lines, 1)]
         return Answer(numbered[first : first + count], {"total": len(lines)})

@@ -71,7 +71,7 @@ class InotifyLimit:
             try:
                 self._setting.write_text(f"{note.raised}\n", encoding="ascii")
             except OSError as error:
-                return f"{_NAME} stays at {now}, since it is not writable ({error.strerror}): few machines fit"
+                return f"{_NAME} stays at {now}, since it is not writable ({error.strerror}): only a few machines fit"
         return f"{_NAME} is raised from {now} to {note.raised} while the lab runs; `lab stop` restores it"
 
     def release(self, lab: Path) -> str:

@@ -63,4 +63,4 @@ def _text(command: str) -> str | None:
 
 
 def _unknown(what: str) -> Outcome:
-    return Outcome(127, err=f"simulation: this guest only acts, and does not know {what}\n", unknown=True)
+    return Outcome(127, err=f"simulation: this guest does not know {what}\n", unknown=True)

@@ -15,8 +15,8 @@ from types import CodeType, ModuleType
 from bootstrap.lab.simulated.disk import sha256_of
 
 ONLY_STANDIN = (
-    "simulated guests run nothing but the k3s stand-in (bootstrap/lab/standin_release.py makes a release of it); "
-    "this k3s is something else: start the lab with container or QEMU guests for it"
+    "simulated guests run only the k3s stand-in (bootstrap/lab/standin_release.py makes a release of it); "
+    "this is another k3s: start the lab with container or QEMU guests for it"
 )
 PACKAGE = "standin"
 """The package inside the stand-in's archive."""

@@ -71,7 +71,7 @@ def run(argv: list[str]) -> int:
         module, function = COMMANDS[command]
         return int(getattr(import_module(f"{__package__}.commands.{module}"), function)(rest))
     elif command in ("crictl", "ctr", "completion"):
-        raise Fatal(f"`k3s {' '.join(argv)}` is not something that the {WHAT_THIS_IS} does")
+        raise Fatal(f"`k3s {' '.join(argv)}` is not supported by the {WHAT_THIS_IS}")
     elif command in ("help", "--help", "-h"):
         sys.stdout.write(f"k3s - {WHAT_THIS_IS}\nCommands: server agent kubectl check-config etcd-snapshot token "
                          "secrets-encrypt certificate\n")  # fmt: skip

@@ -152,7 +152,7 @@ def test_a_stock_storage_takes_no_import(options: LabOptions, lab: Lab, tmp_path
         wanted = {"url": "http://127.0.0.1/a.qcow2", "filename": "a.qcow2", "content": "import"}
         assert "not configured for content-type 'import'" in stock.send("POST", path, wanted).reason
     assert LabOptions(storage_content="iso,imports").problems() == (
-        "storage_content: imports is none of backup, images, import, iso, none, rootdir, snippets, vztmpl",
+        "storage_content: imports is not one of backup, images, import, iso, none, rootdir, snippets, vztmpl",
     )
 
 

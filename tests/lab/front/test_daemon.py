@@ -30,7 +30,7 @@ def lab_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_lab_starts_answers_and_stops(lab_dir: Path) -> None:
     told: list[str] = []
     info = control.start(OPTIONS, progress=told.append)
-    assert told == ["guests: none (asked for: VMs without guests)"]
+    assert told == ["guests: none (requested: VMs without guests)"]
     assert control.status() == info
     url = f"{info.endpoint}/api2/json/nodes"
     header = {"Authorization": f"PVEAPIToken={info.token_id}={info.token_secret}"}
@@ -108,7 +108,7 @@ def test_a_lab_that_cannot_start_says_why_and_leaves_nothing(lab_dir: Path) -> N
 
 
 def test_options_that_cannot_be_start_nothing(lab_dir: Path) -> None:
-    with pytest.raises(LabError, match="is no loopback address"):
+    with pytest.raises(LabError, match="is not a loopback address"):
         control.start(LabOptions(guests="none", host="192.0.2.1"), progress=lambda _line: None)
     assert not lab_dir.exists()
 

@@ -274,7 +274,7 @@ def test_tasks_that_warn(lab: Lab) -> None:
     assert lab.ended(upid)["exitstatus"] == "WARNINGS: 1"
     log = lab.api("GET", f"/nodes/pve1/tasks/{upid}/log")
     assert [line["t"] for line in log][-2:] == [
-        "WARN: a fault of the lab's made this task warn", "TASK WARNINGS: 1"
+        "WARN: injected by a fault of the lab", "TASK WARNINGS: 1"
     ]  # fmt: skip
     upid = lab.send("POST", f"/api2/json{ONE}/status/start").json()["data"]
     assert lab.ended(upid)["exitstatus"] == "WARNINGS: 1"

@@ -118,7 +118,7 @@ def test_another_k3s_than_the_stand_in_is_refused_aloud(simulated: Guests, tmp_p
     install(guest, other, "server")
     status, words = guest.refusal("start-k3s.sh", UNIT="k3s", RESTART="0")
     assert status == 1
-    assert "simulated guests run nothing but the k3s stand-in" in words
+    assert "simulated guests run only the k3s stand-in" in words
 
 
 def test_a_server_comes_back_with_its_guest(simulated: Guests, k3s: Path) -> None:

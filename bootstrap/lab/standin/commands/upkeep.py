@@ -38,7 +38,7 @@ def token_command(argv: list[str]) -> int:
         return 0
     if argv[:1] == ["rotate"]:
         return token_rotate(argv[1:])
-    raise Fatal(f"`k3s token {' '.join(argv)}` is not something that the {WHAT_THIS_IS} does")
+    raise Fatal(f"`k3s token {' '.join(argv)}` is not supported by the {WHAT_THIS_IS}")
 
 
 def encryption_status(argv: list[str]) -> int:
@@ -49,7 +49,7 @@ def encryption_status(argv: list[str]) -> int:
         sys.stdout.write("keys rotated, reencryption finished\n")
         return 0
     if command.words != ["status"]:
-        raise Fatal(f"`k3s secrets-encrypt {' '.join(command.words)}` is not something that the {WHAT_THIS_IS} does")
+        raise Fatal(f"`k3s secrets-encrypt {' '.join(command.words)}` is not supported by the {WHAT_THIS_IS}")
     state = json.loads(command.ask("GET", "/v1-k3s/encrypt/status", None, "see server log for details: "))
     if command.flags.get("output") == "json":
         sys.stdout.write(json.dumps(state, indent="\t") + "\n")
@@ -69,7 +69,7 @@ def certificate_check(argv: list[str]) -> int:
     """k3s certificate check: what each certificate of this machine is, and how long it is good for."""
     command = Command(argv, "config data-dir output service")
     if command.words != ["check"]:
-        raise Fatal(f"`k3s certificate {' '.join(command.words)}` is not something that the {WHAT_THIS_IS} does")
+        raise Fatal(f"`k3s certificate {' '.join(command.words)}` is not supported by the {WHAT_THIS_IS}")
     data = command.options.data
     paths = [*sorted((data / "server/tls").rglob("*.crt")), *sorted((data / "agent").glob("client*.crt"))]
     rows = [describe_certificate(path) for path in paths]

@@ -85,7 +85,7 @@ class Membership:
             self._join(etcd, me, invitation)
         elif not etcd.members():
             if self.settings.join_url:
-                raise Fatal("this etcd member knows no other; remove server/db to join anew")
+                raise Fatal("this etcd member knows no other member; remove server/db to join again")
             etcd.store.put(number([("_members", "", etcd.id, me)], etcd.store.rev), etcd.store.rev + 1, 0)
         self._make_noise(etcd, noise_etcd.STARTING)
         for other in etcd.members():

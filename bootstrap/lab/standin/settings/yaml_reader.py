@@ -13,7 +13,7 @@ ENTRY = re.compile(r"""(?:'([^']+)'|"([^"\\]+)"|([A-Za-z][\w-]*\+?))\s*:(?:\s+(.
 def yaml_plain(text: str, where: str) -> str:
     """A plain scalar as YAML 1.1 reads it, since k3s does: `no` is false and 0644 is 420."""
     if re.search(r":(\s|$)", text) or text[:1] in "{}[],&*!|>%@`\"'#?" or text == "-":
-        raise Fatal(f"{where}: this YAML is beyond the stand-in: {text!r}")
+        raise Fatal(f"{where}: the stand-in does not read this YAML: {text!r}")
     if text.lower() in ("~", "null"):
         return ""
     if text.lower() in ("true", "yes", "on", "y"):
@@ -40,7 +40,7 @@ def yaml_scalar(text: str, where: str) -> str:
             try:
                 return str(json.loads(found[1]))
             except ValueError as error:
-                raise Fatal(f"{where}: an escape beyond the stand-in: {text!r}") from error
+                raise Fatal(f"{where}: the stand-in does not read this escape: {text!r}") from error
     else:
         return yaml_plain(re.sub(r"(^|\s+)#.*$", "", text).strip(), where)
     raise Fatal(f"{where}: an unfinished quoted string: {text!r}")
@@ -55,7 +55,7 @@ def yaml_flow(text: str, where: str) -> list[str]:
     if len(items) != len(
         [part for part in re.split(r",(?=(?:[^'\"]|'[^']*'|\"[^\"]*\")*$)", found[1]) if part.strip()]
     ):
-        raise Fatal(f"{where}: a list beyond the stand-in: {text!r}")
+        raise Fatal(f"{where}: the stand-in does not read this list: {text!r}")
     return [yaml_scalar(item, where) for item in items]
 
 

@@ -24,5 +24,5 @@ def parse_snapshot(raw: bytes) -> Obj:
         raise ValueError("snapshot missing hash but --skip-hash-check=false")
     found: Obj = json.loads(content)
     if found.get("format") != SNAPSHOT_FORMAT:
-        raise ValueError("this is no snapshot of the stand-in's")
+        raise ValueError("this is not a snapshot of the stand-in")
     return found

@@ -18,7 +18,7 @@ def cron_field(text: str, low: int, high: int) -> set[int]:
     for part in text.split(","):
         found = re.fullmatch(r"(\*|\d+)(?:-(\d+))?(?:/(\d+))?", part)
         if not found:
-            raise Fatal(f"failed to parse the schedule of snapshots: {text!r}")
+            raise Fatal(f"failed to parse the snapshot schedule: {text!r}")
         first = low if found[1] == "*" else int(found[1])
         last = high if found[1] == "*" or (found[3] and not found[2]) else int(found[2] or first)
         values |= set(range(first, last + 1, int(found[3] or 1)))
@@ -46,7 +46,7 @@ class Cron:
 def parse_cron(schedule: str) -> Cron:
     fields = NAMED.get(schedule, schedule).split()
     if len(fields) != len(LIMITS):
-        raise Fatal(f"failed to parse the schedule of snapshots: {schedule!r}")
+        raise Fatal(f"failed to parse the snapshot schedule: {schedule!r}")
     minutes, hours, days, months, weekdays = (
         cron_field(field, *limits) for field, limits in zip(fields, LIMITS, strict=True)
     )
@@ -64,4 +64,4 @@ def cron_next(schedule: str, after: float) -> float:
         at += 60
         if cron.includes(time.localtime(at)):
             return at
-    raise Fatal(f"the schedule of snapshots never comes: {schedule!r}")
+    raise Fatal(f"the snapshot schedule never matches: {schedule!r}")
