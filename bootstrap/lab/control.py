@@ -1,4 +1,4 @@
-"""Starting, asking and stopping the lab's process. What the CLI calls; blocking, no asyncio of its own."""
+"""Starts, queries and stops the lab's process. Called by the CLI; blocking."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def start(
         options: How it is made.
         progress: Called with a line for each thing that happens; the first start builds a template and
             takes minutes.
-        k3s: Which k3s its clusters are to run, if it can be had; of no account where a lab runs already. None: the
+        k3s: Which k3s its clusters are to run, if available; ignored where a lab runs already. None: the
             stand-in.
-        environ: The environment of the lab and of all that it starts; None for ours.
+        environ: The environment of the lab and of its child processes; None: this process's.
 
     Raises:
         LabError: It cannot start, or runs with other options.
@@ -83,7 +83,7 @@ def start(
 
 
 def stop() -> bool:
-    """Stop the lab and remove all of it; also what a killed lab left behind.
+    """Stop the lab and remove all of it, and the leftovers of a killed lab.
 
     Returns:
         Whether there was anything to stop or remove.
@@ -125,7 +125,7 @@ def _spawn(
     try:
         ready = _follow(reading, progress)
     finally:
-        if not ready:  # it failed, or the user lost patience: nothing may stay behind
+        if not ready:  # it failed or was interrupted: nothing may stay behind
             process.terminate()
             process.wait()
             known = places.read_process()
@@ -140,19 +140,19 @@ def _spawn(
 
 
 def _follow(descriptor: int, progress: Progress) -> bool:
-    """Relay what the daemon tells until it is ready.
+    """Pass the daemon's progress on until it is ready.
 
     Raises:
         LabError: It ended before that.
     """
     with os.fdopen(descriptor) as lines:
         for line in lines:
-            told = json.loads(line)
-            if "error" in told:
-                raise LabError(told["error"])
-            if "ready" in told:
+            report = json.loads(line)
+            if "error" in report:
+                raise LabError(report["error"])
+            if "ready" in report:
                 return True
-            progress(told["progress"])
+            progress(report["progress"])
     raise LabError(f"the lab's process ended before the lab was ready\n{_tail(lab_places().log)}")
 
 
@@ -167,7 +167,7 @@ def _end(pid: int, pid_start: int) -> None:
             time.sleep(POLL_S)
         deadline = time.monotonic() + 5.0
     if is_running(pid, pid_start):
-        raise LabError(f"process {pid} of the lab does not end")
+        raise LabError(f"process {pid} of the lab does not exit")
 
 
 def _sweep(places: LabPlaces, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""The lab's process: makes the guests' ground, runs the front, and takes both down again on SIGTERM.
+"""The lab's process: prepares the guest backend, runs the front, and removes both on SIGTERM.
 
 Started by `bootstrap.lab.control`, which hands it a pipe: one JSON object per line, `progress`, then `ready`
 or `error`.
@@ -27,7 +27,7 @@ logger = logging.getLogger("bootstrap.lab")
 
 
 class Reporter(logging.Handler):
-    """Tells the starter how it goes: everything the lab logs from INFO on, and how it ended.
+    """Reports progress to the starter: everything that the lab logs from INFO on, and the result.
 
     Args:
         descriptor: Write end of the starter's pipe.
@@ -42,7 +42,7 @@ class Reporter(logging.Handler):
         self.tell("progress", record.getMessage())
 
     def tell(self, key: str, text: str) -> None:
-        """Send one line; a starter that has gone away is not missed."""
+        """Send one line; a starter that has exited is no error."""
         if self._descriptor is None:
             return
         try:
@@ -62,9 +62,9 @@ async def run_lab(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, re
 
     Args:
         options: How it is made.
-        k3s: Which k3s clusters are to run, if it can be had.
+        k3s: Which k3s clusters are to run, if available.
         places: Its files.
-        reporter: Tells the starter how it goes.
+        reporter: Reports progress to the starter.
 
     Raises:
         LabError: The front cannot run.
@@ -117,7 +117,7 @@ async def run_lab(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, re
 
 
 async def _choose_k3s(kind: str, request: K3sRequest, places: LabPlaces) -> K3sChoice:
-    """The k3s of the lab's clusters; the stand-in is made where it is that.
+    """The k3s of the lab's clusters; builds the stand-in where it is chosen.
 
     Raises:
         LabError: Guests of this kind do not run here, or the stand-in cannot be made.
@@ -153,7 +153,7 @@ def _kind_of(options: LabOptions) -> tuple[str, str]:
 
 
 async def _make_driver(kind: str, state_dir: Path, *, options: LabOptions, faults: Faults) -> GuestDriver | None:
-    """The driver of a kind, what a killed lab left swept away first."""
+    """The driver of a kind of guests; first the leftovers of a killed lab are removed."""
     if kind == "none":
         return None
     if kind == "simulated":

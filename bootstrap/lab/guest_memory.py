@@ -1,7 +1,7 @@
-"""Guests that live in this process's memory: no root, no network, no delay but the one asked for.
+"""Guests in this process's memory: no root, no network, no delay but the requested one.
 
-For trying out and testing what talks to the API. They have an agent with interfaces, files and programs, can be
-silent, power themselves off and refuse to start; nobody can log in to them.
+They test clients of the API. They have an agent with interfaces, files and programs, can be silent, power themselves
+off and refuse to start; there is no login.
 """
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 

@@ -1,6 +1,6 @@
 """Which k3s the lab's clusters run: a real one, from an artifact directory or from releases, or the stand-in. Pure.
 
-Decided once, when the lab starts, and told then with the reason.
+Decided once, when the lab starts, and reported with the reason.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The lab's network: one bridge, a DHCP server on it, and rules that keep its packets on this machine.
 
 Everything is found again by name: the bridge carries an alias that says whose it is and which process
-made it, so the leftovers of a killed lab are told from a living lab and from what is not ours.
+made it, so the leftovers of a killed lab differ from a running lab and from other devices.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ class LabBridge:
         self._cgroups = LabCgroups(network.bridge)
         self._dhcp: asyncio.subprocess.Process | None = None
 
-    async def owner(self) -> Literal["nobody", "self", "other"]:
-        """Which process the bridge belongs to; a dead one is `nobody`.
+    async def owner(self) -> Literal["none", "self", "other"]:
+        """Which process the bridge belongs to; of a dead process: `none`.
 
         Raises:
             GuestError: There is a device of that name that no lab made.
         """
         link = await find_link(self._network.bridge)
         if link is None:
-            return "nobody"
+            return "none"
         alias = str(link.get("ifalias", ""))
         if not alias.startswith(_ALIAS):
             raise GuestError(
@@ -63,7 +63,7 @@ class LabBridge:
         owner = alias.removeprefix(_ALIAS)
         if owner == _identity(os.getpid()):
             return "self"
-        return "other" if owner == _identity(int(owner.split("/")[0])) else "nobody"
+        return "other" if owner == _identity(int(owner.split("/")[0])) else "none"
 
     async def up(self) -> None:
         """Make bridge, routes and DHCP server. No-op when this process made them already.
@@ -75,10 +75,10 @@ class LabBridge:
         owner = await self.owner()
         if owner == "other":
             raise GuestError(f"another lab runs on {name}; stop it first (homelab-k8s lab stop)")
-        if owner == "nobody":
+        if owner == "none":
             await self.down()
-            # The route first: no packet may leave even while the bridge is on its way. One `ip` for
-            # bridge and alias, so that a killed lab does not leave a bridge nobody owns up to.
+            # The route first: no packet may leave even before the bridge exists. One `ip` for bridge
+            # and alias, so that a killed lab does not leave a bridge without an owner.
             await self._route("replace")
             await run(
                 "ip",
@@ -197,7 +197,7 @@ async def find_link(name: str) -> dict[str, Any] | None:
 
 
 async def delete_link(name: str) -> None:
-    """Remove a network device; no-op when there is none, also when it goes away meanwhile."""
+    """Remove a network device; no-op when it does not exist, or disappears at the same time."""
     try:
         await run("ip", "link", "delete", "dev", name)
     except GuestError as error:

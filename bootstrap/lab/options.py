@@ -24,10 +24,10 @@ class LabOptions:
     """How a lab is made.
 
     Attributes:
-        guests: One of `GUEST_KINDS`; `simulated` and `none` need no root. `none` gives VMs no life: their guest
+        guests: One of `GUEST_KINDS`; `simulated` and `none` need no root. with `none` VMs have no guests: their guest
             agent is silent.
         pve_nodes: How many Proxmox nodes the lab shows: `pve1`, `pve2`, ...
-        pve_version: 8 (8.4.21) or 9 (9.2.11); decides the version told and the privileges guest-agent calls need.
+        pve_version: 8 (8.4.21) or 9 (9.2.11); decides the reported version and the privileges of guest-agent calls.
         host: Loopback address the API listens on.
         port: Port to listen on; where it is taken the next free one is used. 0: any.
         cores: CPUs of each Proxmox node; None: what this machine has, and 128 with simulated guests.
@@ -62,11 +62,11 @@ class LabOptions:
 
     @property
     def room_gib(self) -> int:
-        """Room of the storage `local`: as asked for, or what suits the kind of guests."""
+        """Size of the storage `local`: as requested, or what suits the kind of guests."""
         return self.storage_gib or (16384 if self.guests == "simulated" else 100)
 
     def problems(self) -> tuple[str, ...]:
-        """Every setting that cannot be, as one line each; empty where all is well."""
+        """The invalid settings, a line for each."""
         found = []
         if self.guests not in GUEST_KINDS:
             found.append(f"guests: {self.guests!r} is not one of {', '.join(GUEST_KINDS)}")
@@ -133,7 +133,7 @@ class LabInfo:
         kind: Kind of guests: `container`, `qemu`, `simulated` or `none`.
         reason: Why this kind.
         pve_nodes: Names of the Proxmox nodes.
-        pve_version: Version of Proxmox VE the API tells.
+        pve_version: Version of Proxmox VE that the API reports.
         bridge: Linux bridge the guests are on; empty where they have none.
         network: The guests' range in CIDR; empty where they have none.
         ssh_port: Where the guests' sshd listens.

@@ -1,4 +1,4 @@
-"""Processes told apart from others that got the same pid later."""
+"""Identity of processes: a pid and its start time, since pids are used again."""
 
 from __future__ import annotations
 

@@ -64,12 +64,12 @@ class LabServer:
 
     Args:
         options: How the lab is made.
-        driver: What gives VMs life, prepared by the caller; None: nothing does.
-        network: The guests' network, told in the info; None where they have none.
-        ssh_port: Where guests' sshd listens, told in the info.
+        driver: The guest backend, prepared by the caller; None: VMs have no guests.
+        network: The guests' network, shown in the info; None where they have none.
+        ssh_port: Where guests' sshd listens, shown in the info.
         faults: What goes wrong; shared with the driver where that can suffer from them.
-        reason: Why this kind of guests, told in the info.
-        k3s: Which k3s clusters run, told in the info.
+        reason: Why this kind of guests, shown in the info.
+        k3s: Which k3s clusters run, shown in the info.
         state_dir: Where the certificate goes; None: a temporary directory.
 
     Attributes:

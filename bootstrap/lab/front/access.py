@@ -1,8 +1,8 @@
-"""Who may do what in the lab, by Proxmox VE's own rules; fakepve's are more lenient.
+"""Permissions in the lab, by Proxmox VE's own rules; fakepve's are more lenient.
 
 Followed are PVE::AccessControl (roles) and PVE::RPCEnvironment (permissions, get_effective_permissions): an ACL on a
 path replaces what the path would inherit, one that does not propagate holds on its path alone, a pool's ACL reaches its
-guests and storages, `NoAccess` takes all, and a token with separated privileges has those that its user has too.
+guests and storages, `NoAccess` removes all privileges, and a token with separated privileges is limited to its user's.
 """
 # ruff: noqa: ANN401 - fakepve has no types
 
@@ -18,7 +18,7 @@ from bootstrap.lab.front.call import Answer, Call, Handler
 ROOT = "root@pam"
 NO_ACCESS = "NoAccess"
 TOP = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
-"""Paths that `GET /access/permissions` tells of whether or not an ACL names them."""
+"""Paths that `GET /access/permissions` always lists, with or without an ACL."""
 
 Privileges = dict[str, int]
 """Name of each privilege that is held, and whether it holds below the path too."""

@@ -132,7 +132,7 @@ class Agent:
         """Ask until the agent answers or Proxmox would have given up.
 
         On a real host the question waits in the guest's serial port, so an agent that comes up within those
-        seconds still answers it; a driver may say at once that nobody is there.
+        seconds still answers it; a driver may report at once that no agent is there.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + SILENCE_S * self.front.pve.time_scale

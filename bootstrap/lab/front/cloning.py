@@ -1,4 +1,4 @@
-"""The time a clone takes, and the locks it holds meanwhile.
+"""The time that a clone takes, and the locks that it holds.
 
 fakepve clones at once. Here its task is opened again and goes on as long as Proxmox's would: it holds the template's
 lock shared and the new VM's alone, and for each volume the storage's lock (`PVE/API2/Qemu.pm`, clone_vm;
@@ -135,7 +135,7 @@ class Cloning:
 
     @staticmethod
     def _unlock(vm: Any) -> None:
-        """What somebody does about a clone that is all there: `qm unlock`."""
+        """Another client's `qm unlock` of a complete clone."""
         vm.lock = None
         vm.config.pop("lock", None)
 
@@ -166,7 +166,7 @@ class Cloning:
                 raise TaskError(f"clone failed: {failure.text('text')}")
 
     def _storage(self, work: CloneWork, key: str) -> str:
-        """The storage of a drive; empty where it is none of the lab's."""
+        """The storage of a drive; empty for a storage that the lab does not have."""
         storage = str(work.config[key]).partition(":")[0]
         return storage if storage in self.front.pve.storages else ""
 
@@ -242,9 +242,9 @@ def _show(work: CloneWork, config: Mapping[str, Any]) -> None:
 
 
 def image_there(pve: Any, source: Any, vmid: int) -> str:
-    """Why a clone to this vmid fails in its task: a volume that an earlier VM left; empty where there is none.
+    """Why a clone to this VMID fails in its task: a volume left by an earlier VM. Empty where there is none.
 
-    Disks get names that are free. The cloud-init drive's name is fixed, and so meets what is there.
+    Disks get free names. The name of the cloud-init drive is fixed, so an existing volume of that name fails the clone.
     """
     for key, value in source.config.items():
         storage, _, old = str(value).split(",")[0].partition(":")

@@ -55,9 +55,9 @@ class Cluster:
         return Answer(items)
 
     def _as_known(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """A guest's entry. Of one on a node that is off the config is known (so its tags), and no figures.
+        """A guest's entry. On an offline node the config (with the tags) is known, but no figures.
 
-        They come from the node's own broadcasts, as does the name, which is forgotten after some minutes (9.2).
+        Figures come from the node's own broadcasts, as does the name, which expires after a few minutes (9.2).
         """
         guest = self.front.pve.guest(int(item["vmid"]))
         tags = str(guest.config.get("tags") or "").strip() if guest is not None else ""
@@ -171,7 +171,7 @@ class Cluster:
         }
 
     def _with_hastate(self, item: dict[str, Any]) -> dict[str, Any]:
-        """With what Proxmox HA says of the node; `/nodes` does not tell it."""
+        """The entry with the node's HA state, which `/nodes` does not report."""
         state = self.front.ha.node_state(str(item["node"]))
         return item if state is None else {**item, "hastate": state}
 

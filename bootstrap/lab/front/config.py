@@ -335,7 +335,7 @@ def _with_mac(net: str) -> str:
 
 
 def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as the API tells it: integers and strings as Proxmox has them, the password masked."""
+    """The config as the API reports it: integers and strings as in Proxmox, the password masked."""
     shown: dict[str, Any] = {}
     for key, value in config.items():
         if key == "cipassword":

@@ -71,9 +71,9 @@ class Containers:
         return answer
 
     def _make_host_key(self, upid: str, name: str) -> str:
-        """Make sshd's key as the Proxmox node does, and tell its fingerprint in the task's log.
+        """Make sshd's key as the Proxmox node does, and write its fingerprint to the task log.
 
-        pve-container: PVE::LXC::Setup, rewrite_ssh_host_keys; the rsa and ecdsa keys, told likewise, are left out.
+        pve-container: PVE::LXC::Setup, rewrite_ssh_host_keys; the rsa and ecdsa keys, logged likewise, are left out.
         """
         comment = f"root@{name.partition('.')[0]}"
         key = asyncssh.generate_private_key("ssh-ed25519", comment=comment)
@@ -173,7 +173,7 @@ class Containers:
 
 
 def _shown(interface: Interface) -> dict[str, Any]:
-    """As `PVE::LXC::get_interfaces` tells it; addresses of one kind beside the list are the last ones."""
+    """As `PVE::LXC::get_interfaces` reports it; `inet` holds the last of the addresses."""
     row: dict[str, Any] = {"name": interface.name, "hwaddr": interface.mac, "hardware-address": interface.mac}
     row["ip-addresses"] = [
         {"ip-address-type": "inet", "ip-address": str(address.ip), "prefix": str(address.network.prefixlen)}

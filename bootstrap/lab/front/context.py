@@ -27,7 +27,7 @@ class Capacity:
         memory_bytes: RAM.
         cpu_model: Model name as /proc/cpuinfo has it.
         cpu_flags: CPU flags, blank-separated.
-        mhz: Clock as text, as Proxmox tells it.
+        mhz: Clock as text, as Proxmox reports it.
     """
 
     cores: int

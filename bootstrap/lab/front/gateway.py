@@ -127,7 +127,7 @@ class Gateway:
             door.add_done_callback(self._doors.discard)
 
     async def _refuse_all(self, fault: Fault) -> None:
-        """Listen no more until a fault ends. Nobody could end it meanwhile, so it has an end of its own."""
+        """Stop listening until a fault ends. No request could end the fault in that time, so it ends by itself."""
         runner, where = self._runner, self._listen_at
         if self._site is None or runner is None or where is None:
             return

@@ -1,7 +1,7 @@
-"""Proxmox HA as a client meets it: it starts, stops and moves the VMs it manages, some seconds after it was told.
+"""Proxmox HA as a client sees it: starts, stops and moves the VMs it manages, a few seconds after each request.
 
-Times are Proxmox's own: its manager looks every ten seconds, and moves what was on a Proxmox node two minutes after
-that has died (seen on Proxmox VE 9.2). The lab's time scale applies.
+Times are Proxmox's own: its manager runs every ten seconds, and moves the VMs of a Proxmox node two minutes after
+that node has died (seen on Proxmox VE 9.2). The lab's time scale applies.
 """
 # ruff: noqa: ANN401 - fakepve has no types
 
@@ -61,7 +61,7 @@ class HaManager:
         self._work: set[asyncio.Task[None]] = set()
 
     def manage(self, vm: Any, state: str) -> None:
-        """Make a VM an HA resource, or tell what is wanted of it; `ignored`: as if it were none."""
+        """Make a VM an HA resource, or change its requested state; `ignored` ends that."""
         if state == "ignored":
             self.forget(vm)
             return

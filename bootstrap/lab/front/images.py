@@ -131,7 +131,7 @@ class Images:
 
 
 def _fetch(url: str) -> bytes:
-    """What a URL of this machine holds. Raises TaskError: the lab talks to nobody else."""
+    """The content of a URL of this machine. Raises TaskError for any other host: the lab connects to no other."""
     parts = urlsplit(url)
     if parts.hostname not in HERE:
         raise TaskError(f"download failed: the lab fetches from this machine only, not from {parts.hostname}")

@@ -1,4 +1,4 @@
-"""Lists that fakepve makes up or tells less of, as Proxmox VE 8.4.21 and 9.2.11 told them."""
+"""Lists that fakepve invents or shortens, as Proxmox VE 8.4.21 and 9.2.11 answer them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Listings:
         return Answer([_saved(row) for row in rows if row is not None])
 
     async def cpu_models(self, _call: Call) -> Answer:
-        """The CPU types of QEMU; those that stand for a level and no CPU are `abstract` since version 9."""
+        """The CPU types of QEMU; types that name a level instead of a CPU are `abstract` since version 9."""
         return Answer([self._cpu_model(name) for name in sorted(cpu_types(self.front.options.pve_version))])
 
     async def dns(self, call: Call) -> Answer:
@@ -76,12 +76,12 @@ class Listings:
         return Answer({key: value for key, value in answer.data.items() if key != "search"})
 
     async def machines(self, call: Call) -> Answer:
-        """The VMs of a Proxmox node, with what the config and, of those that run, the host says of them."""
+        """The VMs of a Proxmox node, with figures from the config and, for running VMs, from the host."""
         answer = await self.front.passer.call(call.request)
         return Answer([self._figures(row) for row in answer.data])
 
     async def machine(self, call: Call) -> Answer:
-        """The status of one VM; of one that is off nothing is told that QEMU would have to say."""
+        """The status of one VM; without QEMU's figures while it is off."""
         answer = await self.front.passer.call(call.request)
         row = self._figures(answer.data)
         config = self.front.pve.find(call.pve_node, call.vmid).config

@@ -139,7 +139,7 @@ class Machines:
         return "" if there is not None else image_there(pve, source, newid)
 
     def _interfere(self, call: Call, source: Any, newid: int) -> bool:
-        """What somebody else does between a client's look and its clone, where a fault says so.
+        """Act as another client between the look and the clone, where a fault says so.
 
         Returns:
             Whether the template is gone; a fault that strikes once puts it back at any moment.

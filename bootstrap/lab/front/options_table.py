@@ -53,7 +53,7 @@ def privilege_for(option: str) -> str | None:
     return next((privilege for pattern, privilege in _NUMBERED if pattern.fullmatch(option)), None)
 
 
-# CPU types that Proxmox VE 8.4.21 listed; and those that 9.2.11 had besides.
+# CPU types of Proxmox VE 8.4.21; then the additional ones of 9.2.11.
 CPU_TYPES = _words(
     "486 Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server",
     "Cascadelake-Server-noTSX Cascadelake-Server-v2 Cascadelake-Server-v4 Cascadelake-Server-v5 Conroe",

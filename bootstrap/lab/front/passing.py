@@ -18,7 +18,7 @@ _PASSED_HEADERS = ("Authorization", "Cookie", "CSRFPreventionToken", "Content-Ty
 
 
 class RawAnswerError(Exception):
-    """fakepve answered with something that is not the API's JSON (a proxy's error page, asked for by a test)."""
+    """fakepve answered with something that is not the API's JSON (a proxy's error page, requested by a test)."""
 
     def __init__(self, response: web.Response) -> None:
         super().__init__(response.reason)
@@ -63,7 +63,7 @@ class Passer:
             as_root: Pass it on as root, for a request whose rights were checked here by other rules.
 
         Raises:
-            ConnectionResetError: fakepve dropped the connection, as a test told it to.
+            ConnectionResetError: fakepve dropped the connection, as a test made it do.
         """
         if self._session is None:
             raise RuntimeError("the passer is not open")

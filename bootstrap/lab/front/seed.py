@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from bootstrap.lab.guests.base import NoCloudSeed
 
 ADVERTISED: Final = IPv6Network("fd00:1ab:0:1::/64")
-"""The prefix of the lab's network; unique local, and routed by nobody."""
+"""The prefix of the lab's network; unique local, and routed nowhere."""
 
 
 def render_seed(vmid: int, config: Mapping[str, Any], *, host_nameservers: tuple[str, ...] = ()) -> NoCloudSeed:

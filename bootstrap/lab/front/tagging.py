@@ -36,11 +36,11 @@ class Tagging:
 
     async def options(self, call: Call) -> Answer:
         """The datacenter's options; without Sys.Audit on `/` hardly more than the tags that the caller may set."""
-        told: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         if self.front.pve.allowed(call.user, "/", "Sys.Audit"):
-            told = {"mac_prefix": "BC:24:11", **self._stored}
-            told |= {key: self._parsed(key) for key in _PARSED if key in told}
-        return Answer({**told, "allowed-tags": sorted(self._allowed(call.user))})
+            found = {"mac_prefix": "BC:24:11", **self._stored}
+            found |= {key: self._parsed(key) for key in _PARSED if key in found}
+        return Answer({**found, "allowed-tags": sorted(self._allowed(call.user))})
 
     async def change(self, call: Call) -> Answer:
         """Set options, and delete those of `delete`."""
@@ -100,7 +100,7 @@ class Tagging:
         return found | self._registered if privileged else found - self._registered
 
     def _parsed(self, key: str) -> Any:
-        """As Proxmox VE tells it: the property string as an object, lists of tags as lists."""
+        """As Proxmox VE reports it: the property string as an object, lists of tags as lists."""
         if key == "registered-tags":
             return sorted(self._registered)
         found: dict[str, Any] = {"user-allow": self._user_allow}

@@ -1,4 +1,4 @@
-"""Proxmox tasks: starting them with a log of their own, and what the API tells of them."""
+"""Proxmox tasks: starting them with a log of their own, and what the API reports of them."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def real_device(key: str, value: str) -> str:
 
 
 def system_disk_gib(config: Mapping[str, Any]) -> int:
-    """Size of the first disk of the boot order in GiB, rounded up; 0 where it tells none."""
+    """Size of the first disk of the boot order in GiB, rounded up; 0 where the config has no size."""
     order = options_of(str(config.get("boot", ""))).get("order", "scsi0")
     for key in [*order.split(";"), "scsi0", "virtio0"]:
         size = size_bytes(options_of(str(config.get(key, ""))).get("size", ""))

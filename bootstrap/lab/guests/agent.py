@@ -1,7 +1,7 @@
-"""Talking to a guest's qemu-ga over its socket: one JSON line there, one back.
+"""Calls to a guest's qemu-ga over its socket: one JSON line each way.
 
 The same protocol serves a socket that qemu-ga itself listens on and the socket of QEMU's virtio-serial
-port. The second keeps what nobody read, so every call starts with `guest-sync-delimited`, which marks
+port. The second keeps unread answers, so every call starts with `guest-sync-delimited`, which marks
 where the answers of this call begin (QEMU guest agent protocol reference).
 """
 
@@ -45,7 +45,7 @@ class AgentSocket:
             timeout_s: For the whole call, waiting for the channel included.
 
         Raises:
-            AgentSilentError: No answer in time, or nobody at the socket.
+            AgentSilentError: No answer in time, or nothing listens at the socket.
             AgentCommandError: qemu-ga refused; the text is its `desc`.
         """
         try:

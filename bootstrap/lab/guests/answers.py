@@ -14,10 +14,10 @@ from bootstrap.lab.guests.base import AgentCommandError
 FILES_AND_PROGRAMS = frozenset(
     f"guest-{name}" for name in ("exec", "exec-status", "file-open", "file-read", "file-write", "file-close")
 )
-"""What the guest agent of RHEL and its kin refuses unless its settings are changed."""
+"""What the guest agent of RHEL and its derivatives refuses by default."""
 
 _DIRECTORIES = frozenset({"", "/etc", "/home", "/root", "/tmp", "/var"})  # noqa: S108 - the guest's
-"""Those that are there whatever files are; another one is where something lies in it."""
+"""Directories that always exist; any other exists if it contains a file."""
 
 _OS = {
     "id": "debian", "kernel-release": "6.1.0-lab", "kernel-version": "#1 SMP", "machine": "x86_64",
@@ -35,7 +35,7 @@ class AnsweringAgent:
         address: IPv4 address of its eth0; None: it has none yet.
         prefix: Length of that address's network prefix.
         more_addresses: Further IPv4 addresses of eth0, each a network of its own (/32).
-        addresses6: IPv6 addresses of eth0 with their prefix lengths, in the order told.
+        addresses6: IPv6 addresses of eth0 with their prefix lengths, in the order reported.
         forbidden: Commands that it refuses by its own settings (`--block-rpcs`), as RHEL's does by default.
         files: What `file-read` finds and `file-write` changes.
         programs: What `exec` runs: command line to exit code, standard output, standard error.
@@ -85,8 +85,8 @@ class AnsweringAgent:
         loopback = {"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8}
         eth0: dict[str, Any] = {"name": "eth0", "hardware-address": self.mac.lower()}
         if self.address:  # without an address the key is missing
-            told = [(self.address, self.prefix), *((more, 32) for more in sorted(self.more_addresses))]
-            rows = [("ipv4", address, prefix) for address, prefix in told]
+            all_ipv4 = [(self.address, self.prefix), *((more, 32) for more in sorted(self.more_addresses))]
+            rows = [("ipv4", address, prefix) for address, prefix in all_ipv4]
             rows += [("ipv6", address, prefix) for address, prefix in self.addresses6]
             eth0["ip-addresses"] = [
                 {"ip-address": address, "ip-address-type": kind, "prefix": prefix} for kind, address, prefix in rows

@@ -175,7 +175,7 @@ class LabCgroups:
         return tuple(name for name in _DELEGATED if name in self._layout.offered)
 
     def _make_legacy(self, root: Path, name: str) -> Path:
-        """The group in a v1 hierarchy. A cpuset is empty, and nothing can enter it, until it is told its processors."""
+        """The group in a v1 hierarchy. A cpuset is empty, and nothing can enter it, until its processors are set."""
         for path in (root.parent, root, root / name):
             path.mkdir(exist_ok=True)
             for setting in ("cpuset.cpus", "cpuset.mems"):

@@ -148,9 +148,9 @@ class ContainerGuests(SupervisedGuests):
         if pid is None:
             return ()
         try:
-            told = json.loads(await run("nsenter", "--target", str(pid), "--net", "ip", "-json", "address"))
+            rows = json.loads(await run("nsenter", "--target", str(pid), "--net", "ip", "-json", "address"))
         except GuestError:
-            return ()  # it has ended meanwhile
+            return ()  # it has just ended
         return tuple(
             Interface(
                 name=str(row["ifname"]),
@@ -161,7 +161,7 @@ class ContainerGuests(SupervisedGuests):
                     if one.get("family") == "inet" and one.get("local")
                 ),
             )
-            for row in told
+            for row in rows
         )
 
     def _first_process(self, vmid: int) -> int | None:

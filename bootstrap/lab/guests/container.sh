@@ -20,7 +20,7 @@ for hierarchy in $HIERARCHIES; do
     mkdir -p "$GUEST_DIR/cgroup/${hierarchy%%=*}"
     mount --bind "${hierarchy#*=}" "$GUEST_DIR/cgroup/${hierarchy%%=*}"
 done
-# crun refuses hybrid cgroup mounts; here, where nobody else sees it, the unified hierarchy is the only one.
+# crun refuses hybrid cgroup mounts; in this namespace the unified hierarchy is the only one.
 [ "$(stat --file-system --format=%T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
 while :; do

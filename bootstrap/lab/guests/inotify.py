@@ -75,7 +75,7 @@ class InotifyLimit:
         return f"{_NAME} is raised from {now} to {note.raised} while the lab runs; `lab stop` restores it"
 
     def release(self, lab: Path) -> str:
-        """The lab needs it no longer; the last one puts back what was there, unless somebody changed it since.
+        """End this lab's use of it; the last lab restores the old value, unless it was changed since.
 
         Returns:
             What was done; empty where nothing was.

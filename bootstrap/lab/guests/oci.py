@@ -1,4 +1,4 @@
-"""What crun is told of a guest: the OCI runtime configuration, from a data file and the guest's spec."""
+"""The OCI runtime configuration of a guest, from a data file and the guest's spec."""
 
 from __future__ import annotations
 

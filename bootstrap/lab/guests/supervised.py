@@ -1,7 +1,7 @@
 """What container and QEMU guests have in common: a directory, a cgroup, a port on the bridge, an agent.
 
-The cgroup tells whether a guest runs, no matter who started it; the rest is found by the VM id. So every
-method can look first and act only where something is to be done.
+The cgroup shows whether a guest runs, no matter which process started it; the rest is found by the VMID. So every
+method can look first and act only if needed.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import yaml
 from bootstrap.lab.guests.base import GuestError, GuestSpec
 
 WHOLE = IPv4Network("127.64.0.0/10")
-"""All of loopback that simulated guests may have; Linux answers on each of its addresses without being told."""
+"""The part of loopback for simulated guests; Linux answers on each of its addresses without configuration."""
 
 SSH_PORT = 2222
 """Where guests' sshd listens: no privilege is needed, and the lab's own sshd is not in the way."""
@@ -30,7 +30,7 @@ class AddressSlot:
         self.network = WHOLE
 
     def take(self) -> None:
-        """Take the first slot nobody has.
+        """Take the first free slot.
 
         Raises:
             GuestError: All are taken.
@@ -59,7 +59,7 @@ class AddressSlot:
         """The address a guest gets: the static one of its seed, else one that follows from its vmid.
 
         Raises:
-            GuestError: The static one is not in the slot, so nobody could listen there.
+            GuestError: The static one is not in the slot, so sshd could not listen there.
         """
         static = static_address(spec)
         if static is None:
@@ -84,13 +84,13 @@ def static_address(spec: GuestSpec) -> IPv4Address | None:
 
 
 def addresses6(spec: GuestSpec) -> tuple[IPv6Interface, ...]:
-    """net0's IPv6 addresses by a seed's network config: link-local first, as the kernel tells them; none without.
+    """net0's IPv6 addresses by a seed's network config: link-local first, as the kernel lists them; none without.
 
-    Nobody can be reached there: they are told and no more.
+    They are only reported: nothing listens there.
     """
-    told = [subnet for subnet in _subnets(spec) if subnet.get("type") == "static6"]
+    static = [subnet for subnet in _subnets(spec) if subnet.get("type") == "static6"]
     link_local = IPv6Interface("fe80::1234:56ff:fe78:9abc/64")
-    return (link_local, *(IPv6Interface(str(subnet.get("address"))) for subnet in told)) if told else ()
+    return (link_local, *(IPv6Interface(str(subnet.get("address"))) for subnet in static)) if static else ()
 
 
 def _subnets(spec: GuestSpec) -> list[dict[str, Any]]:

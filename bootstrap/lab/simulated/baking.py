@@ -26,7 +26,7 @@ async def bake(call: Call) -> Outcome:
 
 
 async def clean(call: Call) -> Outcome:
-    """clean.sh: after it nobody can log in until it has booted again."""
+    """clean.sh: after it no login works until the next boot."""
     guest = call.guest
     for name in _OWN:
         guest.disk.path(name).unlink(missing_ok=True)

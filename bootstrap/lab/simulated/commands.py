@@ -40,7 +40,7 @@ async def _as_root(guest: Machine, found: re.Match[str], user: str) -> Outcome:
     name = found["script"]
     if any(fault.text("during") == name for fault in guest.world.faults.named("reboots")) and guest.struck("reboots"):
         await guest.reboot()
-        return Outcome(143)  # nobody hears of it
+        return Outcome(143)  # the client gets no answer
     effect = EFFECTS.get(name)
     if effect is None:
         return _unknown(f"the script {name}")

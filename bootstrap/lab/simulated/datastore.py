@@ -47,7 +47,7 @@ async def snapshot(call: Call) -> Outcome:
     file = disk.path(f"{SNAPSHOTS}/{name}")
     if call.env["FETCH"] == "1":
         shutil.copyfile(file, call.directory / "snapshot.out")
-    told = {
+    values = {
         "name": name,
         "kind": "etcd" if etcd else "sqlite",
         "size": file.stat().st_size,
@@ -57,7 +57,7 @@ async def snapshot(call: Call) -> Outcome:
         "ca": sha256_of(disk.path(f"{TLS}/server-ca.crt")),
         "bucket": bucket,
     }
-    return Outcome(out="".join(f"{key}={value}\n" for key, value in told.items()))
+    return Outcome(out="".join(f"{key}={value}\n" for key, value in values.items()))
 
 
 def _save_etcd(call: Call) -> str:
@@ -335,7 +335,7 @@ async def put_identity(call: Call) -> Outcome:
 
 
 async def secrets_status(call: Call) -> Outcome:
-    """secrets-status.sh, as far as the settings tell."""
+    """secrets-status.sh, by the settings alone."""
     config = call.guest.disk.read(k3s.CONFIG) or ""
     word = "Enabled" if "secrets-encryption: true" in config else "Disabled"
     return Outcome(out=f"Encryption Status: {word}\n")

@@ -163,10 +163,10 @@ def _login(spec: GuestSpec) -> tuple[str, list[str]]:
     """Who may log in, and the lines of authorized_keys."""
     if spec.setup is not None:
         return "root", spec.setup.keys.splitlines()
-    told = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
-    return _user(told.get("user", "debian")), [str(line) for line in told.get("ssh_authorized_keys") or ()]
+    user_data = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
+    return _user(user_data.get("user", "debian")), [str(line) for line in user_data.get("ssh_authorized_keys") or ()]
 
 
-def _user(told: object) -> str:
+def _user(user: object) -> str:
     """cloud-init's `user`: a name, or a mapping that has one."""
-    return str(told.get("name", "debian")) if isinstance(told, dict) else str(told)
+    return str(user.get("name", "debian")) if isinstance(user, dict) else str(user)

@@ -135,7 +135,7 @@ class _Agent(_Start):
 
 
 def _occupied(address: IPv4Address) -> socket.socket:
-    """A program of somebody else on k3s's port."""
+    """Another program on k3s's port."""
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     taken.bind((str(address), API_PORT))

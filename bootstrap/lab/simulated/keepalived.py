@@ -1,7 +1,7 @@
-"""A simulated guest's keepalived: it has the VIP while its own API serves and nobody else has the address.
+"""A simulated guest's keepalived: it has the VIP while its own API serves and no other guest has the address.
 
-Who has the VIP is who listens there, so that no two have it, and nobody takes it from who has it (`nopreempt`). What
-comes to it is passed on to the guest's own API, byte by byte.
+The guest that listens on the VIP has it, so there is never a second one, and none takes it over (`nopreempt`).
+Connections to it are passed on to the guest's own API, byte by byte.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ async def facts(call: Call) -> Outcome:
     binary = guest.disk.path(k3s.BINARY)
     unit = _installed(call, call.env.get("UNIT", ""))
     machine = platform.machine()
-    told = {
+    values = {
         "arch": _ARCH.get(machine, machine),
         "machine_id": guest.machine_id,
         "hostname": guest.name.partition(".")[0],
@@ -48,7 +48,7 @@ async def facts(call: Call) -> Outcome:
         "selinux_lacks": "",
         "swap": "0 kB",
     }
-    return _printed(told)
+    return _printed(values)
 
 
 async def logins(_call: Call) -> Outcome:
@@ -131,12 +131,12 @@ async def journal(call: Call) -> Outcome:
     unit = call.guest.units[call.env["UNIT"]]
     runs = unit.journal.runs(lines=int(call.env["LINES"]), since=float(call.env.get("SINCE") or 0))
     over = unit.sub_state in ("dead", "failed", "auto-restart")
-    told = [run for run in runs if run != call.env.get("BESIDES")][-2:]
+    shown = [run for run in runs if run != call.env.get("BESIDES")][-2:]
     return Outcome(
         out="".join(
             f"-- run {run} {'goes on' if run == unit.invocation and not over else 'ended'}\n"
             + "".join(f"{line}\n" for line in runs[run])
-            for run in told
+            for run in shown
         )
     )
 
@@ -163,9 +163,9 @@ async def readyz(call: Call) -> Outcome:
 
 async def read_token(call: Call) -> Outcome:
     """read-token.sh."""
-    told = _cat(call, f"{k3s.SERVER_DATA}/token")
+    token = _cat(call, f"{k3s.SERVER_DATA}/token")
     agents = call.guest.disk.read(f"{k3s.SERVER_DATA}/agent-token")
-    return Outcome(out=told.out + (agents or "")) if told.code == 0 else told
+    return Outcome(out=token.out + (agents or "")) if token.code == 0 else token
 
 
 async def read_kubeconfig(call: Call) -> Outcome:
@@ -216,9 +216,9 @@ async def vip_state(call: Call) -> Outcome:
     installed = guest.units.get(keepalived.NAME)
     own = call.env["ADDRESS"] in (str(guest.address), *guest.agent.more_addresses)
     holder = call.env["VIP"] in guest.agent.more_addresses
-    told = {"interface": "eth0" if own else "", "active_state": installed.active_state if installed else "inactive"}
+    values = {"interface": "eth0" if own else "", "active_state": installed.active_state if installed else "inactive"}
     configured = keepalived.vip_in(guest.disk.read(keepalived.SETTINGS) or "") == call.env["VIP"]
-    return _printed({**told, "configured": int(configured), "holder": int(holder)})
+    return _printed({**values, "configured": int(configured), "holder": int(holder)})
 
 
 EFFECTS: dict[str, Effect] = {
@@ -319,5 +319,5 @@ def _cat(call: Call, name: str) -> Outcome:
     return Outcome(1, err=f"cat: {Path(name)}: No such file or directory\n") if text is None else Outcome(out=text)
 
 
-def _printed(told: dict[str, object]) -> Outcome:
-    return Outcome(out="".join(f"{key}={value}\n" for key, value in told.items()))
+def _printed(values: dict[str, object]) -> Outcome:
+    return Outcome(out="".join(f"{key}={value}\n" for key, value in values.items()))

@@ -57,7 +57,7 @@ class Sshd:
         user = str(process.get_extra_info("username"))
         done = await self._outcome(process.command, user)
         if process.channel.is_closing():
-            return  # the guest went down meanwhile
+            return  # the guest has been stopped
         process.stdout.write(done.out)
         process.stderr.write(done.err)
         process.exit(done.code)

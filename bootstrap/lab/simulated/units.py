@@ -50,7 +50,7 @@ class Journal:
             for at, run, line in self._lines:
                 if run and at >= since:
                     found.setdefault(run, []).append(line)
-        return {run: told[-lines:] for run, told in found.items()}
+        return {run: all_lines[-lines:] for run, all_lines in found.items()}
 
 
 class Unit:

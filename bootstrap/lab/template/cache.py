@@ -28,7 +28,7 @@ def locked(cache: Path) -> Iterator[int]:
     """Hold the cache's lock; waits for another process's build. Yields the lock's file descriptor.
 
     A build passes the descriptor on to the tools it runs: should the build be killed, the lock is held
-    until the last of them is gone too, so nobody clears away a directory that is still written to.
+    until the last of them is gone too, so no other process removes a directory that is still written to.
     """
     cache.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(cache / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

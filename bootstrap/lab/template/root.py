@@ -18,7 +18,7 @@ RECIPE = ("packages.txt", "mmdebstrap-options.txt", "common")
 
 
 def silent(_: str) -> None:
-    """Tell nobody: the default listener of a build."""
+    """Print nothing: the default listener of a build."""
 
 
 def ensure_root(say: Callable[[str], None] = silent) -> Path:

@@ -28,7 +28,7 @@ def debian_suite() -> str:
 def debian_sources(suite: str, *, apt: Path = _APT) -> str:
     """The machine's sources of a suite, its updates and its security fixes, in one-line format.
 
-    Sources of others (vendors' repositories) are left out: they are told by their suites.
+    Other sources (vendors' repositories) are left out: their suites have other names.
 
     Args:
         suite: Such as `bookworm`.
