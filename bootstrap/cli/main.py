@@ -16,28 +16,10 @@ import typer
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.interrupts import EXIT_CODE
 from bootstrap.cli.running.usage import FittingGroup
-from bootstrap.cli.verbs import (
-    adopt,
-    backup,
-    clusters,
-    doctor,
-    down,
-    init,
-    lab,
-    rebalance,
-    rebuild,
-    replace,
-    report,
-    restore,
-    rotate,
-    scale,
-    status,
-    template,
-    up,
-    upgrade,
-)
-from bootstrap.cli.verbs import read_only as looking
-from bootstrap.cli.verbs import remote_access as reach
+from bootstrap.cli.verbs.cluster import adopt, backup, down, rebuild, restore, rotate, up, upgrade
+from bootstrap.cli.verbs.machines import rebalance, remote_access, replace, scale
+from bootstrap.cli.verbs.setup import init, lab, template
+from bootstrap.cli.verbs.show import clusters, doctor, read_only, report, status
 
 if TYPE_CHECKING:
     from typer._click.core import Context
@@ -81,15 +63,15 @@ app.command("backup", short_help="Take a snapshot of the cluster's data.")(backu
 app.command("backups", short_help="List the snapshots.")(backup.backups)
 app.command("restore", short_help="Restore the cluster's data from a snapshot; asks first.")(restore.restore)
 app.add_typer(rotate.app, name="rotate", short_help="Rotate the cluster's join token.")
-app.command("ssh", short_help="Log in to a machine.")(reach.ssh)
-app.command("exec", short_help="Run a command on all machines, or some of them.")(reach.execute)
-app.command("logs", short_help="Show the k3s journal of a machine.")(reach.logs)
+app.command("ssh", short_help="Log in to a machine.")(remote_access.ssh)
+app.command("exec", short_help="Run a command on all machines, or some of them.")(remote_access.execute)
+app.command("logs", short_help="Show the k3s journal of a machine.")(remote_access.logs)
 app.command("adopt", short_help="Take over machines without a valid signature; asks first.")(adopt.adopt)
-app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig)
+app.command("kubeconfig", short_help="Print the kubeconfig.")(read_only.kubeconfig)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
 app.command("report", short_help="Write an HTML report of a recorded run.")(report.report)
-app.command("schema")(looking.schema)
-app.command("explain", short_help="Print help on an inventory key.")(looking.explain)
+app.command("schema")(read_only.schema)
+app.command("explain", short_help="Print help on an inventory key.")(read_only.explain)
 app.add_typer(template.app, name="template", short_help="Build and manage VM templates with k3s preinstalled.")
 app.add_typer(lab.app, name="lab", short_help="Try everything against a local Proxmox VE stand-in.")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.cli.verbs.init import DEFAULT_FILE
+from bootstrap.cli.verbs.setup.init import DEFAULT_FILE
 from bootstrap.inventory import DEFAULT_FILE as INVENTORY_FILE
 from bootstrap.inventory import Inventory, load_inventory
 from bootstrap.inventory.describe.schema import render_schema

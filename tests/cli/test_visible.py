@@ -18,7 +18,7 @@ import yaml
 
 from bootstrap.cli.asking.confirm import typed_after
 from bootstrap.cli.asking.prompts import Prompts
-from bootstrap.cli.verbs.status import _screen
+from bootstrap.cli.verbs.show.status import _screen
 from bootstrap.cli.views.tty import TtyView
 from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import (

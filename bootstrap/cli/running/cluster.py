@@ -42,7 +42,7 @@ def open_homelab(
     from bootstrap.inventory import load_inventory
 
     if lab:
-        from bootstrap.cli.verbs.lab import LAB_INVENTORY, lab_overrides
+        from bootstrap.cli.verbs.setup.lab import LAB_INVENTORY, lab_overrides
 
         overrides, lab_fit = lab_overrides(session, overrides, start=start_lab, guests=guests)
         loaded = load_inventory(inventory or LAB_INVENTORY, environ=lab_fit.environ(os.environ), overrides=overrides)

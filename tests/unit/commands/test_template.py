@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from bootstrap.cli.running.command_session import Ended
-from bootstrap.cli.verbs.template import pruned_text
+from bootstrap.cli.verbs.setup.template import pruned_text
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.verbs.template import BuildTemplate, PruneTemplates, list_templates
 from bootstrap.commands.verbs.up import Up

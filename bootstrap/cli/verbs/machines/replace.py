@@ -28,7 +28,7 @@ from bootstrap.cli.options import (
 from bootstrap.cli.running.command_session import Acting, working
 from bootstrap.cli.text import documents
 from bootstrap.cli.text.documents import Output
-from bootstrap.cli.verbs.scale import closing, question
+from bootstrap.cli.verbs.machines.scale import closing, question
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
 

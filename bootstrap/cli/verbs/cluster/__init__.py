@@ -1,0 +1,1 @@
+"""The cluster as a whole: create, change, back up, remove."""

@@ -1,0 +1,1 @@
+"""Its machines: how many, which ones, and access to them."""

@@ -1,0 +1,1 @@
+"""Before there is a cluster: the inventory, templates, the lab."""

@@ -1,0 +1,1 @@
+"""What only reads and prints."""
