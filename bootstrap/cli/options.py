@@ -1,7 +1,8 @@
-"""Options that several commands share, and what a test hands in instead of the real adapters."""
+"""Options that several commands share, alone and in groups, and what a test hands in instead of the real adapters."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,18 +17,6 @@ if TYPE_CHECKING:
     from bootstrap.planning.provision.decommission import DrainRules
     from bootstrap.ports import Ports
 
-InventoryFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--inventory",
-        "-i",
-        metavar="FILE",
-        help="Inventory file. Default: ./homelab-k8s.yaml; without that file, the PROXMOX_VE_* variables and defaults.",
-    ),
-]
-Cluster = Annotated[
-    str | None, typer.Option("--cluster", metavar="NAME", help="Name of the cluster.", autocompletion=cluster_names)
-]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Number of workers.")]
 ControlPlanes = Annotated[
     int | None,
@@ -52,42 +41,94 @@ Lab = Annotated[bool, typer.Option("--lab", help="Use the lab, a local Proxmox V
 OutputForm = Annotated[Output, typer.Option("--output", "-o", help="Output format.")]
 ProgressForm = Annotated[Progress, typer.Option("--progress", help="Style of the progress output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")]
-Timeout = Annotated[
-    float | None, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Stop the whole run after this time.")
-]
-Trace = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Write a timeline of the run to this file (Chrome trace events; open it in Perfetto)."
-    ),
+MaxUnavailable = Annotated[
+    int, typer.Option("--max-unavailable", metavar="N", min=1, help="Maximum number of workers to work on at a time.")
 ]
 
 
-DeleteEmptydirData = Annotated[
-    bool,
-    typer.Option(
-        "--delete-emptydir-data",
-        help="Also evict pods that use emptyDir volumes; their data is lost (as in kubectl drain).",
-    ),
-]
-DeleteLocalData = Annotated[bool, typer.Option("--delete-local-data", hidden=True)]
-"""The old name."""
-Force = Annotated[
-    bool, typer.Option("--force", help="Also evict pods that no controller manages (as kubectl drain --force).")
-]
-DrainTimeout = Annotated[
-    float,
-    typer.Option("--drain-timeout", metavar="SECONDS", min=1.0, help="Timeout for draining each node."),
-]
-DRAIN_TIMEOUT_S = 300.0
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Source:
+    """For commands on all clusters of a Proxmox VE."""
+
+    context: typer.Context
+    inventory: Annotated[
+        Path | None,
+        typer.Option(
+            "--inventory",
+            "-i",
+            metavar="FILE",
+            help="Inventory file. Default: ./homelab-k8s.yaml; without that file, the PROXMOX_VE_* variables and "
+            "defaults.",
+        ),
+    ] = None
 
 
-def drain_rules(*, force: bool, timeout_s: float, delete_emptydir_data: bool) -> DrainRules:
-    """What these options say; where emptyDir volumes may not be lost by them, the user is asked, see `emptydir`."""
-    from bootstrap.planning.provision.decommission import DrainRules
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Target(Source):
+    """For commands on one cluster."""
 
-    return DrainRules(delete_bare=force, delete_local_data=delete_emptydir_data, timeout_s=timeout_s)
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="NAME", help="Name of the cluster.", autocompletion=cluster_names)
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Common:
+    """For every command that works on clusters."""
+
+    lab: Lab = False
+    progress: ProgressForm = Progress.AUTO
+    output: OutputForm = Output.TEXT
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Acting:
+    """For commands that change something."""
+
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Stop the whole run after this time.")
+    ] = None
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a timeline of the run to this file (Chrome trace events; open it in Perfetto)."
+        ),
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")] = False
+    yes: Yes = False
+    common: Common
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Draining:
+    """For commands that drain nodes."""
+
+    delete_emptydir_data: Annotated[
+        bool,
+        typer.Option(
+            "--delete-emptydir-data",
+            help="Also evict pods that use emptyDir volumes; their data is lost (as in kubectl drain).",
+        ),
+    ] = False
+    delete_local_data: Annotated[bool, typer.Option("--delete-local-data", hidden=True)] = False
+    """The old name."""
+    force: Annotated[
+        bool, typer.Option("--force", help="Also evict pods that no controller manages (as kubectl drain --force).")
+    ] = False
+    drain_timeout: Annotated[
+        float,
+        typer.Option("--drain-timeout", metavar="SECONDS", min=1.0, help="Timeout for draining each node."),
+    ] = 300.0
+
+    def rules(self) -> DrainRules:
+        """The rules for a drain; where they keep emptyDir volumes, `asking.emptydir` asks the user."""
+        from bootstrap.planning.provision.decommission import DrainRules
+
+        return DrainRules(
+            delete_bare=self.force,
+            delete_local_data=self.delete_emptydir_data or self.delete_local_data,
+            timeout_s=self.drain_timeout,
+        )
 
 
 def ports_of(context: typer.Context) -> Ports | None:

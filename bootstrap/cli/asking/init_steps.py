@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
+from bootstrap.cli.asking.init_flags import Flags
 from bootstrap.cli.asking.init_token import TypedSecret
 from bootstrap.cli.asking.prompts import Prompts
 from bootstrap.cli.running.session import Session
@@ -30,43 +31,6 @@ COMPARE = (
     "`pvenode cert info` on the Proxmox node prints it, too: under pveproxy-ssl.pem if that exists, else under "
     "pve-ssl.pem"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flags:
-    """What the command line said; None where it said nothing."""
-
-    endpoint: str | None = None
-    token_id: str | None = None
-    token_env: str | None = None
-    token_file: Path | None = None
-    fingerprint: str | None = None
-    accept_fingerprint: bool = False
-    cluster: str | None = None
-    workers: int | None = None
-    control_planes: int | None = None
-    template: str | None = None
-    storage: str | None = None
-    bridge: str | None = None
-    pool: str | None = None
-
-
-def check_flags(flags: Flags) -> None:
-    """Judge what needs no look at anything. Raises UsageError with every problem."""
-    from bootstrap.inventory import Overrides
-    from bootstrap.inventory.answers import check_answers
-
-    check_answers(
-        Overrides(
-            cluster=flags.cluster,
-            workers=flags.workers,
-            control_planes=flags.control_planes,
-            template=flags.template,
-            storage=flags.storage,
-            bridge=flags.bridge,
-            pool=flags.pool,
-        )
-    )
 
 
 class Steps:

@@ -1,31 +1,19 @@
 """The one way a command works on a cluster: the session, the cluster, and for commands that act plan, question, run.
 
-A command that looks:
+A command that acts, all of it:
 
-    with working("status", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress,
-                 output=output) as work:
-        found = work.look(lambda: work.homelab.look(cluster_status))
-        work.result(lambda: status_text(found), lambda: documents.status_document(found))
-
-A command that acts, all of it (options are the shared types of `options`; `Overrides` is imported inside, since it
-is slow to import and `--help` would pay):
-
-    def scale(context: typer.Context, pool: PoolName, count: Count, *, inventory: InventoryFile = None,
-              cluster: Cluster = None, timeout: Timeout = None, trace: Trace = None, dry_run: DryRun = False,
-              yes: Yes = False, lab: Lab = False, progress: ProgressForm = Progress.AUTO,
-              output: OutputForm = Output.TEXT) -> None:
+    @with_options
+    def scale(pool: PoolName, count: Count, *, target: Target, acting: Acting) -> None:
         # its docstring is its help
-        from bootstrap.inventory import Overrides
-
-        with working("scale", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab,
-                     progress=progress, output=output) as work:
+        with working("scale", target, acting.common) as work:
             ended = work.act(
-                Scale(counts={pool: count}),
-                Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+                Scale(counts={pool: count}), acting,
                 question=lambda plan: Question(f"This removes {leaving(plan)} for good."),
             )
             if ended is not None:
-                work.result(lambda: closing(ended), lambda: documents.scale_document(ended.plan, ended.report))
+                work.result(lambda: closing(ended), lambda: documents.change_document(ended.plan, ended.report))
+
+One that only reads has `common: Common`, and `work.look(lambda: work.homelab.look(cluster_status))` instead of `act`.
 
 It is registered in `main`. Leaving the block turns every exception into what a user reads and an exit code (`session`).
 """
@@ -37,14 +25,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-import typer
 
 from bootstrap.cli.asking.confirm import Question, confirm
 from bootstrap.cli.asking.emptydir import may_lose_emptydir
-from bootstrap.cli.options import Guests, ports_of
+from bootstrap.cli.options import Acting, Common, Guests, Source, Target, ports_of
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.cluster import open_homelab
 from bootstrap.cli.running.runs import check_trace
@@ -53,7 +38,6 @@ from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Document, Output
 from bootstrap.cli.text.invocation import invocation_of
 from bootstrap.cli.text.wrapping import columns_of
-from bootstrap.cli.views.choose import Progress
 from bootstrap.events import Warned
 from bootstrap.waiting import telling
 
@@ -68,23 +52,6 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Acting:
-    """The options that all commands that act have.
-
-    Attributes:
-        dry_run: `--dry-run`.
-        yes: `--yes`; True for a command that never asks.
-        timeout_s: `--timeout`.
-        trace: `--trace`.
-    """
-
-    dry_run: bool
-    yes: bool
-    timeout_s: float | None
-    trace: Path | None
 
 
 @dataclass(frozen=True)
@@ -202,20 +169,17 @@ class Work:
             verb, planned = verb.losing_emptydir(), with_local_data(planned)
         sink = listen(self.session.sink) if listen is not None else self.session.sink
         with self.session.running(trace=acting.trace):
-            options = _run_options(acting.timeout_s, kubeconfig)
+            options = _run_options(acting.timeout, kubeconfig)
             return Ended(planned, self.homelab.run(verb, planned, sink=sink, options=options))
 
 
 @contextmanager
 def working(
     command: str,
-    context: typer.Context,
+    source: Source,
+    common: Common,
     *,
-    inventory: Path | None,
-    overrides: Overrides,
-    lab: bool,
-    progress: Progress,
-    output: Output = Output.TEXT,
+    overrides: Overrides | None = None,
     start_lab: bool = False,
     guests: Guests | None = None,
 ) -> Iterator[Work]:
@@ -223,30 +187,37 @@ def working(
 
     Args:
         command: Names the log and the recording: `up`.
-        context: Typer's; a test's ports are in it.
-        inventory: `--inventory`.
-        overrides: What the other flags say.
-        lab: `--lab`.
-        progress: `--progress`.
-        output: `--output`.
+        source: Which inventory and cluster.
+        common: Whether in the lab, and how it shows.
+        overrides: What the other flags say; None where there is no flag but `--cluster`.
         start_lab: Whether `--lab` starts a lab where none runs.
         guests: `--guests`.
 
     Raises:
         typer.Exit: The command failed and has said why; the exit code is the error's.
     """
+    from bootstrap.inventory import Overrides
+
+    context = source.context
+    if overrides is None:
+        overrides = Overrides(cluster=source.cluster) if isinstance(source, Target) else Overrides()
     with Session(
         command,
         ports=ports_of(context),
-        progress=progress,
+        progress=common.progress,
         invocation=invocation_of(context),
         verbose=bool(context.meta.get(VERBOSE)),
     ) as session:
         yield Work(
             session,
-            output,
+            common.output,
             opens=lambda: open_homelab(
-                session, inventory=inventory, overrides=overrides, lab=lab, start_lab=start_lab, guests=guests
+                session,
+                inventory=source.inventory,
+                overrides=overrides,
+                lab=common.lab,
+                start_lab=start_lab,
+                guests=guests,
             ),
         )
 

@@ -9,11 +9,10 @@ import typer
 from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.completing import cluster_names
-from bootstrap.cli.options import DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
-from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Source
+from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -27,19 +26,13 @@ ClusterArgument = Annotated[
 Vmids = Annotated[list[int] | None, typer.Option("--vmid", metavar="VMID", help="Adopt only this VM; can be repeated.")]
 
 
+@with_options
 def adopt(
-    context: typer.Context,
     cluster: ClusterArgument,
     *,
     vmid: Vmids = None,
-    inventory: InventoryFile = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    source: Source,
+    acting: Acting,
 ) -> None:
     """Take over VMs that claim to belong to a cluster but are not signed with its key; asks for its name first.
 
@@ -50,22 +43,10 @@ def adopt(
     from bootstrap.model.ids import Vmid
 
     vmids = tuple(map(Vmid, vmid or ()))
-    with working(
-        "adopt",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("adopt", source, acting.common, overrides=Overrides(cluster=cluster)) as work:
         from bootstrap.commands.verbs.adopt import Adopt
 
-        ended = work.act(
-            Adopt(vmids=vmids),
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=_question,
-        )
+        ended = work.act(Adopt(vmids=vmids), acting, question=_question)
         if ended is not None:
             work.result(
                 lambda: work.session.advise(_closing(ended)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.advice import Advice
-from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace
-from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Common, Target
+from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Document, Output
-from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.text.documents import Document
 from bootstrap.errors import UsageError
 from bootstrap.events import Event, EventSink, StepFinished
 
@@ -32,8 +32,13 @@ SNAPSHOTS_FORMAT = 1
 _KIB, _MIB = 1024, 1024 * 1024
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class _NeverAsking(Acting):
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accepted for scripts; backup never asks.")] = False
+
+
+@with_options
 def backup(
-    context: typer.Context,
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Prefix of the snapshot's name.")] = ("manual"),
     to: Annotated[
@@ -44,36 +49,14 @@ def backup(
             help="Also copy it to this directory, or to the inventory's S3 bucket; can be given twice.",
         ),
     ] = None,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accepted for scripts; backup never asks.")] = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    target: Target,
+    acting: _NeverAsking,
 ) -> None:
     """Take a snapshot of the cluster's data on a server; with --to, also download it or store it in the bucket."""
-    del yes
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "backup",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("backup", target, acting.common) as work:
         verb = _verb(name, to or [])
         notes: list[str] = []
-        ended = work.act(
-            verb,
-            Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
-            listen=lambda sink: _listening(sink, notes),
-        )
+        ended = work.act(verb, acting, listen=lambda sink: _listening(sink, notes))
         if ended is not None:
             work.result(
                 lambda: _closing(ended, notes),
@@ -81,30 +64,13 @@ def backup(
             )
 
 
-def backups(
-    context: typer.Context,
-    *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
-) -> None:
+@with_options
+def backups(*, target: Target, common: Common) -> None:
     """List the cluster's snapshots, newest first: on the servers, in the bucket and on this computer.
 
     Exit code 1 if a server could not be reached.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "backups",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("backups", target, common) as work:
         from bootstrap.commands.reports.snapshots import list_snapshots
 
         found = work.look(

@@ -4,51 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
-from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
-from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Target
+from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
 
-def down(
-    context: typer.Context,
-    *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
-) -> None:
+@with_options
+def down(*, target: Target, acting: Acting) -> None:
     """Remove the cluster's machines, kubeconfig entries and state; asks for the cluster's name first."""
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "down",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("down", target, acting.common) as work:
         from bootstrap.commands.verbs.down import Down
 
         ended = work.act(
             Down(),
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            acting,
             question=lambda plan: Question(f"This removes {_what(plan)} for good.", by_name=True),
         )
         if ended is not None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli.asking.confirm import Question
-from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
-from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Target
+from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
 from bootstrap.model.words import count
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 LATEST = "latest"
 
 
+@with_options
 def rebuild(
-    context: typer.Context,
     *,
     keep_identity: Annotated[
         bool,
@@ -45,15 +44,8 @@ def rebuild(
             help="k3s version, for example v1.33.3+k3s1; may be older than the current one unless data is kept.",
         ),
     ] = None,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    target: Target,
+    acting: Acting,
 ) -> None:
     """Remove all machines and rebuild the cluster from the inventory; asks for the cluster's name first.
 
@@ -62,23 +54,12 @@ def rebuild(
     """
     from bootstrap.inventory import Overrides
 
-    with working(
-        "rebuild",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster, k3s_version=k3s_version),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    overrides = Overrides(cluster=target.cluster, k3s_version=k3s_version)
+    with working("rebuild", target, acting.common, overrides=overrides) as work:
         verb = replace(
             _verb(work.homelab, keep_identity=keep_identity, restore=restore), older_is_meant=k3s_version is not None
         )
-        ended = work.act(
-            verb,
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=lambda plan: _question(plan, verb),
-        )
+        ended = work.act(verb, acting, question=lambda plan: _question(plan, verb))
         if ended is not None:
             work.result(lambda: _closing(ended), lambda: documents.change_document(ended.plan, ended.report))
 

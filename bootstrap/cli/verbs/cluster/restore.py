@@ -8,18 +8,17 @@ import typer
 
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.completing import machine_names, snapshot_names
-from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
-from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Target
+from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
     pass
 
 
+@with_options
 def restore(
-    context: typer.Context,
     snapshot: Annotated[
         str,
         typer.Argument(
@@ -42,31 +41,14 @@ def restore(
         bool,
         typer.Option("--from-bucket", help="Take the snapshot from the bucket, even if `backups` does not list it."),
     ] = False,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    target: Target,
+    acting: Acting,
 ) -> None:
     """Restore the cluster's data from a snapshot; asks for the cluster's name first. Volumes are not restored.
 
     The API is down meanwhile; pods keep running. Run it again to continue an interrupted restore.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "restore",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("restore", target, acting.common) as work:
         from bootstrap.commands.verbs.restore import Restore, name_of
         from bootstrap.model.ids import MachineName
 
@@ -80,7 +62,7 @@ def restore(
         )
         ended = work.act(
             verb,
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            acting,
             question=lambda plan: Question(
                 f"This restores the cluster's data from {name_of(plan)}: all later changes in Kubernetes are lost.",
                 by_name=True,

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from bootstrap.cli.asking.confirm import Question
-from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
-from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Target
+from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -31,41 +30,16 @@ def rotate() -> None:
 
 
 @app.command("token", short_help="Rotate the cluster's join token.")
-def token(
-    context: typer.Context,
-    *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
-) -> None:
+@with_options
+def token(*, target: Target, acting: Acting) -> None:
     """Rotate the cluster's join token: k3s restarts on each machine, servers one at a time. kubeconfigs keep working.
 
     The old token is accepted until the last server has restarted. Run it again to continue an interrupted rotation.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "rotate",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("rotate", target, acting.common) as work:
         from bootstrap.commands.verbs.rotate import RotateToken
 
-        ended = work.act(
-            RotateToken(),
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=_question,
-        )
+        ended = work.act(RotateToken(), acting, question=_question)
         if ended is not None:
             work.result(
                 lambda: _closing(ended),

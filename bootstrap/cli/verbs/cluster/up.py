@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,23 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli.asking.confirm import Question
-from bootstrap.cli.options import (
-    Cluster,
-    ControlPlanes,
-    DryRun,
-    InventoryFile,
-    Lab,
-    LabGuests,
-    OutputForm,
-    ProgressForm,
-    Timeout,
-    Trace,
-    Workers,
-)
-from bootstrap.cli.running.command_session import Acting, Ended, Work, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, ControlPlanes, LabGuests, Target, Workers
+from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
 from bootstrap.events import Told
 from bootstrap.model.words import count
@@ -35,56 +24,66 @@ if TYPE_CHECKING:
     from bootstrap.execution.context import KubeconfigTarget
     from bootstrap.planning.plan import Plan
 
-Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs per machine.")]
-Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Size per machine, for example 4GiB.")]
-Text = Annotated[str | None, typer.Option(metavar="NAME")]
-
 STDOUT = "-"
 
+Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs per machine.")]
+Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Size per machine, for example 4GiB.")]
 
-def up(
-    context: typer.Context,
-    *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
-    worker_cores: Cores = None,
-    worker_memory: Size = None,
-    worker_disk: Size = None,
-    control_planes: ControlPlanes = None,
-    control_plane_cores: Cores = None,
-    control_plane_memory: Size = None,
-    control_plane_disk: Size = None,
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class _Wanted:
+    """What replaces values of the inventory, under the names of `Overrides`."""
+
+    workers: Workers = None
+    worker_cores: Cores = None
+    worker_memory: Size = None
+    worker_disk: Size = None
+    control_planes: ControlPlanes = None
+    control_plane_cores: Cores = None
+    control_plane_memory: Size = None
+    control_plane_disk: Size = None
     template: Annotated[
         str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID, tag:NAME or image:NAME.")
-    ] = None,
+    ] = None
     template_build: Annotated[
         str | None, typer.Option(metavar="MODE", help="auto: build a missing template. never: use existing ones only.")
-    ] = None,
-    clone: Annotated[str | None, typer.Option(metavar="MODE", help="Clone type: linked or full.")] = None,
-    storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones.")] = None,
-    vmids: Annotated[
-        str | None, typer.Option(metavar="FIRST-LAST", help="VMID range reserved for this cluster.")
-    ] = None,
-    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox bridge of the machines.")] = None,
-    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox resource pool of the machines.")] = None,
-    ssh_user: Annotated[str | None, typer.Option(metavar="NAME", help="Login name on the machines.")] = None,
-    ssh_key: Annotated[Path | None, typer.Option(metavar="FILE", help="SSH private key to log in with.")] = None,
+    ] = None
+    clone: Annotated[str | None, typer.Option(metavar="MODE", help="Clone type: linked or full.")] = None
+    storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones.")] = None
+    vmids: Annotated[str | None, typer.Option(metavar="FIRST-LAST", help="VMID range reserved for this cluster.")] = (
+        None
+    )
+    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox bridge of the machines.")] = None
+    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox resource pool of the machines.")] = None
+    ssh_user: Annotated[str | None, typer.Option(metavar="NAME", help="Login name on the machines.")] = None
+    ssh_key: Annotated[Path | None, typer.Option(metavar="FILE", help="SSH private key to log in with.")] = None
     k3s_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="k3s version, for example v1.33.3+k3s1.")
-    ] = None,
+    ] = None
     k3s_channel: Annotated[
         str | None,
         typer.Option(
             "--k3s-channel", "--channel", metavar="NAME", help="k3s release channel, for example stable or v1.33."
         ),
-    ] = None,
+    ] = None
     k3s_artifacts: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", help="Install k3s from this directory (with its checksums) instead of downloading it."
         ),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class _Building(Acting):
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Build a missing template without asking.")] = False
+
+
+@with_options
+def up(
+    *,
+    target: Target,
+    wanted: _Wanted,
     kubeconfig: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Kubeconfig file to merge into; - prints it instead."),
@@ -102,65 +101,22 @@ def up(
             "once its node is back. Can be repeated.",
         ),
     ] = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Build a missing template without asking.")] = False,
-    lab: Lab = False,
+    acting: _Building,
     guests: LabGuests = None,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
 ) -> None:
     """Create or repair the cluster from the inventory; never removes machines."""
     from bootstrap.inventory import Overrides
     from bootstrap.model.ids import MachineName
 
-    overrides = Overrides(
-        cluster=cluster,
-        workers=workers,
-        worker_cores=worker_cores,
-        worker_memory=worker_memory,
-        worker_disk=worker_disk,
-        control_planes=control_planes,
-        control_plane_cores=control_plane_cores,
-        control_plane_memory=control_plane_memory,
-        control_plane_disk=control_plane_disk,
-        template=template,
-        template_build=template_build,
-        clone=clone,
-        storage=storage,
-        vmids=vmids,
-        bridge=bridge,
-        pool=pool,
-        ssh_user=ssh_user,
-        ssh_key=ssh_key,
-        k3s_version=k3s_version,
-        k3s_channel=k3s_channel,
-        k3s_artifacts=k3s_artifacts,
-    )
-    with working(
-        "up",
-        context,
-        inventory=inventory,
-        overrides=overrides,
-        lab=lab,
-        progress=progress,
-        output=output,
-        start_lab=True,
-        guests=guests,
-    ) as work:
+    overrides = Overrides(cluster=target.cluster, **vars(wanted))
+    with working("up", target, acting.common, overrides=overrides, start_lab=True, guests=guests) as work:
         from bootstrap.commands.verbs.up import Up
 
-        target = _target(kubeconfig, output, switch=switch)
+        merge_into = _target(kubeconfig, acting.common.output, switch=switch)
         lost = tuple(MachineName(name) for name in replace_unreachable or ())
-        ended = work.act(
-            Up(replace_unreachable=lost),
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=_question,
-            kubeconfig=target,
-        )
+        ended = work.act(Up(replace_unreachable=lost), acting, question=_question, kubeconfig=merge_into)
         if ended is not None:
-            _tell(work, ended, target)
+            _tell(work, ended, merge_into)
             ended.require_complete()
 
 

@@ -7,28 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli.asking.confirm import Question
-from bootstrap.cli.options import (
-    DRAIN_TIMEOUT_S,
-    Cluster,
-    DeleteEmptydirData,
-    DeleteLocalData,
-    DrainTimeout,
-    DryRun,
-    Force,
-    InventoryFile,
-    Lab,
-    OutputForm,
-    ProgressForm,
-    Timeout,
-    Trace,
-    Yes,
-    drain_rules,
-)
-from bootstrap.cli.running.command_session import Acting, Ended, Work, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Draining, MaxUnavailable, Target
+from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -36,8 +19,8 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
 
+@with_options
 def upgrade(
-    context: typer.Context,
     *,
     to: Annotated[
         str | None, typer.Option("--to", metavar="VERSION", help="Target k3s version, for example v1.34.1+k3s1.")
@@ -48,59 +31,30 @@ def upgrade(
             "--channel", metavar="NAME", help="Upgrade to the current version of this channel: stable, v1.34."
         ),
     ] = None,
-    max_unavailable: Annotated[
-        int,
-        typer.Option("--max-unavailable", metavar="N", min=1, help="Maximum number of workers to work on at a time."),
-    ] = 1,
+    max_unavailable: MaxUnavailable = 1,
     snapshot: Annotated[
         bool, typer.Option("--snapshot/--no-snapshot", help="Take a snapshot of the cluster's data first.")
     ] = True,
     write: Write = True,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    delete_emptydir_data: DeleteEmptydirData = False,
-    delete_local_data: DeleteLocalData = False,
-    force: Force = False,
-    drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    target: Target,
+    draining: Draining,
+    acting: Acting,
 ) -> None:
     """Upgrade k3s, one minor version at a time: servers one by one, then workers; each node is drained first.
 
     Default target: the inventory's version or channel. With --to or --channel, the version is written to the
     inventory file if it states one. Run it again to continue an interrupted upgrade.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "upgrade",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("upgrade", target, acting.common) as work:
         from bootstrap.commands.verbs.upgrade import Upgrade
         from bootstrap.planning.verbs.upgrade import UpgradeOptions
 
-        rules = drain_rules(
-            force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data
-        )
+        rules = draining.rules()
         how = UpgradeOptions(max_unavailable=max_unavailable, snapshot=snapshot, rules=rules)
         verb = Upgrade(to=to, channel=channel, how=how)
-        ended = work.act(
-            verb,
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=_question,
-        )
+        ended = work.act(verb, acting, question=_question)
         if ended is not None:
-            file = inventory_file(work, inventory=inventory, lab=lab)
+            file = inventory_file(work, inventory=target.inventory, lab=acting.common.lab)
             lines = tell(work, write_back(_facts(work, ended, verb), file=file, write=write))
             work.result(
                 lambda: "\n".join([_closing(ended), *lines]),

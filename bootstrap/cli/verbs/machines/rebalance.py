@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.advice import PROGRAM
-from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Common, Target
 from bootstrap.cli.running.command_session import Work, working
-from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.text.documents import Document
 from bootstrap.cli.text.tables import render_table
-from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
     from bootstrap.planning.verbs.rebalance import RebalancePlan
@@ -22,34 +22,21 @@ FORMAT = 1
 _HEADINGS = ("MACHINE", "ROLE", "FROM", "TO", "WHY")
 
 
+@with_options
 def rebalance(
-    context: typer.Context,
     *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
+    target: Target,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Accepted for scripts; rebalance never changes anything.")
     ] = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    common: Common,
 ) -> None:
     """Show which machines to move for an even spread over the Proxmox nodes, and the commands that do it.
 
     To move a machine, `replace` puts a fresh clone on another Proxmox node and removes the old one.
     """
     del dry_run
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "rebalance",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("rebalance", target, common) as work:
         from bootstrap.commands.reports.rebalance import prepare_rebalance
 
         found = work.look(lambda: work.homelab.look(prepare_rebalance))

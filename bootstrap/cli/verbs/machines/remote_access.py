@@ -14,7 +14,8 @@ import typer
 
 from bootstrap.advice import Advice
 from bootstrap.cli.completing import machine_names, pool_names
-from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Common, Lab, ProgressForm, Target
 from bootstrap.cli.running.command_session import Work, working
 from bootstrap.cli.text.documents import Document, Output
 from bootstrap.cli.views.choose import Progress
@@ -36,8 +37,8 @@ Machine = Annotated[
 COMMAND_TIMEOUT_S = 300.0
 
 
+@with_options
 def ssh(
-    context: typer.Context,
     machine: Machine,
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="Command to run; default: a shell.")
@@ -46,8 +47,7 @@ def ssh(
     forward_agent: Annotated[
         bool, typer.Option("--forward-agent", "-A", help="Forward this computer's SSH agent to the machine.")
     ] = False,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
+    target: Target,
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
@@ -55,11 +55,7 @@ def ssh(
 
     The exit code is ssh's.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "ssh", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab, progress=progress
-    ) as work:
+    with working("ssh", target, Common(lab=lab, progress=progress)) as work:
         _check_ssh()
         login = work.look(lambda: work.homelab.login_to(machine))
         if login.trusted:
@@ -67,8 +63,8 @@ def ssh(
     _become(login.ssh(_line(command or ()), forward_agent=forward_agent), work.session.environment())
 
 
+@with_options
 def execute(
-    context: typer.Context,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after `--`.")],
     *,
     pool: Annotated[
@@ -84,27 +80,14 @@ def execute(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Timeout on each machine.")
     ] = COMMAND_TIMEOUT_S,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    target: Target,
+    common: Common,
 ) -> None:
     """Run a command on all machines in parallel, or on some. Exit code 1 if it failed on any.
 
     Several words are passed on as they are; a single word is run by the shell there: 'uptime | cut -c1-20'.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "exec",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("exec", target, common) as work:
         from bootstrap.commands.access.remote_access import run_everywhere
 
         if pool is not None and machine:
@@ -120,18 +103,18 @@ def execute(
             pool=PoolName(pool) if pool is not None else None,
             names=machine or (),
             timeout_s=timeout,
-            tell=(lambda answer: _show(work, answer)) if output is Output.TEXT else _say_nothing,
+            tell=(lambda answer: _show(work, answer)) if common.output is Output.TEXT else _say_nothing,
         )
         for answer in answers:
             if answer.trusted:
                 work.session.sink(Warned(subject=answer.machine, message=answer.trusted))
-        if output is not Output.TEXT:
+        if common.output is not Output.TEXT:
             work.result(str, lambda: _answers_document(line, answers))
         check_answers(answers)
 
 
+@with_options
 def logs(
-    context: typer.Context,
     machine: Machine,
     *,
     unit: Annotated[
@@ -145,17 +128,12 @@ def logs(
         typer.Option("--since", metavar="TIME", help="Show lines since this time: 10m, 2h, today, '2026-03-01 12:00'."),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
+    target: Target,
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
     """Show the journal of k3s on a machine, or of another unit."""
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "logs", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab, progress=progress
-    ) as work:
+    with working("logs", target, Common(lab=lab, progress=progress)) as work:
         from bootstrap.commands.access.remote_access import LogsOptions, read_journal
 
         asked = LogsOptions(unit=unit, lines=lines, since=since, follow=follow)

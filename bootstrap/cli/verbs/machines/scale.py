@@ -10,28 +10,11 @@ import typer
 from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.completing import pool_names
-from bootstrap.cli.options import (
-    DRAIN_TIMEOUT_S,
-    Cluster,
-    DeleteEmptydirData,
-    DeleteLocalData,
-    DrainTimeout,
-    DryRun,
-    Force,
-    InventoryFile,
-    Lab,
-    OutputForm,
-    ProgressForm,
-    Timeout,
-    Trace,
-    Yes,
-    drain_rules,
-)
-from bootstrap.cli.running.command_session import Acting, Ended, Work, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Draining, Target
+from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
-from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
 from bootstrap.model.words import count
 
@@ -40,8 +23,8 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
 
+@with_options
 def scale(
-    context: typer.Context,
     pool: Annotated[
         str | None,
         typer.Argument(help="Pool to resize: workers, control-plane, or one of `pools`.", autocompletion=pool_names),
@@ -49,50 +32,24 @@ def scale(
     count: Annotated[int | None, typer.Argument(min=0, help="New number of machines.")] = None,
     *,
     write: Write = True,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    delete_emptydir_data: DeleteEmptydirData = False,
-    delete_local_data: DeleteLocalData = False,
-    force: Force = False,
-    drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    target: Target,
+    draining: Draining,
+    acting: Acting,
 ) -> None:
     """Resize a node pool; without arguments, resize every pool to its count in the inventory.
 
     Machines are drained before they are removed (PodDisruptionBudgets are respected); servers leave etcd one at a
     time. The new count is written to the inventory file if it states another one.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "scale",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("scale", target, acting.common) as work:
         from bootstrap.commands.verbs.scale import Scale
 
-        rules = drain_rules(
-            force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data
-        )
+        rules = draining.rules()
         counts = _counts(pool, count)
         verb = Scale(counts=counts, rules=rules)
-        ended = work.act(
-            verb,
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=question,
-        )
+        ended = work.act(verb, acting, question=question)
         if ended is not None:
-            file = inventory_file(work, inventory=inventory, lab=lab)
+            file = inventory_file(work, inventory=target.inventory, lab=acting.common.lab)
             lines = tell(work, write_back(_facts(work, counts), file=file, write=write))
             work.result(
                 lambda: "\n".join([closing(ended), *lines]),

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli.options import ControlPlanes, Workers, Yes, ports_of
+from bootstrap.cli.asking.init_flags import Flags, check_flags
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Yes, ports_of
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.session import Session
 from bootstrap.cli.text.wrapping import columns_of
 from bootstrap.errors import HomelabError, UsageError
 
 if TYPE_CHECKING:
-    from bootstrap.cli.asking.init_steps import Flags
     from bootstrap.cli.asking.prompts import Prompts
     from bootstrap.proxmox.rights.role import Narrow
 
@@ -26,44 +27,11 @@ DEFAULT_FILE = Path("homelab-k8s.yaml")
 OLDEST, NEWEST = 8, 9
 
 
+@with_options
 def init(
     context: typer.Context,
     *,
-    endpoint: Annotated[
-        str | None, typer.Option(metavar="URL", help="URL of the Proxmox VE API; default: $PROXMOX_VE_ENDPOINT.")
-    ] = None,
-    token_id: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Token ID (user@realm!name), if the file or variable holds only the secret."),
-    ] = None,
-    token_env: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Environment variable with the token; default: PROXMOX_VE_API_TOKEN."),
-    ] = None,
-    token_file: Annotated[Path | None, typer.Option(metavar="PATH", help="File with the token.")] = None,
-    fingerprint: Annotated[
-        str | None,
-        typer.Option(metavar="SHA256", help="Expected fingerprint of Proxmox VE's certificate; any other is refused."),
-    ] = None,
-    accept_fingerprint: Annotated[
-        bool, typer.Option("--accept-fingerprint", help="Trust and pin the certificate shown, without comparing it.")
-    ] = False,
-    cluster: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the cluster.")] = None,
-    workers: Workers = None,
-    control_planes: ControlPlanes = None,
-    template: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|VMID|tag:NAME|image:NAME", help="Template to clone machines from."),
-    ] = None,
-    storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones and new disks.")] = None,
-    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Bridge of the machines.")] = None,
-    pool: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Proxmox resource pool of the machines; with --pveum, the token's rights are limited to it.",
-        ),
-    ] = None,
+    flags: Flags,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="Inventory file to write.")] = DEFAULT_FILE,
     yes: Yes = False,
     pveum: Annotated[
@@ -80,24 +48,8 @@ def init(
     --endpoint, --token-env or --token-file, and --fingerprint or --accept-fingerprint are required then.
     """
     # Imported where they are used: together they cost `--help` more than any other command does.
-    from bootstrap.cli.asking.init_steps import Flags, check_flags
     from bootstrap.cli.asking.prompts import Prompts
 
-    flags = Flags(
-        endpoint=endpoint,
-        token_id=token_id,
-        token_env=token_env,
-        token_file=token_file,
-        fingerprint=fingerprint,
-        accept_fingerprint=accept_fingerprint,
-        cluster=cluster,
-        workers=workers,
-        control_planes=control_planes,
-        template=template,
-        storage=storage,
-        bridge=bridge,
-        pool=pool,
-    )
     with Session("init", ports=ports_of(context), verbose=bool(context.meta.get(VERBOSE))) as session:
         prompts = Prompts(stdin=sys.stdin, stderr=sys.stderr, asks=sys.stdin.isatty() and not yes)
         if pveum:
@@ -208,7 +160,6 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | 
 
 def _narrow(flags: Flags) -> Narrow | None:
     """What the token is to be kept to. Raises UsageError: a template cannot be told by that."""
-    from bootstrap.cli.asking.init_steps import check_flags
     from bootstrap.inventory.answers import parse_template
     from bootstrap.proxmox.rights.role import Narrow
 

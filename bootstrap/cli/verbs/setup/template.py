@@ -9,11 +9,11 @@ import typer
 
 from bootstrap.advice import Advice, joined
 from bootstrap.cli.asking.confirm import Question
-from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
-from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Acting, Common, Source, Target
+from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Document, Output
-from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.text.documents import Document
 
 if TYPE_CHECKING:
     from bootstrap.execution.report import Report
@@ -54,8 +54,8 @@ app = typer.Typer(
 
 
 @app.command("build", short_help="Build a template on each Proxmox node that lacks one.")
+@with_options
 def build(
-    context: typer.Context,
     *,
     image: Image = None,
     checksum: Checksum = None,
@@ -64,35 +64,19 @@ def build(
     image_storage: ImageStorage = None,
     iso_storage: IsoStorage = None,
     again: Again = False,
-    yes: Yes = False,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    target: Target,
+    acting: Acting,
 ) -> None:
     """Build a template from a cloud image, with k3s preinstalled, on each Proxmox node that needs one.
 
     Name and tags contain a hash of the contents; if that template exists, nothing is done. Run it again to continue
     an interrupted build.
     """
-    from bootstrap.inventory import Overrides
     from bootstrap.model.cluster import DEFAULT_IMAGE
     from bootstrap.model.ids import PveNodeName, StorageName
     from bootstrap.planning.templates.build import BuildOptions
 
-    with working(
-        "template-build",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("template-build", target, acting.common) as work:
         from bootstrap.commands.verbs.template import BuildTemplate
 
         ref = work.homelab.inventory.spec.template
@@ -105,29 +89,16 @@ def build(
             iso_storage=StorageName(iso_storage) if iso_storage else None,
             again=again,
         )
-        ended = work.act(
-            BuildTemplate(verb_options),
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-        )
+        ended = work.act(BuildTemplate(verb_options), acting)
         if ended is not None:
             work.result(lambda: work.session.advise(_built(ended)), lambda: _built_document(ended))
 
 
 @app.command("list", short_help="List our templates and the machines that use them.")
-def list_(
-    context: typer.Context,
-    *,
-    inventory: InventoryFile = None,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
-) -> None:
+@with_options
+def list_(*, source: Source, common: Common) -> None:
     """List the templates this tool has built, and the VMs that are linked clones of them."""
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "template-list", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
-    ) as work:
+    with working("template-list", source, common) as work:
         from bootstrap.commands.verbs.template import list_templates
 
         found = work.look(lambda: list_templates(work.homelab.ports))
@@ -137,41 +108,16 @@ def list_(
 
 
 @app.command("prune", short_help="Remove unused templates; asks first.")
-def prune(
-    context: typer.Context,
-    *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
-    timeout: Timeout = None,
-    trace: Trace = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
-) -> None:
+@with_options
+def prune(*, target: Target, acting: Acting) -> None:
     """Remove templates of this tool that have no linked clones and are not the newest of their image on their node.
 
     Leftovers of failed builds are removed too.
     """
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "template-prune",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster),
-        lab=lab,
-        progress=progress,
-        output=output,
-    ) as work:
+    with working("template-prune", target, acting.common) as work:
         from bootstrap.commands.verbs.template import PruneTemplates
 
-        ended = work.act(
-            PruneTemplates(),
-            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=_question,
-        )
+        ended = work.act(PruneTemplates(), acting, question=_question)
         if ended is not None:
             work.result(lambda: pruned_text(ended), lambda: _pruned_document(ended))
 

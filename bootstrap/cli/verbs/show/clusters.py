@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
 from bootstrap.advice import Advice
-from bootstrap.cli.options import InventoryFile, Lab, OutputForm, ProgressForm
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Common, Source
 from bootstrap.cli.running.command_session import working
-from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.text.documents import Document
 from bootstrap.cli.text.tables import render_table
-from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
     from bootstrap.commands.reports.clusters import ClusterSummary
@@ -21,20 +19,10 @@ _DROP = ("KUBECONFIG", "VMIDS", "PVE NODES")
 _HEADINGS = ("CLUSTER", "CONTROL PLANE", "WORKERS", "RUNNING", "VMIDS", "PVE NODES", "KUBECONFIG")
 
 
-def clusters(
-    context: typer.Context,
-    *,
-    inventory: InventoryFile = None,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
-) -> None:
+@with_options
+def clusters(*, source: Source, common: Common) -> None:
     """List the clusters on this Proxmox VE, and those this computer has a kubeconfig or token for."""
-    from bootstrap.inventory import Overrides
-
-    with working(
-        "clusters", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
-    ) as work:
+    with working("clusters", source, common) as work:
         from bootstrap.commands.reports.clusters import all_clusters
 
         found = work.look(lambda: all_clusters(work.homelab.ports))

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, OutputForm, ProgressForm, Workers
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Common, ControlPlanes, Target, Workers
 from bootstrap.cli.running.command_session import working
 from bootstrap.cli.text import documents
-from bootstrap.cli.text.documents import Output
 from bootstrap.cli.text.invocation import Invocation
 from bootstrap.cli.text.wrapping import COMMANDS, wrapped
-from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
     from bootstrap.commands.reports.doctor import Diagnosis
@@ -24,25 +23,20 @@ if TYPE_CHECKING:
 FAILED = 4
 
 
+@with_options
 def doctor(
-    context: typer.Context,
     *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
+    target: Target,
     workers: Workers = None,
     control_planes: ControlPlanes = None,
-    lab: Lab = False,
-    progress: ProgressForm = Progress.AUTO,
-    output: OutputForm = Output.TEXT,
+    common: Common,
 ) -> None:
     """Check everything `up` needs, and the cluster if it exists. Exit code 0, or 4 if a check failed."""
     from bootstrap.inventory import Overrides
     from bootstrap.planning.checks.doctor import Verdict
 
-    overrides = Overrides(cluster=cluster, workers=workers, control_planes=control_planes)
-    with working(
-        "doctor", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
-    ) as work:
+    overrides = Overrides(cluster=target.cluster, workers=workers, control_planes=control_planes)
+    with working("doctor", target, common, overrides=overrides) as work:
         from bootstrap.commands.reports.doctor import diagnose
 
         at = work.homelab.inventory

@@ -8,17 +8,17 @@ from typing import Annotated
 import typer
 
 from bootstrap.cli.completing import key_names
-from bootstrap.cli.options import Cluster, InventoryFile, Lab
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Common, Lab, Target
 from bootstrap.cli.running.command_session import working
 from bootstrap.cli.running.session import Session
 from bootstrap.cli.views.choose import Progress
 
 
+@with_options
 def kubeconfig(
-    context: typer.Context,
     *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
+    target: Target,
     switch: Annotated[
         bool,
         typer.Option("--switch", help="Print no secret; make the cluster kubectl's current context."),
@@ -26,12 +26,7 @@ def kubeconfig(
     lab: Lab = False,
 ) -> None:
     """Print the admin kubeconfig (a secret); with --switch, make the cluster kubectl's current context instead."""
-    from bootstrap.inventory import Overrides
-
-    overrides = Overrides(cluster=cluster)
-    with working(
-        "kubeconfig", context, inventory=inventory, overrides=overrides, lab=lab, progress=Progress.QUIET
-    ) as work:
+    with working("kubeconfig", target, Common(lab=lab, progress=Progress.QUIET)) as work:
         text = work.homelab.kubeconfig()
         merged = work.homelab.merge_kubeconfig(switch=True) if switch else None
         if merged is None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, ProgressForm, Workers
+from bootstrap.cli.option_groups import with_options
+from bootstrap.cli.options import Common, ControlPlanes, Lab, ProgressForm, Target, Workers
 from bootstrap.cli.running.command_session import Work, working
 from bootstrap.cli.text import documents
 from bootstrap.cli.text.documents import Document, Output
@@ -41,11 +42,10 @@ class StatusOutput(StrEnum):
 _FOR_PEOPLE = (StatusOutput.TEXT, StatusOutput.WIDE)
 
 
+@with_options
 def status(
-    context: typer.Context,
     *,
-    inventory: InventoryFile = None,
-    cluster: Cluster = None,
+    target: Target,
     workers: Workers = None,
     control_planes: ControlPlanes = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every 2 seconds until Ctrl-C.")] = False,
@@ -61,14 +61,8 @@ def status(
     """
     from bootstrap.inventory import Overrides
 
-    with working(
-        "status",
-        context,
-        inventory=inventory,
-        overrides=Overrides(cluster=cluster, workers=workers, control_planes=control_planes),
-        lab=lab,
-        progress=progress,
-    ) as work:
+    overrides = Overrides(cluster=target.cluster, workers=workers, control_planes=control_planes)
+    with working("status", target, Common(lab=lab, progress=progress), overrides=overrides) as work:
         from bootstrap.commands.reports.status import cluster_status
 
         found = work.look(lambda: work.homelab.look(cluster_status))
