@@ -10,7 +10,7 @@ from bootstrap.model.words import count
 from bootstrap.reporting.chart import PHASES, render_chart
 from bootstrap.reporting.critical import Link, critical_path
 from bootstrap.reporting.markup import html_text
-from bootstrap.reporting.run import Bar, Outcome, RecordedRun, Wait
+from bootstrap.reporting.run import Bar, Failure, Outcome, RecordedRun, Wait
 from bootstrap.reporting.texts import seconds
 
 _STYLE = Path(__file__).with_name("page.css")
@@ -50,25 +50,25 @@ def _lead(run: RecordedRun) -> str:
 
 
 def _failures(run: RecordedRun) -> str:
-    real = [failure for failure in run.failures if not failure.skipped]
-    skipped = [failure for failure in run.failures if failure.skipped]
     if not run.failures:
         return ""
-    items = []
-    for failure in real:
-        details = f"<pre>{html_text(failure.details)}</pre>" if failure.details else ""
-        todo = f"<p>→ {html_text(failure.resolution)}</p>" if failure.resolution else ""
-        items.append(
-            f"<li><strong>{html_text(failure.lane)}</strong>, {html_text(failure.title)}, "
-            f"after {seconds(failure.at_s)}: {html_text(failure.brief)}{details}{todo}</li>"
-        )
-    listed = f"<ul>{''.join(items)}</ul>" if items else ""
-    causes: dict[str, list[str]] = {}
-    for failure in skipped:
-        causes.setdefault(failure.brief, []).append(failure.lane)
-    for cause, lanes in causes.items():
-        listed += f"<p>Skipped, {html_text(cause)}: {html_text(_some(lanes))}</p>"
+    items = "".join(_failure(failure) for failure in run.failures if not failure.skipped)
+    skipped: dict[str, list[str]] = {}
+    for failure in run.failures:
+        if failure.skipped:
+            skipped.setdefault(failure.brief, []).append(failure.lane)
+    causes = (f"<p>Skipped, {html_text(cause)}: {html_text(_some(lanes))}</p>" for cause, lanes in skipped.items())
+    listed = (f"<ul>{items}</ul>" if items else "") + "".join(causes)
     return f'<section class="failures"><h2>What failed</h2>{listed}</section>'
+
+
+def _failure(failure: Failure) -> str:
+    details = f"<pre>{html_text(failure.details)}</pre>" if failure.details else ""
+    todo = f"<p>→ {html_text(failure.resolution)}</p>" if failure.resolution else ""
+    return (
+        f"<li><strong>{html_text(failure.lane)}</strong>, {html_text(failure.title)}, "
+        f"after {seconds(failure.at_s)}: {html_text(failure.brief)}{details}{todo}</li>"
+    )
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:

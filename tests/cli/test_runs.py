@@ -173,9 +173,9 @@ def test_a_run_is_found_by_how_its_name_begins(tmp_path: Path) -> None:
         os.utime(tmp_path / f"{name}.jsonl", (number, number))
     found = {name: find_recording(name, tmp_path).stem for name in (None, "20300102", "20300101-1-up")}
     assert found == {None: "20300102-2-down", "20300102": "20300102-2-down", "20300101-1-up": "20300101-1-up"}
-    with pytest.raises(UsageError, match="several runs are called 2030"):
+    with pytest.raises(UsageError, match="several runs start with 2030"):
         find_recording("2030", tmp_path)
-    with pytest.raises(UsageError, match="no run is called yesterday"):
+    with pytest.raises(UsageError, match="no run starts with yesterday"):
         find_recording("yesterday", tmp_path)
 
 

@@ -43,17 +43,17 @@ def confirm(plan: Plan, question: Question) -> None:
         InterruptedRunError: Nothing was typed.
         HomelabError: Something else was typed.
     """
-    asks, width = sys.stdin.isatty(), columns_of(sys.stderr)
-    table_width = width if asks else max(0, width - len(DETAILS_INDENT))
-    table = tables.plan_table(plan, width=table_width) if plan.machines else ""
-    asked = f"Type the cluster's name ({plan.cluster}) to continue: " if question.by_name else "Continue? [y/N] "
-    if not asks:
+    width = columns_of(sys.stderr)
+    if not sys.stdin.isatty():
+        table = tables.plan_table(plan, width=max(0, width - len(DETAILS_INDENT)))
         raise UsageError(
             f"{plan.command} of {plan.cluster} needs confirmation, but there is no terminal",
             details="\n".join(filter(None, (question.consequence, few_lines(table.splitlines())))),
             resolution="; ".join(filter(None, ("pass --yes to confirm", question.otherwise))),
         )
-    sys.stderr.write(f"{table}\n\n" if table else "")
+    if table := tables.plan_table(plan, width=width):
+        sys.stderr.write(f"{table}\n\n")
+    asked = f"Type the cluster's name ({plan.cluster}) to continue: " if question.by_name else "Continue? [y/N] "
     fits = not width or len(f"{question.consequence} {asked}") <= width - _ANSWER
     answer = typed_after(f"{question.consequence}{' ' if fits else _NEW_LINE}{asked}")
     if question.by_name and answer != plan.cluster:

@@ -167,34 +167,38 @@ class Steps:
             token_file=self._from_base(flags.token_file) if flags.token_file else None,
             tls=tls,
         )
-        if flags.token_env or flags.token_file or os.environ.get(ENV_TOKEN) or not self._prompts.asks:
-            if not (flags.token_env or flags.token_file or os.environ.get(ENV_TOKEN)):
-                raise UsageError(
-                    "--token-env or --token-file is missing",
-                    details=f"{ENV_TOKEN} is not set either",
-                    resolution=Advice(
-                        "say where the API token is; `homelab-k8s init --pveum` prints the commands that create one"
-                    ),
-                )
+        if flags.token_env or flags.token_file or os.environ.get(ENV_TOKEN):
             self._read(given)
             return given
-
+        if not self._prompts.asks:
+            raise UsageError(
+                "--token-env or --token-file is missing",
+                details=f"{ENV_TOKEN} is not set either",
+                resolution=Advice(
+                    "say where the API token is; `homelab-k8s init --pveum` prints the commands that create one"
+                ),
+            )
         token_id = flags.token_id or self._prompts.ask(
             "ID of the API token", flag="--token-id", check=parse_token_id, proposal=DEFAULT_TOKEN_ID
         )
+        return self._secret(replace(given, token_id=token_id))
 
+    def _secret(self, given: Connection) -> Connection:
+        """The connection with a secret that is typed, or in a file or variable that is."""
         typed = self._prompts.ask_hidden(
             "Its secret (hidden; leave it empty to name a file or a variable instead)",
-            check=lambda text: self.typed.tried(replace(given, token_id=token_id), text),
+            check=lambda text: self.typed.tried(given, text),
         )
         if typed is not None:
             return typed
 
         def check(text: str) -> Connection:
-            said = replace(given, token_id=token_id)
-            # Capitals are a variable's name.
-            is_name = text.replace("_", "").isalnum() and text.upper() == text
-            said = replace(said, token_env=text) if is_name else replace(said, token_file=self._from_base(Path(text)))
+            is_variable = text.replace("_", "").isalnum() and text.upper() == text  # in capitals
+            said = (
+                replace(given, token_env=text)
+                if is_variable
+                else replace(given, token_file=self._from_base(Path(text)))
+            )
             self._read(said)
             return said
 

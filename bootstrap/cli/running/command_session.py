@@ -113,8 +113,22 @@ class Work:
         else:
             self.session.result(documents.render(document(), form))
 
+    def _confirm(self, plan: Plan, question: Question | None) -> None:
+        """Show the machines, and ask if there is a question."""
+        if question is not None:
+            confirm(plan, question)
+        elif table := tables.plan_table(plan, width=columns_of(sys.stderr)):
+            self.session.view.text(table)
+
+    def _show_plan(self, plan: Plan) -> None:
+        shown = self._advising(plan)
+        self.result(
+            lambda: tables.plan_text(shown, width=self.width, gates=self.session.verbose),
+            lambda: documents.plan_document(shown),
+        )
+
     def _advising(self, plan: Plan) -> Plan:
-        """The plan as it is shown, with the commands in its notes completed."""
+        """The plan with the commands in its notes completed."""
         return replace(
             plan,
             notes=tuple(map(self.session.advise, plan.notes)),
@@ -148,21 +162,13 @@ class Work:
         check_trace(acting.trace)
         planned = self.look(lambda: self.homelab.plan(verb))
         if acting.dry_run:
-            shown = self._advising(planned)
-            self.result(
-                lambda: tables.plan_text(shown, width=self.width, gates=self.session.verbose),
-                lambda: documents.plan_document(shown),
-            )
+            self._show_plan(planned)
             return None
         if planned.empty:
             for note in planned.notes:
                 self.session.sink(Warned(subject=planned.cluster, message=note))
             return Ended(planned, None)
-        asked = question(planned) if question is not None and not acting.yes else None
-        if asked is not None:
-            confirm(planned, asked)
-        elif planned.machines:
-            self.session.view.text(tables.plan_table(planned, width=columns_of(sys.stderr)))
+        self._confirm(planned, question(planned) if question is not None and not acting.yes else None)
         if verb.drains and may_lose_emptydir(self, planned):
             from bootstrap.planning.provision.decommission import with_local_data
 

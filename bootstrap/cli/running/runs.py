@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -114,25 +115,30 @@ def recordings(directory: Path) -> list[Path]:
 
 
 def find_recording(name: str | None, directory: Path) -> Path:
-    """A recording by its file, its name, or the beginning of its name; None: the newest.
+    """A recording by its file, its name, or the start of its name; None: the newest.
 
     Raises:
         HomelabError: There is none.
-        UsageError: The name does not tell which.
+        UsageError: The name fits none, or several.
     """
     if name is not None and (name.endswith(_SUFFIX) or "/" in name):
         return Path(name)
     known = recordings(directory)
-    found = [path for path in known if name is None or path.stem.startswith(name)]
     if not known:
         raise HomelabError(f"no run is recorded in {directory}", resolution=Advice("`homelab-k8s up` records a run"))
-    if not found or (len(found) > 1 and name is not None and name not in [path.stem for path in found]):
-        raise UsageError(
-            f"{'several runs are' if found else 'no run is'} called {name}",
-            details="\n".join(path.stem for path in found or known),
-            resolution="pass one of these names, or none for the newest",
-        )
-    return next((path for path in found if path.stem == name), found[0])
+    return known[0] if name is None else _named(name, known)
+
+
+def _named(name: str, known: Sequence[Path]) -> Path:
+    similar = [path for path in known if path.stem.startswith(name)]
+    meant = [path for path in similar if path.stem == name] or similar
+    if len(meant) == 1:
+        return meant[0]
+    raise UsageError(
+        f"{'several runs start' if similar else 'no run starts'} with {name}",
+        details="\n".join(path.stem for path in similar or known),
+        resolution="pass one of these names, or none for the newest",
+    )
 
 
 def read_recording(path: Path) -> RecordedRun:

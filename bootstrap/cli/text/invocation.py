@@ -86,18 +86,16 @@ class Invocation:
         arguments = self.arguments if again and verb == self.verb and not rest else ()
         return " ".join([verb, *map(shlex.quote, added), *rest, *map(shlex.quote, arguments)])
 
-    def _lacking(self, verb: str, rest: Sequence[str], *, again: bool) -> Iterator[Given]:
-        """The options that a command takes, should have and has not."""
+    def _lacking(self, verb: str, rest: Sequence[str], *, again: bool) -> list[Given]:
+        """The options that a command should have and does not have yet."""
         takes = self.verbs[verb]
+        # A command without an inventory works on no cluster: of the lab it takes the guests.
+        wanted = set(CLUSTER if "inventory" in takes else ("guests",))
+        if verb == self.verb:
+            wanted |= takes.keys() - OF_ONE_RUN if again and not rest else SPEC
+        wanted &= takes.keys()
         said = {word.partition("=")[0] for word in takewhile(lambda word: word != "--", rest)}
-        same = verb == self.verb
-        for given in self.options:
-            # A command without an inventory works on no cluster: of the lab it takes the guests.
-            wanted = given.name in CLUSTER and ("inventory" in takes or given.name == "guests")
-            wanted |= same and given.name in SPEC
-            wanted |= same and again and not rest and given.name not in OF_ONE_RUN
-            if wanted and given.name in takes and not said & takes[given.name]:
-                yield given
+        return [each for each in self.options if each.name in wanted and not said & takes[each.name]]
 
 
 def invocation_of(context: typer.Context) -> Invocation:

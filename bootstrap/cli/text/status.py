@@ -10,7 +10,7 @@ from bootstrap.cli.text.tables import age_text, memory, render_table, role_text
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
-    from bootstrap.commands.reports.status import ClusterStatus, MachineStatus
+    from bootstrap.commands.reports.status import ApiCertificate, ClusterStatus, MachineStatus, SnapshotsStatus, Vip
     from bootstrap.k3s.worker_token import WorkerToken
 
 _READY = {True: "yes", False: "no", None: "unknown"}
@@ -94,14 +94,11 @@ def _facts(status: ClusterStatus, advise: Callable[[str], str]) -> list[tuple[st
     if status.datastore is not None:
         found.append(("datastore", str(status.datastore)))
     if status.vip is not None:
-        holder = f"held by {status.vip.holder}" if status.vip.holder else "not held by any server that answered"
-        found.append(("API address", f"{status.vip.address}, {holder}"))
+        found.append(("API address", _vip(status.vip)))
     if status.certificate is not None:
-        days = status.certificate.days_left
-        says = f"good for {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
-        found.append(("certificate", f"{says} ({status.certificate.machine})"))
+        found.append(("certificate", _certificate(status.certificate)))
     if status.snapshots is not None:
-        found.append(("snapshots", _snapshots(status, advise)))
+        found.append(("snapshots", advise(_snapshots(status.snapshots))))
     if status.worker_token is not None:
         found.append(("worker token", advise(worker_token_text(status.worker_token))))
     if status.maintenance:
@@ -116,12 +113,20 @@ def worker_token_text(token: WorkerToken) -> str:
     return str(token) if token is WorkerToken.AGENT else Advice("{}: {}", token, REMEDY)
 
 
-def _snapshots(status: ClusterStatus, advise: Callable[[str], str]) -> str:
-    told = status.snapshots
-    if told is None or told.newest is None:
-        return advise(Advice("none; take one with `homelab-k8s backup`"))
-    age = f", {age_text(told.age_s)} old" if told.age_s is not None else ""
-    return f"{told.count}, the newest {told.newest.name}{age}"
+def _vip(vip: Vip) -> str:
+    return f"{vip.address}, {f'held by {vip.holder}' if vip.holder else 'not held by any server that answered'}"
+
+
+def _certificate(certificate: ApiCertificate) -> str:
+    days = certificate.days_left
+    return f"{f'good for {days:.0f} days' if days > 0 else f'ended {-days:.0f} days ago'} ({certificate.machine})"
+
+
+def _snapshots(snapshots: SnapshotsStatus) -> str:
+    if snapshots.newest is None:
+        return Advice("none; take one with `homelab-k8s backup`")
+    age = f", {age_text(snapshots.age_s)} old" if snapshots.age_s is not None else ""
+    return f"{snapshots.count}, the newest {snapshots.newest.name}{age}"
 
 
 def _notices(status: ClusterStatus, advise: Callable[[str], str]) -> str:

@@ -52,9 +52,11 @@ def age_text(seconds: float) -> str:
 
 
 def plan_table(plan: Plan, *, width: int = 0) -> str:
-    """The machines of a plan in so many columns (0: any number); sizes only where they are chosen."""
+    """The machines of a plan in so many columns (0: any number); sizes only where they are chosen. May be empty."""
     from bootstrap.planning.plan import Action
 
+    if not plan.machines:
+        return ""
     sizes = ("CORES", "MEMORY", "DISK") if any(machine.action is Action.CREATE for machine in plan.machines) else ()
     rows = []
     for machine in plan.machines:

@@ -49,8 +49,8 @@ class LaneState:
         """What is worth keeping of it: a machine's address, else the last note."""
         return self._address or self.note
 
-    def finished(self, event: StepFinished) -> None:
-        """A step ended well."""
+    def finished(self, event: StepFinished) -> LaneState | None:
+        """A step ended well; the lane, if it was its last one."""
         self.step, self.waiting = "", None
         self.left -= 1
         self.busy_s += event.took_s
@@ -58,8 +58,16 @@ class LaneState:
         self.note = event.note or self.note
         if event.phase == AwaitGuest.phase:
             self._address = event.note
-        if self.left == 0:
-            self.ended = LaneStatus.DONE
+        if self.left > 0:
+            return None
+        self.ended = LaneStatus.DONE
+        return self
+
+    def stopped(self, ended: LaneStatus, *, took_s: float = 0.0) -> LaneState:
+        """It ended before its last step."""
+        self.step, self.waiting, self.ended = "", None, ended
+        self.busy_s += took_s
+        return self
 
 
 @dataclass
@@ -75,22 +83,18 @@ class Board:
         match event:
             case RunStarted():
                 self.command, self.cluster = event.command, event.cluster
-                self.lanes = {name: LaneState(name=name, left=steps) for name, steps in event.lanes}
+                self.lanes = _lanes(event)
             case LanesAdded():
-                self.lanes |= {name: LaneState(name=name, left=steps) for name, steps in event.lanes}
+                self.lanes |= _lanes(event)
             case StepStarted():
                 lane = self._lane(event.lane)
                 lane.step, lane.since_s, lane.waiting = step_text(event.phase, event.title), event.at_s, None
             case StepFinished():
-                lane = self._lane(event.lane)
-                lane.finished(event)
-                return lane if lane.ended else None
-            case StepFailed() | LaneSkipped():
-                lane = self._lane(event.lane)
-                lane.step, lane.waiting = "", None
-                lane.ended = LaneStatus.FAILED if isinstance(event, StepFailed) else LaneStatus.SKIPPED
-                lane.busy_s += event.took_s if isinstance(event, StepFailed) else 0.0
-                return lane
+                return self._lane(event.lane).finished(event)
+            case StepFailed():
+                return self._lane(event.lane).stopped(LaneStatus.FAILED, took_s=event.took_s)
+            case LaneSkipped():
+                return self._lane(event.lane).stopped(LaneStatus.SKIPPED)
             case Waiting():
                 self._lane(event.lane).waiting = (event.what, event.problem)
             case Waited():
@@ -107,3 +111,7 @@ class Board:
 
     def _lane(self, name: str) -> LaneState:
         return self.lanes.setdefault(name, LaneState(name=name, left=1))
+
+
+def _lanes(event: RunStarted | LanesAdded) -> dict[str, LaneState]:
+    return {name: LaneState(name=name, left=steps) for name, steps in event.lanes}

@@ -120,18 +120,13 @@ class PlainView(QuietView):
                 self._lanes(event)
             case StepStarted():
                 self._at(event.at_s, event.lane, f"{step_text(event.phase, event.title)} …")
-            case StepFinished():
-                end = "done" if event.changed else "ok"
-                took = f"{step_text(event.phase, event.title)} … {end} ({seconds(event.took_s)})"
-                self._at(event.at_s, event.lane, f"{took} {event.note}".rstrip())
-            case StepFailed():
-                took = f"{step_text(event.phase, event.title)} … FAILED ({seconds(event.took_s)})"
-                self._at(event.at_s, event.lane, f"{took} {event.error}")
+            case StepFinished() | StepFailed():
+                self._at(event.at_s, event.lane, _step_end(event))
             case LaneSkipped():
                 self._at(None, event.lane, f"skipped “{event.title}”: {event.cause}")
             case Waiting():
-                waited = f"still waiting for {event.what} ({seconds(event.waited_s)})"
-                self._at(None, event.lane, f"{waited}: {event.problem}" if event.problem else waited)
+                problem = f": {event.problem}" if event.problem else ""
+                self._at(None, event.lane, f"still waiting for {event.what} ({seconds(event.waited_s)}){problem}")
             case Warned():
                 self._at(None, event.subject, f"warning: {event.message}")
             case Told():
@@ -179,6 +174,14 @@ class JsonView(QuietView):
     def _object(self, document: dict[str, object]) -> None:
         time_text = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._whole(visible_json(json.dumps({"time": time_text, **document}, ensure_ascii=False)))
+
+
+def _step_end(event: StepFinished | StepFailed) -> str:
+    if isinstance(event, StepFailed):
+        end, note = "FAILED", str(event.error)
+    else:
+        end, note = "done" if event.changed else "ok", event.note
+    return f"{step_text(event.phase, event.title)} … {end} ({seconds(event.took_s)}) {note}".rstrip()
 
 
 def ends(event: RunFinished) -> str:
