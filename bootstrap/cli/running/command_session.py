@@ -11,7 +11,7 @@ A command that acts, all of it:
                 question=lambda plan: Question(f"This removes {leaving(plan)} for good."),
             )
             if ended is not None:
-                work.result(lambda: closing(ended), lambda: documents.change_document(ended.plan, ended.report))
+                work.result(lambda: closing(ended), lambda: ended.change_document)
 
 One that only reads has `common: Common`, and `work.look(lambda: work.homelab.look(cluster_status))` instead of `act`.
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from bootstrap.execution.report import Report
     from bootstrap.homelab import Homelab
     from bootstrap.inventory import Overrides
-    from bootstrap.planning.plan import Plan
+    from bootstrap.planning.plan import Action, Plan
 
 T = TypeVar("T")
 
@@ -60,6 +60,26 @@ class Ended:
 
     plan: Plan
     report: Report | None
+
+    def text(self, done: str, *, nothing: str = "nothing to do") -> str:
+        """What was done, with where the time was; or that there was nothing to do."""
+        if self.report is None:
+            return f"{self.plan.cluster}: {nothing}"
+        took = tables.seconds(self.report.took_s)
+        return "\n".join([f"{self.plan.cluster}: {done}, in {took}", *tables.times_lines(self.report)])
+
+    def document(self, **facts: object) -> Document:
+        """The result for programs, with what only this command reports."""
+        return documents.result_document(self.plan.cluster, self.report, **facts)
+
+    def change_document(self) -> Document:
+        """The result of a command that adds and removes machines."""
+        from bootstrap.planning.plan import Action
+
+        return self.document(added=self._machines(Action.CREATE), removed=self._machines(Action.DESTROY))
+
+    def _machines(self, action: Action) -> list[str]:
+        return [machine.spec.name for machine in self.plan.machines if machine.action is action]
 
     def require_complete(self) -> None:
         """Raise HomelabError, once the result is told, where machines could not be reached."""

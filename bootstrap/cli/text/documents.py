@@ -190,49 +190,14 @@ def doctor_document(diagnosis: Diagnosis) -> Document:
     }
 
 
-def up_document(status: ClusterStatus, report: Report | None, *, kubeconfig: str | None) -> Document:
-    """The result of `up`; without a report nothing was to be done."""
+def result_document(cluster: str, report: Report | None, **facts: object) -> Document:
+    """The result of a command that acts, with what only it reports; without a report nothing was to be done."""
     return {
-        "cluster": status.cluster,
-        "changed": report is not None and any(step.changed for step in report.steps),
-        "machines": [machine_document(machine) for machine in status.machines],
-        **_times(report),
-        "kubeconfig": kubeconfig,
-    }
-
-
-def down_document(plan: Plan, report: Report | None) -> Document:
-    """The result of `down`; without a report there was nothing."""
-    return {
-        "cluster": plan.cluster,
-        "changed": report is not None and any(step.changed for step in report.steps),
-        "removed": [machine.spec.name for machine in plan.machines],
-        "left": list(plan.unreached),
-        "foreign": plan.foreign,
-        **_times(report),
-    }
-
-
-def change_document(plan: Plan, report: Report | None) -> Document:
-    """What a command that lets machines come and go has done."""
-    from bootstrap.planning.plan import Action
-
-    return {
-        "cluster": plan.cluster,
-        "changed": report is not None and any(step.changed for step in report.steps),
-        "added": [machine.spec.name for machine in plan.machines if machine.action is Action.CREATE],
-        "removed": [machine.spec.name for machine in plan.machines if machine.action is Action.DESTROY],
-        **_times(report),
-    }
-
-
-def kept_document(plan: Plan, report: Report | None, **facts: object) -> Document:
-    """What a command has done that lets no machine come or go, with what there is to tell of it."""
-    return {
-        "cluster": plan.cluster,
+        "cluster": cluster,
         "changed": report is not None and any(step.changed for step in report.steps),
         **facts,
-        **_times(report),
+        "took_s": round(report.took_s, 3) if report else 0.0,
+        "phases": {name: round(took_s, 3) for name, took_s in report.phases} if report else {},
     }
 
 
@@ -261,12 +226,6 @@ def error_document(error: HomelabError, *, log: str | None) -> Document:
         "exit_code": error.exit_code,
         "log": log,
     }
-
-
-def _times(report: Report | None) -> Document:
-    if report is None:
-        return {"took_s": 0.0, "phases": {}}
-    return {"took_s": round(report.took_s, 3), "phases": {name: round(took, 3) for name, took in report.phases}}
 
 
 def _fields(value: object) -> Document:

@@ -12,7 +12,7 @@ from bootstrap.cli.completing import cluster_names
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Source
 from bootstrap.cli.running.command_session import Ended, working
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text import tables
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def adopt(
         if ended is not None:
             work.result(
                 lambda: work.session.advise(_closing(ended)),
-                lambda: documents.kept_document(
-                    ended.plan, ended.report, adopted=_signed(ended.plan), key_added=_accepting(ended.report)
-                ),
+                lambda: ended.document(adopted=_signed(ended.plan), key_added=_accepting(ended.report)),
             )
 
 

@@ -14,7 +14,7 @@ from bootstrap.advice import Advice
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Common, Target
 from bootstrap.cli.running.command_session import Ended, working
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text import tables
 from bootstrap.cli.text.documents import Document
 from bootstrap.errors import UsageError
 from bootstrap.events import Event, EventSink, StepFinished
@@ -60,7 +60,7 @@ def backup(
         if ended is not None:
             work.result(
                 lambda: _closing(ended, notes),
-                lambda: documents.kept_document(ended.plan, ended.report, snapshot=notes[-1] if notes else None),
+                lambda: ended.document(snapshot=notes[-1] if notes else None),
             )
 
 

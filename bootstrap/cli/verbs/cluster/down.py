@@ -9,7 +9,8 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
 from bootstrap.cli.running.command_session import Ended, working
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text import tables
+from bootstrap.cli.text.documents import Document
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ def down(*, target: Target, acting: Acting) -> None:
             question=lambda plan: Question(f"This removes {_what(plan)} for good.", by_name=True),
         )
         if ended is not None:
-            work.result(lambda: _closing(ended), lambda: documents.down_document(ended.plan, ended.report))
+            work.result(lambda: _closing(ended), lambda: _document(ended))
             ended.require_complete()
+
+
+def _document(ended: Ended) -> Document:
+    plan = ended.plan
+    removed = [machine.spec.name for machine in plan.machines]
+    return ended.document(removed=removed, left=list(plan.unreached), foreign=plan.foreign)
 
 
 def _what(plan: Plan) -> str:

@@ -12,7 +12,6 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
 from bootstrap.cli.running.command_session import Ended, working
-from bootstrap.cli.text import documents, tables
 from bootstrap.errors import UsageError
 from bootstrap.model.words import count
 
@@ -61,7 +60,7 @@ def rebuild(
         )
         ended = work.act(verb, acting, question=lambda plan: _question(plan, verb))
         if ended is not None:
-            work.result(lambda: _closing(ended), lambda: documents.change_document(ended.plan, ended.report))
+            work.result(lambda: _closing(ended), ended.change_document)
 
 
 def _verb(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> Rebuild:
@@ -88,10 +87,6 @@ def _question(plan: Plan, verb: Rebuild) -> Question | None:
 
 
 def _closing(ended: Ended) -> str:
-    plan, report = ended.plan, ended.report
-    if report is None:
-        return f"{plan.cluster}: nothing to do"
+    plan = ended.plan
     machines = plan.follows[0].machines if plan.follows else plan.machines
-    built = f"{count(len(machines), 'machine')} rebuilt"
-    text = f"{plan.cluster}: {built}, all Ready, in {tables.seconds(report.took_s)}"
-    return "\n".join([text, *tables.times_lines(report)])
+    return ended.text(f"{count(len(machines), 'machine')} rebuilt, all Ready")

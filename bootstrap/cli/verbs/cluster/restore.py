@@ -10,8 +10,7 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.completing import machine_names, snapshot_names
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
-from bootstrap.cli.running.command_session import Ended, working
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.running.command_session import working
 
 if TYPE_CHECKING:
     pass
@@ -70,15 +69,6 @@ def restore(
         )
         if ended is not None:
             work.result(
-                lambda: _closing(ended),
-                lambda: documents.kept_document(ended.plan, ended.report, snapshot=name_of(ended.plan)),
+                lambda: ended.text(f"restored from {name_of(ended.plan)}"),
+                lambda: ended.document(snapshot=name_of(ended.plan)),
             )
-
-
-def _closing(ended: Ended) -> str:
-    from bootstrap.commands.verbs.restore import name_of
-
-    if ended.report is None:
-        return f"{ended.plan.cluster}: nothing to do"
-    first = f"{ended.plan.cluster}: restored from {name_of(ended.plan)}, in {tables.seconds(ended.report.took_s)}"
-    return "\n".join([first, *tables.times_lines(ended.report)])

@@ -10,7 +10,7 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
 from bootstrap.cli.running.command_session import Ended, working
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text import tables
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def token(*, target: Target, acting: Acting) -> None:
         if ended is not None:
             work.result(
                 lambda: _closing(ended),
-                lambda: documents.kept_document(ended.plan, ended.report, restarted=_concerned(ended.plan)),
+                lambda: ended.document(restarted=_concerned(ended.plan)),
             )
 
 

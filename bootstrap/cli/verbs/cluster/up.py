@@ -15,7 +15,7 @@ from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, ControlPlanes, LabGuests, Target, Workers
 from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.text import documents, tables
-from bootstrap.cli.text.documents import Output
+from bootstrap.cli.text.documents import Document, Output
 from bootstrap.errors import UsageError
 from bootstrap.events import Told
 from bootstrap.model.words import count
@@ -150,8 +150,6 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
 
 def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
-    from bootstrap.commands.reports.status import cluster_status
-
     if not target.merge:
         work.session.view.text(_closing(ended, target, context=ended.plan.cluster))
         work.session.result(work.homelab.kubeconfig())
@@ -162,12 +160,16 @@ def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
             work.session.sink(Told(message=note))
     work.result(
         lambda: _closing(ended, target, context=merged.context if merged is not None else ended.plan.cluster),
-        lambda: documents.up_document(
-            work.homelab.look(partial(cluster_status, seen=ended.plan.seen if ended.report is None else None)),
-            ended.report,
-            kubeconfig=str(merged.path) if merged is not None else None,
-        ),
+        lambda: _document(work, ended, kubeconfig=str(merged.path) if merged is not None else None),
     )
+
+
+def _document(work: Work, ended: Ended, *, kubeconfig: str | None) -> Document:
+    """The result, with all machines as they are now."""
+    from bootstrap.commands.reports.status import cluster_status
+
+    status = work.homelab.look(partial(cluster_status, seen=ended.plan.seen if ended.report is None else None))
+    return {**ended.document(machines=list(map(documents.machine_document, status.machines))), "kubeconfig": kubeconfig}
 
 
 def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:

@@ -11,7 +11,6 @@ from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Draining, MaxUnavailable, Target
 from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
-from bootstrap.cli.text import documents, tables
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -58,9 +57,7 @@ def upgrade(
             lines = tell(work, write_back(_facts(work, ended, verb), file=file, write=write))
             work.result(
                 lambda: "\n".join([_closing(ended), *lines]),
-                lambda: documents.kept_document(
-                    ended.plan, ended.report, upgraded=_upgraded(ended.plan), version=_target(ended.plan)
-                ),
+                lambda: ended.document(upgraded=_upgraded(ended.plan), version=_target(ended.plan)),
             )
 
 
@@ -108,11 +105,10 @@ def _question(plan: Plan) -> Question:
 
 
 def _closing(ended: Ended) -> str:
-    plan, report = ended.plan, ended.report
-    if report is None:
-        return f"{plan.cluster}: {count(len(plan.machines), 'machine')}, all up to date; nothing to do"
+    plan = ended.plan
     upgraded = count(len(_upgraded(plan)), "machine")
     target = _target(plan)  # None where an earlier run has done all but the last steps
     what = f"upgraded to k3s {target}" if target else "of an interrupted upgrade finished"
-    first = f"{plan.cluster}: {upgraded} {what}, in {tables.seconds(report.took_s)}"
-    return "\n".join([first, *tables.times_lines(report)])
+    return ended.text(
+        f"{upgraded} {what}", nothing=f"{count(len(plan.machines), 'machine')}, all up to date; nothing to do"
+    )

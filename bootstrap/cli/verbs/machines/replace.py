@@ -11,7 +11,6 @@ from bootstrap.cli.completing import machine_names, pool_names
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Draining, MaxUnavailable, Target
 from bootstrap.cli.running.command_session import working
-from bootstrap.cli.text import documents
 from bootstrap.cli.verbs.machines.scale import closing, question
 from bootstrap.errors import UsageError
 
@@ -67,4 +66,4 @@ def replace(
         )
         ended = work.act(Replace(asked), acting, question=question)
         if ended is not None:
-            work.result(lambda: closing(ended), lambda: documents.change_document(ended.plan, ended.report))
+            work.result(lambda: closing(ended), ended.change_document)

@@ -14,7 +14,7 @@ from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Draining, Target
 from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text import tables
 from bootstrap.errors import UsageError
 from bootstrap.model.words import count
 
@@ -53,7 +53,7 @@ def scale(
             lines = tell(work, write_back(_facts(work, counts), file=file, write=write))
             work.result(
                 lambda: "\n".join([closing(ended), *lines]),
-                lambda: documents.change_document(ended.plan, ended.report),
+                ended.change_document,
             )
 
 

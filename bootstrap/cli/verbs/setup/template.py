@@ -12,7 +12,7 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Common, Source, Target
 from bootstrap.cli.running.command_session import Ended, working
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text import tables
 from bootstrap.cli.text.documents import Document
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _built_document(ended: Ended) -> Document:
         {"name": build.name, "vmid": build.vmid, "pve_node": build.pve_node, "recipe": build.recipe.hash}
         for build in builds_of(ended.plan)
     ]
-    return documents.kept_document(ended.plan, ended.report, built=built)
+    return ended.document(built=built)
 
 
 def _gone(plan: Plan) -> list[str]:
@@ -209,8 +209,6 @@ def _removed(plan: Plan, report: Report) -> list[str]:
 
 
 def _pruned_document(ended: Ended) -> Document:
-    return documents.kept_document(
-        ended.plan,
-        ended.report,
+    return ended.document(
         removed=_gone(ended.plan) if ended.report is None else _removed(ended.plan, ended.report),
     )
