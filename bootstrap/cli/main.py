@@ -95,7 +95,8 @@ def program(
         bool,
         typer.Option(
             *_VERBOSE,
-            help="Show each API call and SSH command; with --dry-run, what steps wait for. Also behind the command.",
+            help="Show each API call and SSH command; with --dry-run, what each step waits for. "
+            "May also follow the command.",
         ),
     ] = False,
     version: Annotated[

@@ -42,7 +42,10 @@ OutputForm = Annotated[Output, typer.Option("--output", "-o", help="Output forma
 ProgressForm = Annotated[Progress, typer.Option("--progress", help="Style of the progress output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 MaxUnavailable = Annotated[
-    int, typer.Option("--max-unavailable", metavar="N", min=1, help="Maximum number of workers to work on at a time.")
+    int,
+    typer.Option(
+        "--max-unavailable", metavar="N", min=1, help="Maximum number of workers that are unavailable at a time."
+    ),
 ]
 
 

@@ -107,13 +107,13 @@ def _bar(bar: Bar, y: int, height: int, end_s: float) -> str:
 def _tip(bar: Bar) -> str:
     lines = [
         f"{bar.lane}: {bar.title} ({bar.phase})",
-        f"{bar.began_s:.2f} s to {bar.ended_s:.2f} s: {seconds(bar.took_s)}, {seconds(bar.waited_s)} of it waiting",
+        f"{bar.began_s:.2f} s to {bar.ended_s:.2f} s: {seconds(bar.took_s)}, of which {seconds(bar.waited_s)} waiting",
     ]
     lines += [f"waited {seconds(wait.took_s)} for {wait.what}" for wait in bar.waits]
     if bar.needs:
         lines.append(f"after {', '.join(bar.needs)}")
     if bar.outcome in (Outcome.FAILED, Outcome.OPEN):
-        lines.append({"failed": "FAILED", "open": "did not end"}[bar.outcome])
+        lines.append({"failed": "FAILED", "open": "did not finish"}[bar.outcome])
     return "\n".join([*lines, bar.note] if bar.note else lines)
 
 

@@ -40,11 +40,13 @@ def render_page(run: RecordedRun) -> str:
 
 
 def _lead(run: RecordedRun) -> str:
-    counts = [count(len(run.lanes), "lane")]
+    counts = [count(len(run.lanes), "task")]
     failed = sum(not failure.skipped for failure in run.failures)
     skipped = len(run.failures) - failed
     counts += [f"{number} {word}" for number, word in ((failed, "failed"), (skipped, "skipped")) if number]
-    end = f"in {seconds(run.took_s)}" if run.ended else f"did not end; the recording stops after {seconds(run.took_s)}"
+    end = (
+        f"in {seconds(run.took_s)}" if run.ended else f"did not finish; the recording ends after {seconds(run.took_s)}"
+    )
     began = f" Started {html_text(run.began[:19].replace('T', ' '))} UTC." if run.began else ""
     return f"{', '.join(counts)}, {end}.{began}"
 
@@ -107,16 +109,17 @@ def _path_table(run: RecordedRun, path: Sequence[Link]) -> str:
         )
         for link in path
     ]
-    headings = ("machine", "phase", "step", "began after", "at s", "took s", "of it waiting", "mostly for")
+    headings = ("machine", "phase", "step", "started after", "at (s)", "took (s)", "waited (s)", "mostly for")
     said = (
         "Each of these steps started when the one above it ended: the run gets shorter only if one of them does. "
-        f"They took {seconds(took_s)}, {seconds(waited_s)} of it waiting, and {seconds(gaps_s)} between them."
+        f"They took {seconds(took_s)}, of which {seconds(waited_s)} were spent waiting; between them passed "
+        f"{seconds(gaps_s)}."
     )
     return f"<section><h2>Critical path</h2><p>{said}</p>{_table(headings, rows, numbers=(4, 5, 6))}</section>"
 
 
 def _via(link: Link, *, first: bool) -> str:
-    cause = link.via or ("the start" if first else "its step before")
+    cause = link.via or ("the start" if first else "its previous step")
     return f"{cause} (+{link.gap_s:.2f} s)" if link.gap_s >= _GAP_SHOWN_S else cause
 
 
@@ -145,7 +148,7 @@ def _phase_table(run: RecordedRun) -> str:
                 f"{slowest.lane}, {slowest.took_s:.2f} s",
             )
         )
-    headings = ("phase", "steps", "from s", "to s", "wall s", "median s", "waiting", "slowest")
+    headings = ("phase", "steps", "from (s)", "to (s)", "took (s)", "median step (s)", "waiting", "slowest step")
     return f"<section><h2>Phases</h2>{_table(headings, rows, numbers=(1, 2, 3, 4, 5, 6))}</section>"
 
 
@@ -156,7 +159,7 @@ def _wait_table(run: RecordedRun) -> str:
     if not waits:
         return ""
     rows = [(bar.lane, bar.phase, f"{wait.took_s:.2f}", wait.what, wait.problem) for bar, wait in waits[:_WAITS_SHOWN]]
-    table = _table(("machine", "phase", "waited s", "for", "last reason"), rows, numbers=(2,))
+    table = _table(("machine", "phase", "waited (s)", "for", "last problem"), rows, numbers=(2,))
     return f"<section><h2>Longest waits</h2>{table}</section>"
 
 

@@ -120,7 +120,7 @@ def test_what_others_said_cannot_become_markup() -> None:
 
 def test_a_run_that_was_killed_says_so() -> None:
     documents = [{"at_s": at_s, **event_document(event)} for at_s, event in events()][:-1]
-    assert "did not end" in render_page(read_run(documents))
+    assert "did not finish" in render_page(read_run(documents))
 
 
 @given(st.floats(0.001, 100_000))

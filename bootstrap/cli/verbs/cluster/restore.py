@@ -45,7 +45,7 @@ def restore(
 ) -> None:
     """Restore the cluster's data from a snapshot; asks for the cluster's name first. Volumes are not restored.
 
-    The API is down meanwhile; pods keep running. Run it again to continue an interrupted restore.
+    The API is unavailable during the restore; pods keep running. Run it again to continue an interrupted restore.
     """
     with working("restore", target, acting.common) as work:
         from bootstrap.commands.verbs.restore import Restore, name_of

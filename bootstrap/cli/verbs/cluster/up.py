@@ -26,22 +26,29 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 
-Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs per machine.")]
-Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Size per machine, for example 4GiB.")]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Wanted:
     """What replaces values of the inventory, under the names of `Overrides`."""
 
     workers: Workers = None
-    worker_cores: Cores = None
-    worker_memory: Size = None
-    worker_disk: Size = None
+    worker_cores: Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each worker.")] = None
+    worker_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory of each worker, for example 4GiB.")
+    ] = None
+    worker_disk: Annotated[str | None, typer.Option(metavar="SIZE", help="Disk of each worker, for example 40GiB.")] = (
+        None
+    )
     control_planes: ControlPlanes = None
-    control_plane_cores: Cores = None
-    control_plane_memory: Size = None
-    control_plane_disk: Size = None
+    control_plane_cores: Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each control-plane node.")] = (
+        None
+    )
+    control_plane_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory of each control-plane node, for example 4GiB.")
+    ] = None
+    control_plane_disk: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Disk of each control-plane node, for example 20GiB.")
+    ] = None
     template: Annotated[
         str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID, tag:NAME or image:NAME.")
     ] = None

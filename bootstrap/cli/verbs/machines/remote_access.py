@@ -41,7 +41,7 @@ COMMAND_TIMEOUT_S = 300.0
 def ssh(
     machine: Machine,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="Command to run; default: a shell.")
+        list[str] | None, typer.Argument(metavar="COMMAND", help="Command to run, after `--`; default: a shell.")
     ] = None,
     *,
     forward_agent: Annotated[
@@ -83,9 +83,9 @@ def execute(
     target: Target,
     common: Common,
 ) -> None:
-    """Run a command on all machines in parallel, or on some. Exit code 1 if it failed on any.
+    """Run a command on all machines in parallel, or on some of them. Exit code 1 if it failed on any.
 
-    Several words are passed on as they are; a single word is run by the shell there: 'uptime | cut -c1-20'.
+    Several words are passed unchanged; a single word is run by the machine's shell: 'uptime | cut -c1-20'.
     """
     with working("exec", target, common) as work:
         from bootstrap.commands.access.remote_access import run_everywhere
@@ -120,9 +120,7 @@ def logs(
     unit: Annotated[
         str | None, typer.Option("--unit", "-u", metavar="NAME", help="systemd unit; default: k3s or k3s-agent.")
     ] = None,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Show at most this many lines, the newest.")
-    ] = 100,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Show the newest N lines.")] = 100,
     since: Annotated[
         str,
         typer.Option("--since", metavar="TIME", help="Show lines since this time: 10m, 2h, today, '2026-03-01 12:00'."),
@@ -132,7 +130,7 @@ def logs(
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
-    """Show the journal of k3s on a machine, or of another unit."""
+    """Show the journal of k3s, or of another unit, on a machine."""
     with working("logs", target, Common(lab=lab, progress=progress)) as work:
         from bootstrap.commands.access.remote_access import LogsOptions, read_journal
 

@@ -19,7 +19,7 @@ from bootstrap.errors import UsageError
 def replace(
     machines: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MACHINE]...", help="Machines of one pool.", autocompletion=machine_names),
+        typer.Argument(metavar="MACHINE", help="Machines of one pool.", autocompletion=machine_names),
     ] = None,
     *,
     pool: Annotated[

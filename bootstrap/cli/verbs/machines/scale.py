@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 def scale(
     pool: Annotated[
         str | None,
-        typer.Argument(help="Pool to resize: workers, control-plane, or one of `pools`.", autocompletion=pool_names),
+        typer.Argument(
+            metavar="POOL", help="Pool to resize: workers, control-plane, or one of `pools`.", autocompletion=pool_names
+        ),
     ] = None,
-    count: Annotated[int | None, typer.Argument(min=0, help="New number of machines.")] = None,
+    count: Annotated[int | None, typer.Argument(metavar="COUNT", min=0, help="New number of machines.")] = None,
     *,
     write: Write = True,
     target: Target,

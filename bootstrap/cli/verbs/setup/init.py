@@ -12,7 +12,7 @@ import typer
 
 from bootstrap.cli.asking.init_flags import Flags, check_flags
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Yes, ports_of
+from bootstrap.cli.options import ports_of
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.session import Session
 from bootstrap.cli.text.wrapping import columns_of
@@ -33,7 +33,7 @@ def init(
     *,
     flags: Flags,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="Inventory file to write.")] = DEFAULT_FILE,
-    yes: Yes = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the proposals without asking.")] = False,
     pveum: Annotated[
         bool,
         typer.Option("--pveum", help="Print the commands that create the role and the token in Proxmox VE, and exit."),

@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 
 
-@app.command("start")
+@app.command("start", short_help="Start the lab.")
 def start_command(
     guests: Annotated[
         Guests, typer.Option("--guests", help="Guest backend: container, qemu or simulated.")
@@ -50,7 +50,7 @@ def start_command(
         bool, typer.Option("--shared-storage", help="All Proxmox nodes share one storage.")
     ] = False,
     time_scale: Annotated[
-        float, typer.Option("--time-scale", metavar="X", help="Real seconds per second of simulated time.")
+        float, typer.Option("--time-scale", metavar="X", help="Real seconds for each second of simulated time.")
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed for the simulated guests' delays.")] = 0,
     delays: Annotated[
@@ -105,9 +105,9 @@ def status_command(output: OutputForm = Output.TEXT) -> None:
             raise typer.Exit(1)
 
 
-@app.command("stop")
+@app.command("stop", short_help="Stop the lab and remove everything in it.")
 def stop_command(progress: ProgressForm = Progress.AUTO) -> None:
-    """Stop the lab and remove everything, machines included, and the leftovers of a killed lab."""
+    """Stop the lab and remove everything in it, machines included, and the leftovers of a killed lab."""
     with Session("lab-stop", progress=progress) as session:
         from bootstrap.lab import control
 

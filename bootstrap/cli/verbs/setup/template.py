@@ -53,7 +53,7 @@ app = typer.Typer(
 )
 
 
-@app.command("build", short_help="Build a template on each Proxmox node that lacks one.")
+@app.command("build", short_help="Build a template on each Proxmox node that needs one.")
 @with_options
 def build(
     *,
@@ -94,10 +94,10 @@ def build(
             work.result(lambda: work.session.advise(_built(ended)), lambda: _built_document(ended))
 
 
-@app.command("list", short_help="List our templates and the machines that use them.")
+@app.command("list", short_help="List the templates of this tool and the VMs that use them.")
 @with_options
 def list_(*, source: Source, common: Common) -> None:
-    """List the templates this tool has built, and the VMs that are linked clones of them."""
+    """List the templates of this tool, and the VMs that are linked clones of them."""
     with working("template-list", source, common) as work:
         from bootstrap.commands.verbs.template import list_templates
 
@@ -110,7 +110,7 @@ def list_(*, source: Source, common: Common) -> None:
 @app.command("prune", short_help="Remove unused templates; asks first.")
 @with_options
 def prune(*, target: Target, acting: Acting) -> None:
-    """Remove templates of this tool that have no linked clones and are not the newest of their image on their node.
+    """Remove templates of this tool that have no linked clones, but for the newest of each image on a Proxmox node.
 
     Leftovers of failed builds are removed too.
     """

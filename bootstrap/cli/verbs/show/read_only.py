@@ -48,7 +48,7 @@ def explain(
     key: Annotated[
         str,
         typer.Argument(
-            metavar="[KEY]",
+            metavar="KEY",
             help="For example workers.memory or k3s; default: the top-level keys.",
             autocompletion=key_names,
         ),

@@ -29,7 +29,7 @@ def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="Recorded run: its name, the start of its name, or a file. Default: the newest."
+            metavar="RUN", help="Recorded run: its name, the start of its name, or a file. Default: the newest."
         ),
     ] = None,
     output: Annotated[
