@@ -39,7 +39,6 @@ from bootstrap.cli.text.documents import Document, Output
 from bootstrap.cli.text.invocation import invocation_of
 from bootstrap.cli.text.wrapping import columns_of
 from bootstrap.events import Warned
-from bootstrap.waiting import telling
 
 if TYPE_CHECKING:
     from bootstrap.commands.locked.carry_out import RunOptions
@@ -122,6 +121,8 @@ class Work:
 
     def look(self, find: Callable[[], T]) -> T:
         """Do what only reads, and show meanwhile that something goes on."""
+        from bootstrap.waiting import telling  # with half of `model`, for which `--help` would pay
+
         with telling(self.session.sink), self.session.view.busy(f"reading {self.homelab.inventory.endpoint.url}"):
             return find()
 
