@@ -22,7 +22,7 @@ def test_each_check_is_a_paragraph_of_80_columns_and_the_last_line_the_sum(run: 
     assert lines[0] == "failed   endpoint         cannot reach Proxmox VE at 192.0.2.1:8006"
     assert lines[1:3] == [f"{'':26}timed out", f"{'':26}→ check"]
     assert lines[3] == "skipped  tls              needs endpoint, which failed"
-    assert lines[-1] == "demo: 3 ok, 0 warning, 1 failed, 20 skipped"
+    assert lines[-1] == "demo: 3 ok, 0 warning, 1 failed, 21 skipped"
     assert max(map(len, lines)) <= 80
     assert world.journal == []
 
@@ -31,7 +31,7 @@ def test_all_well_is_exit_code_0(run: Run, world: World) -> None:
     assert run("up", "--cluster", "demo", "--workers", "2").exit_code == 0
     result = run(*DOCTOR)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "demo: 22 ok, 0 warning, 0 failed, 2 skipped"
+    assert result.stdout.splitlines()[-1] == "demo: 23 ok, 0 warning, 0 failed, 2 skipped"
     assert "reading https://192.0.2.1:8006 …" in result.stderr
 
 

@@ -112,6 +112,7 @@ class _Doctor:
         yield "state", (), self._state
         yield "lock", ("token", VMS), self._lock
         yield "cluster", ("token", VMS), self._cluster
+        yield "spread", ("token", VMS), lambda: checks_live.check_spread(self._view)
         yield "machines", ("token", VMS), self._machines
         yield "logins", ("token", VMS), lambda: check_logins(self._inventory_spec.ssh.host_keys, self._guests)
         yield "clocks", ("endpoint",), self._clocks

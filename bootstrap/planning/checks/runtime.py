@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import few_lines
 from bootstrap.k3s.worker_token import REMEDY, WorkerToken
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineSpec
+from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.words import count
+from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.doctor import Check, failed, ok, skipped, warning
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 CLOCK_WARN_S = 5.0
 """Proxmox VE and the guests tell whole seconds, and an answer takes its time."""
@@ -176,6 +182,28 @@ def check_state_room(free_bytes: int) -> Check:
     if mib < ROOM_WARN_MIB:
         return warning(f"{mib} MiB are free in the file system of the state directory", ROOM_REMEDY, facts=facts)
     return ok("the state directory has enough free space", facts=facts)
+
+
+def check_spread(view: ClusterView) -> Check:
+    """Whether etcd keeps its majority when any one Proxmox node fails; a warning where machines could be placed so."""
+    held = Counter(vm.pve_node for vm, record in view.machines if record.role is Role.CONTROL_PLANE)
+    servers = held.total()
+    if not servers:
+        return skipped("there is no server yet")
+    spare = (servers - 1) // 2  # so many of them etcd can lose
+    if not spare:
+        return ok(f"{count(servers, 'server')}: three can outlive the loss of a Proxmox node")
+    pve_node, most = held.most_common(1)[0]
+    if most <= spare:
+        return ok(
+            f"{servers} servers on {len(held)} Proxmox nodes: the Kubernetes API outlives the loss of any of them"
+        )
+    usable = {facts.name for facts in view.observed.pve_nodes if facts.online and view.may_use(facts.name)}
+    usable -= set(in_maintenance(view))
+    if spare * len(usable) < servers:
+        return ok(f"{servers} servers on {count(len(usable), 'Proxmox node')}: too few nodes to outlive one's loss")
+    says = f"{most} of {servers} servers are on {pve_node}: without this Proxmox node the Kubernetes API stops"
+    return warning(says, Advice("`homelab-k8s rebalance` shows which machines to replace"))
 
 
 def check_worker_token(held: WorkerToken | None) -> Check:

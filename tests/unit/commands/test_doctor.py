@@ -45,6 +45,7 @@ NAMES = (
         "state",
         "lock",
         "cluster",
+        "spread",
         "machines",
         "logins",
         "clocks",
@@ -95,7 +96,7 @@ def test_before_a_cluster_all_is_ok_or_skipped_with_the_reason() -> None:
     assert found.verdict is Verdict.OK
     skipped = {check.name: check.says for check in found.checks if check.verdict is Verdict.SKIPPED}
     assert set(skipped) == {
-        *("addresses", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token")
+        *("addresses", "cluster", "spread", "machines", "logins", "api-certificate", "etcd-disk", "worker-token")
     }
     assert "machine-id is empty" in skipped["machines"]
     assert not [check for check in found.checks if check.remedy]
@@ -331,6 +332,8 @@ CASES = [
          changed(lambda world: setattr(world, "api_days", 30.0)), THREE),
     Case("api-certificate", Verdict.FAILED, "presents no certificate", "",
          changed(lambda world: setattr(world, "api_days", None)), THREE),
+    Case("spread", Verdict.WARNING, "3 of 3 servers are on pve1: without this Proxmox node the Kubernetes API stops",
+         "rebalance", changed(lambda world: world.pve_nodes.extend([pve_node("pve2"), pve_node("pve3")])), THREE),
     Case("etcd-disk", Verdict.WARNING, "demo-cp-1 25.0 ms", "SSD",
          changed(lambda world: setattr(world, "write_s", 0.025)), THREE),
 ]  # fmt: skip
