@@ -41,10 +41,10 @@ def make_artifacts(
     """Write the files of one release.
 
     Args:
-        directory: Where to; made if it is not there.
+        directory: Target; created if missing.
         version: What `k3s --version` and the nodes say, such as `v1.33.3+k3s1`.
         arch: Which architectures; each binary refuses to run on another.
-        images: Whether to add `k3s-airgap-images-ARCH.tar` too: true tar files that hold no image.
+        images: Whether to add `k3s-airgap-images-ARCH.tar` too: valid tar files without an image.
         ready_delay_s: How long a node is NotReady after it has registered.
         pace: How slow its starts are: 1 takes as long as k3s does (7 to 30 s), 0 no longer than it needs.
 
@@ -68,8 +68,8 @@ def make_artifacts(
 def render_program(*, version: str, arch: str, ready_delay_s: float = DEFAULT_READY_DELAY_S, pace: float = 0) -> bytes:
     """The package as one executable: a zip archive that starts with the line for its interpreter.
 
-    Two renderings of one source are equal, so that their checksums are. Each module is there compiled as well: a start
-    takes half as long. `zipapp` of the standard library makes the same, but with the times of the files and their
+    Two renderings of one source are equal, so that their checksums are. Each module is also there in compiled form: a
+    start takes half as long. `zipapp` of the standard library makes the same, but with the times of the files and their
     source alone.
     """
     buffer = io.BytesIO()
@@ -90,7 +90,7 @@ def compiled(name: str, text: str) -> bytes:
     """A module's `.pyc`, valid whatever the source's time (PEP 552); a Python of another version takes the source."""
     unchecked = (1).to_bytes(4, "little")
     code = compile(text, name, "exec", dont_inherit=True)
-    # Marshal's later versions tell of objects that are used twice, as it happens, and two renderings would differ.
+    # Later versions of marshal mark shared objects, which vary, and two renderings would differ.
     return MAGIC_NUMBER + unchecked + source_hash(text.encode()) + marshal.dumps(code, 2)
 
 

@@ -1,7 +1,6 @@
-"""A stand-in for the k3s binary, for the lab and the tests; README.md beside it says what it does and does not do.
+"""A stand-in for the k3s binary, for the lab and the tests; the README.md beside it lists what it does.
 
-`standin_release.py` makes one executable file of it, since it is installed the way k3s is: as one executable with
-links. It needs Python's standard library and the openssl command, nothing else. It runs no containers and no pods:
-what it is true to is how k3s starts, joins, refuses, stores, serves and dies. Every node it registers says so in
-`kubectl get nodes -o wide`.
+`standin_release.py` makes one executable file of it, since it is installed as k3s is: one executable with links. It
+needs only Python's standard library and the openssl command. It runs no containers: it imitates how k3s starts, joins,
+refuses, stores, serves and exits. Its nodes are marked as a stand-in in `kubectl get nodes -o wide`.
 """

@@ -1,6 +1,6 @@
 """The command line: multi-call, as k3s's is.
 
-What a command needs is imported where it is called, since most calls are short ones.
+Modules are imported by the command that needs them, so that short calls start fast.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_config() -> int:
 
 
 def stop(number_: int, frame: object) -> None:
-    """End at once: everything that counts is on disk already."""
+    """Exit at once: all data is on disk already."""
     log("info", f"Received signal {number_}, shutting down")
     process.LIFE.notify("STOPPING=1")
     os._exit(0)

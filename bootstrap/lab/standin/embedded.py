@@ -1,6 +1,5 @@
-"""What a program uses that runs servers and agents inside itself, such as the lab's simulated guests.
-
-It loads the package once per server, since each server's `Life` is kept in it, as a process keeps its own.
+"""The interface for programs that run servers and agents inside themselves, as the lab's simulated guests do. Such a
+program loads the package once per server, since the package keeps the server's `Life`.
 """
 
 from __future__ import annotations
@@ -18,5 +17,5 @@ __all__ = ["READY_DELAY_S", "REJECTED", "VERSION", "Fatal", "Options", "Resident
 
 
 def adopt(life: Life) -> None:
-    """Have this copy of the package live by this life."""
+    """Use this life in this copy of the package."""
     process.LIFE = life

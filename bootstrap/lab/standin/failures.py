@@ -1,4 +1,4 @@
-"""Answers of the API that are no success."""
+"""Errors of the API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .shapes import Obj, Reply
 
 
 class ApiError(Exception):
-    """An answer that is not a success, in Kubernetes' terms."""
+    """An error as Kubernetes answers it."""
 
     def __init__(self, code: int, reason: str, message: str, details: Obj | None = None) -> None:
         super().__init__(message)
@@ -28,9 +28,9 @@ def no_such_path() -> ApiError:
 
 
 API_NOT_READY = ApiError(503, "ServiceUnavailable", "apiserver not ready")
-"""What k3s answers for its API server while that starts."""
+"""k3s's answer for its API server while that starts."""
 CORE_NOT_READY = "runtime core not ready"
-"""And where its supervisor needs the API server itself."""
+"""The same from its supervisor, for requests that need the API server."""
 
 
 def not_ready() -> Reply:

@@ -13,7 +13,7 @@ KUBECONFIG = Path(ROOT + "/etc/rancher/k3s/k3s.yaml")
 
 
 def write_file(path: Path, data: str | bytes, mode: int = 0o600) -> None:
-    """Replace a file in one step, with the mode from its first byte on."""
+    """Replace a file atomically, with this mode from the beginning."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     raw = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -34,7 +34,7 @@ def log(level: str, message: str) -> None:
 
 
 class Fatal(Exception):  # noqa: N818 - named for the log level it ends with
-    """Ends the process as k3s ends it: one fatal line and exit code 1."""
+    """Ends the process as k3s does: one fatal line and exit code 1."""
 
     code = 1
 

@@ -1,4 +1,4 @@
-"""What the core has from its process; a program that runs it inside itself puts another `Life` here."""
+"""The process around the stand-in. A program that runs it inside itself replaces the `Life`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .shapes import Reply
 
 
 class Closable(Protocol):
-    """What the end of a process closes by itself."""
+    """Something that the exit of a process closes."""
 
     def close(self) -> None: ...
 
 
 class Stoppable(Protocol):
-    """A listener that has begun."""
+    """A running listener."""
 
     def stop(self) -> None: ...
 
 
 class Life:
-    """What the core has from its process. A program that runs it inside itself puts another one into `LIFE`."""
+    """Log, time and end of the process. A program that runs the stand-in inside itself replaces `LIFE`."""
 
     bind = "0.0.0.0"
-    """Where a server listens unless told otherwise."""
+    """Default address of a server's listeners."""
     ready_delay_s = built.READY_DELAY_S
     """How long a node is NotReady after it has registered."""
     pace = float(os.environ.get("K3S_STANDIN_PACE") or built.PACE)
     """How slow its starts are: 1 takes as long as k3s does (7 to 30 s), 0 no longer than it needs."""
     idle_s = 3600.0
-    """How often a listener looks whether it is to end."""
+    """How often a listener checks whether it must stop."""
 
     def tell(self, line: str) -> None:
         """Write a line of the log."""
@@ -44,7 +44,7 @@ class Life:
         sys.stderr.flush()
 
     def pause(self, seconds: float) -> None:
-        """Wait; where the process has ended meanwhile, never come back."""
+        """Wait; does not return if the process has ended."""
         time.sleep(seconds)
 
     def end(self, code: int) -> NoReturn:
@@ -52,7 +52,7 @@ class Life:
         os._exit(code)
 
     def notify(self, state: str) -> None:
-        """Tell systemd, where it asked to be told (sd_notify(3))."""
+        """Notify systemd, if NOTIFY_SOCKET is set (sd_notify(3))."""
         address = os.environ.get("NOTIFY_SOCKET", "")
         if not address:
             return
@@ -62,17 +62,17 @@ class Life:
             sock.sendto(state.encode(), address)
 
     def run(self, target: Callable[..., object], *arguments: object) -> None:
-        """The whole of a thread."""
+        """Run the body of a thread."""
         target(*arguments)
 
     def listening(self, listener: Stoppable) -> None:
-        """Take note of a listener that has begun."""
+        """Record a listener, for the end of the process."""
 
     def opened(self, thing: Closable) -> None:
-        """Take note of what the end of a process closes by itself."""
+        """Record something to close at the end of the process."""
 
     def ended(self) -> bool:
-        """Whether the process has ended; only another program's Life can tell."""
+        """Whether the process has ended; always False in a process of its own."""
         return False
 
     def held(self) -> bool:
@@ -80,14 +80,14 @@ class Life:
         return False
 
     def refusal(self) -> Reply | None:
-        """What the Kubernetes API answers instead of an answer; None: it answers."""
+        """An error that the Kubernetes API answers to everything; None: it works."""
         return None
 
 
 LIFE = Life()
-"""That of this process. Read it as `process.LIFE`, since another program replaces it."""
+"""The life of this process. Read it as `process.LIFE`, since other programs replace it."""
 
 
 def spawn(target: Callable[..., object], *arguments: object) -> None:
-    """Run something in a thread of its own for as long as the process lives."""
+    """Run a function in a daemon thread."""
     threading.Thread(target=LIFE.run, args=(target, *arguments), daemon=True).start()

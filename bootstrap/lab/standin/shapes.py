@@ -1,4 +1,4 @@
-"""The names of the types that all rooms share."""
+"""Names of shared types."""
 
 from __future__ import annotations
 

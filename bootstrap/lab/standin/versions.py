@@ -1,4 +1,4 @@
-"""What this program says it is, and how versions compare."""
+"""The program's name and version, and comparison of versions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def minor_of(version: str) -> tuple[int, ...]:
 
 
 def refuse_downgrade(written_by: str, what: str) -> None:
-    """Nothing opens data of a newer minor version. The words are the stand-in's own."""
+    """Refuse data of a newer minor version. The text is the stand-in's own."""
     if written_by and minor_of(written_by) > minor_of(VERSION):
         raise Fatal(
             f"starting kubernetes: preparing server: start managed database: {what} was written by {written_by}, "

@@ -31,11 +31,11 @@ from ..shapes import Json, Reply
 from ..versions import COMMIT, WHAT_THIS_IS, minor_of
 
 SERVING = "serving-kubelet.crt"
-"""The certificate that k3s asks for first, and so names in its complaints."""
+"""The certificate that k3s requests first, and names in its errors."""
 
 
 class Agent:
-    """One k3s agent: joins, then is a kubelet. Whatever stops it from joining, it tries again for ever."""
+    """One k3s agent: joins, then runs a kubelet. It retries a failed join without end."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -96,7 +96,7 @@ class Agent:
             log("warning", f"this agent's version {VERSION} is newer than its server's, {theirs}: not supported")
 
     def _trust(self) -> tuple[Token, str]:
-        """The token and the CA it vouches for; every 2 s until there are both."""
+        """The token and the CA that it names; retries every 2 s."""
         while True:
             try:
                 token = parse_token(self.text)
@@ -115,7 +115,7 @@ class Agent:
         raise ValueError(problems[0])
 
     def _join(self, token: Token, ca_pem: str) -> tuple[Path, Path]:
-        """Fetch the configuration and get a client certificate; every 5 s and more until it works."""
+        """Fetch the configuration and get a client certificate; retries every 5 s or more."""
         self.context = client_context(ca_pem)
         write_file(self.data / "server-ca.crt", ca_pem, 0o644)
         headers = basic("node", token.password)
@@ -138,8 +138,8 @@ class Agent:
     def _configure(self, headers: dict[str, str], body_length: int) -> None:
         """Read the configuration. Raises ValueError.
 
-        One that has been in the cluster (then with the length of its request for a certificate) gets that by its old
-        certificate; what refuses it is the next request, whose body is gone when it is sent again.
+        An agent that was in the cluster (then `body_length` is that of its certificate request) gets the configuration
+        with its old certificate. The next request is refused, since its body is gone when it is sent again.
         """
         path = "/v1-k3s/config"
         try:
@@ -170,14 +170,14 @@ class Agent:
         return raw
 
     def _must(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
-        """A supervisor's answer; its refusals are ValueErrors. k3s names its local balancer in them."""
+        """A supervisor's answer. Raises ValueError for a refusal, with the local load balancer's address as in k3s."""
         status, raw = self._request(method, path, body, headers)
         if status != 200:
             raise ValueError(f"{BALANCER}{path}: {status} {http.client.responses.get(status, '')}")
         return raw
 
     def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Ask the server that answered last, else the others."""
+        """Ask the server that answered last, then the others."""
         problem: OSError | http.client.HTTPException | None = None
         for server in list(self.servers):
             link = self.links.setdefault(server, Link(*server, self.context, 5))
@@ -210,7 +210,7 @@ class Agent:
         return [p for p in pairs if p != split_url(self.url)] if stored["ServerURL"] == self.url else []
 
     def _refresh(self) -> NoReturn:
-        """Keep the list of servers, so that the agent outlives the one it joined."""
+        """Keep the list of servers, so that the agent works on without the server that it joined."""
         known: list[str] = []
         while True:
             try:

@@ -28,9 +28,8 @@ from .agent import SERVING
 class Resident:
     """An agent in the process of its servers: the refusals and the Node of `Agent`, without a thread or a socket.
 
-    For a program that runs hundreds of them. It calls `step` again after as many seconds as `step` returned.
-
-    `reach` gives the server that listens at an address, or raises OSError as a connection would.
+    For a program that runs hundreds of agents. It calls `step` again after the seconds that `step` returned. `reach`
+    returns the server at an address, or raises OSError as a connection would.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Resident:
         self._tell(log_line(level, message))
 
     def step(self) -> float:
-        """Do what is due; returns the seconds until the next step is."""
+        """Do the next step; returns the seconds until the one after it."""
         return self._next()
 
     def _trust(self) -> float:
@@ -120,7 +119,7 @@ class Resident:
         return self.kubelet.period_s
 
     def _server(self) -> Served:
-        """The server that answered last, else another one of the cluster. Raises OSError."""
+        """The server that answered last, or another server of the cluster. Raises OSError."""
         problem: OSError | None = None
         for at in list(self.servers):
             try:

@@ -14,11 +14,11 @@ NODE_FINALIZER = "wrangler.cattle.io/node"
 ETCD_FINALIZER = "wrangler.cattle.io/managed-etcd-controller"
 ETCD_LABEL = "node-role.kubernetes.io/etcd"
 CONDITION_TAINTS = {"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes.io/unreachable"}
-TOLERATION_S = 300  # what the API server lets a pod tolerate of a node that is not ready
+TOLERATION_S = 300  # how long pods tolerate a node that is not ready, by default
 
 
 def node_taints(node: Obj) -> list[Obj]:
-    """The taints as they must be for this node's conditions: what the node lifecycle controller does."""
+    """The taints that fit this node's conditions, as the node lifecycle controller sets them."""
     spec = node.get("spec", {})
     own = ("node.kubernetes.io/unschedulable", *CONDITION_TAINTS.values())
     before = spec.get("taints") or []
@@ -90,7 +90,7 @@ class Admission:
         hold_node(node)
 
     def _pod_cidrs(self) -> list[str]:
-        """A range of each family for one more node's pods; none where one has none left (256 in the default /16)."""
+        """A free range per IP family for a node's pods; none when a family has none left (256 in the default /16)."""
         used = {cidr for node in self.store.all("nodes") for cidr in node.get("spec", {}).get("podCIDRs", [])}
         found = []
         for network in self.pod_networks:

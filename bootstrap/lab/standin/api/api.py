@@ -17,7 +17,7 @@ from .selecting import selected
 
 
 class Api:
-    """The object API of one server. `call` is the whole of it, for HTTP and for the server's own use alike."""
+    """The object API of one server. `call` serves HTTP and the server itself."""
 
     def __init__(self, store: Store, cluster: Cluster, pods: list[str]) -> None:
         self.store, self.cluster = store, cluster
@@ -56,7 +56,7 @@ class Api:
                 "metadata": {"resourceVersion": rev}, "items": items}  # fmt: skip
 
     def write(self, op: Obj) -> Reply:
-        """Do one write where the leader is. `op` is plain JSON, so that it can travel."""
+        """Do one write on the leader. `op` is plain JSON, so that it can be forwarded."""
         try:
             if not self.cluster.is_leader:
                 return self.cluster.forward(op)
@@ -76,7 +76,7 @@ class Api:
             return error.code, error.status()
 
     def _add_member(self, member: Obj) -> Reply:
-        """Let a server in. The Node of its former life, if its deletion hangs, is over with that."""
+        """Add a server. This ends the deletion of its old Node, if that still hangs."""
         reply = self.cluster.member_add(member)
         self.release_node(member["machine"])
         return reply

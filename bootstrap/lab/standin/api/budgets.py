@@ -19,7 +19,7 @@ def budget_covers(budget: Obj, pod: Obj) -> bool:
 
 
 def budget_status(budget: Obj, store: Store) -> Obj:
-    """What a PodDisruptionBudget allows just now, as the disruption controller counts it."""
+    """The status of a PodDisruptionBudget, as the disruption controller computes it."""
     pods = [pod for pod in store.all("pods", budget["metadata"]["namespace"]) if budget_covers(budget, pod)]
     healthy, generation = count_ready(pods), budget["metadata"].get("generation", 1)
     expected, desired, problem = needs_of(budget["spec"], pods, store)

@@ -21,7 +21,7 @@ FIXED_FIELDS = ("uid", "creationTimestamp", "namespace", "name", "deletionTimest
 
 
 class Changing:
-    """What a create or an update makes of an object: the answer, and the edits to agree on."""
+    """Creates and updates: each returns the answer and the edits to commit."""
 
     def __init__(self, store: Store, admission: Admission, deleting: Deleting) -> None:
         self.store, self.admission, self._deleting = store, admission, deleting
@@ -72,7 +72,7 @@ class Changing:
 
 
 def refuse_stale(resource: Resource, old: Obj, body: Obj) -> None:
-    """Raises ApiError where the update was made from another version than the last."""
+    """Raises ApiError when the update is based on an old version."""
     meta = old["metadata"]
     if (body.get("metadata") or {}).get("resourceVersion") not in (None, "", meta["resourceVersion"]):
         text = "the object has been modified; please apply your changes to the latest version and try again"
@@ -81,13 +81,13 @@ def refuse_stale(resource: Resource, old: Obj, body: Obj) -> None:
 
 
 def refuse_immutable(resource: Resource, old: Obj, new: Obj) -> None:
-    """Raises ApiError where the data of an immutable object would change."""
+    """Raises ApiError when the data of an immutable object would change."""
     if old.get("immutable") and (new.get("data") != old.get("data") or not new.get("immutable")):
         raise ApiError(422, "Invalid", f'{resource.kind} "{old["metadata"]["name"]}" is invalid: field is immutable')
 
 
 def merge_kept_parts(resource: Resource, old: Obj, body: Obj, sub: str) -> Obj:
-    """The object of an update: the fixed fields stay, and the status changes by its subresource alone."""
+    """The object after an update: fixed fields stay, and only the subresource changes the status."""
     new = copy.deepcopy(body)
     meta = {name: value for name, value in (new.get("metadata") or {}).items() if name not in FIXED_FIELDS}
     meta |= {name: old["metadata"][name] for name in FIXED_FIELDS if name in old["metadata"]}

@@ -20,13 +20,13 @@ def grace_of(op: Obj) -> int | None:
 
 
 def owned_by(secret: Obj | None, node: Obj) -> bool:
-    """Whether a password's Secret goes with this very Node."""
+    """Whether this Node owns the password's Secret."""
     owners = (secret or {}).get("metadata", {}).get("ownerReferences") or []
     return any(owner["uid"] == node["metadata"]["uid"] for owner in owners)
 
 
 class Deleting:
-    """What a delete makes of an object, and what goes with it: the edits to agree on."""
+    """Deletes: each returns the edits to commit, dependent objects included."""
 
     def __init__(self, store: Store, cluster: Cluster) -> None:
         self.store, self.cluster = store, cluster
@@ -37,14 +37,15 @@ class Deleting:
             return self.delete_pod(old, grace_s)
         if resource.plural == "nodes":
             return self._delete_node(old)
-        # What holds a snapshot's record is k3s itself, which lets it go at once.
+        # The finalizer of a snapshot's record is k3s's own, which removes it at once.
         if meta.get("finalizers") and resource.plural != "etcdsnapshotfiles":
             held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
             return [(resource.plural, meta.get("namespace", ""), meta["name"], held)]
         return self.remove(resource, old)
 
     def _delete_node(self, old: Obj) -> list[Edit]:
-        """Its etcd member goes at once; the Node of a server that lives hangs on its finalizer, as seen on k3s."""
+        """Its etcd member is removed at once; the Node of a running server waits for its finalizer (observed on
+        k3s)."""
         meta = old["metadata"]
         hangs = is_terminating(old) or self.cluster.has_living(meta["name"])
         over = {ETCD_FINALIZER} if hangs else {ETCD_FINALIZER, NODE_FINALIZER}
@@ -56,7 +57,7 @@ class Deleting:
         return [("nodes", "", meta["name"], {**old, "metadata": marked}), *member]
 
     def delete_pod(self, old: Obj, grace_s: int | None = None) -> list[Edit]:
-        """A pod that a node may run is only marked: its kubelet takes it away, within the grace period."""
+        """A bound pod is only marked: its kubelet removes it within the grace period."""
         meta, spec = old["metadata"], old["spec"]
         key: Key = ("pods", meta["namespace"], meta["name"])
         grace_s = int(spec.get("terminationGracePeriodSeconds", 30)) if grace_s is None else grace_s
@@ -98,7 +99,7 @@ class Deleting:
                 raise ApiError(429, "TooManyRequests", CANNOT_EVICT, {"causes": [cause]})
 
     def remove(self, resource: Resource, old: Obj) -> list[Edit]:
-        """The object and what goes with it: a Node's password, a namespace's contents."""
+        """Remove the object and its dependents: a Node's password, a namespace's contents."""
         name = old["metadata"]["name"]
         edits: list[Edit] = [(resource.plural, old["metadata"].get("namespace", ""), name, None)]
         also: list[Key] = []

@@ -18,10 +18,8 @@ REJECTED = (
 
 
 class Owners:
-    """Gives the Secrets their owner, which they have only once the Node has registered.
-
-    An agent that fetched its certificates and came no further leaves an orphan, which deleting the Node does not remove
-    (k3s v1.36.3, observed).
+    """Sets the owner of the Secrets, once the Node has registered. An agent that fetched its certificates but never
+    registered leaves a Secret that deleting the Node does not remove (k3s v1.36.3, observed).
     """
 
     def __init__(self, api: Api) -> None:
@@ -45,7 +43,7 @@ class Owners:
 
 
 def check_node_password(api: Api, name: str, password: str) -> tuple[int, str] | None:
-    """Remember a new node's password, hold a known one to it. None is a yes."""
+    """Store a new node's password, or compare it with the stored one. None: accepted."""
     path = "/api/v1/namespaces/kube-system/secrets"
     code, old = api.call("GET", f"{path}/{name}.node-password.k3s")
     if code == 404:

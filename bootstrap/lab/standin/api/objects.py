@@ -1,4 +1,4 @@
-"""What an object says of itself: its labels, its owner, its conditions."""
+"""Fields of objects: labels, owners, conditions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def is_finished(pod: Obj) -> bool:
 
 
 def keep_times(obj: Obj, status: Obj) -> list[Obj]:
-    """The conditions of a new status, with the time of the last change of each."""
+    """The conditions of a new status, each with the time of its last change."""
     kept = []
     for new in status["conditions"]:
         old = condition(obj, new["type"])

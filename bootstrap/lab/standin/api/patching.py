@@ -1,4 +1,4 @@
-"""The patches that the API takes."""
+"""Patches: JSON patch, merge patch, strategic merge patch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ..failures import ApiError
 from ..shapes import Json, Obj
 
-# Lists that a strategic merge patch merges by this key; all others it replaces (a Node's taints among them).
+# Lists that a strategic merge patch merges by this key; it replaces all other lists (such as a Node's taints).
 MERGE_KEYS = {
     "conditions": "type", "addresses": "type", "containers": "name", "initContainers": "name", "volumes": "name",
     "env": "name", "volumeMounts": "mountPath", "ownerReferences": "uid", "imagePullSecrets": "name",
@@ -89,7 +89,7 @@ def json_patch(obj: Obj, operations: list[Obj]) -> Obj:
 
 
 def json_patch_one(parent: Json, last: str, operation: Obj) -> None:
-    """One operation inside the object or list that holds its last step."""
+    """Apply an operation to the object or list that holds the last step of its path."""
     op, value = operation["op"], operation.get("value")
     if isinstance(parent, list) and op == "add":
         parent.insert(len(parent) if last == "-" else int(last), value)

@@ -11,7 +11,7 @@ from ..shapes import Obj
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 HAS_STATUS = {"namespaces", "nodes", "pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
               "poddisruptionbudgets"}  # fmt: skip
-# Their generation counts the changes of their spec.
+# Resources whose generation counts changes of the spec.
 HAS_GENERATION = {"daemonsets", "deployments", "replicasets", "statefulsets", "poddisruptionbudgets"}
 
 
@@ -34,7 +34,7 @@ class Resource:
         return self.kind.lower()
 
     def rows(self) -> list[Obj]:
-        """What discovery lists of it, its status among that."""
+        """Its rows in discovery: the resource and its status."""
         both = {"namespaced": self.namespaced, "kind": self.kind}
         row = {"name": self.plural, "singularName": self.singular, "verbs": VERBS, "shortNames": list(self.short)}
         status = {"name": f"{self.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]}
@@ -79,7 +79,7 @@ def not_found(resource: Resource, name: str) -> ApiError:
 
 
 def whole(resource: Resource, obj: Obj) -> Obj:
-    """An object as it is answered."""
+    """An object with its kind and version, as the API answers it."""
     return {"kind": resource.kind, "apiVersion": resource.group_version, **obj}
 
 
@@ -112,7 +112,7 @@ def api_group(group_version: str) -> Obj:
 
 @dataclass(frozen=True)
 class Target:
-    """What a path below /api or /apis names."""
+    """The object or list that a path below /api or /apis names."""
 
     resource: Resource
     ns: str
@@ -128,7 +128,7 @@ def split_path(path: str) -> tuple[list[str], dict[str, str]]:
 
 
 def parse_target(parts: list[str]) -> Target | None:
-    """None where the path is one of discovery's."""
+    """None for paths of discovery."""
     skip = 2 if parts[0] == "api" else 3
     group_version, rest = "/".join(parts[1:skip]), parts[skip:]
     if not rest:

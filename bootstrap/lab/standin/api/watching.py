@@ -23,7 +23,7 @@ class Watch:
         self._rev = int(since or 0)
 
     def events(self, deadline: float) -> Iterator[Obj | None]:
-        """Events as they come, None whenever nothing came for a while. Ends at the deadline (monotonic)."""
+        """Events as they occur, None after a while without any. Ends at the deadline (monotonic)."""
         if self._initial:
             yield from self._present()
         elif self._rev < self._store.floor:
@@ -37,7 +37,7 @@ class Watch:
                 yield self._bookmark() if self._query.get("allowWatchBookmarks") == "true" else None
 
     def _present(self) -> Iterator[Obj]:
-        """The objects that are there already, and where asked for a bookmark after the last of them."""
+        """The existing objects, and a bookmark after them if requested."""
         resource = self._target.resource
         with self._store.changed:
             self._rev = self._store.rev
@@ -57,7 +57,7 @@ class Watch:
         return batch
 
     def _event_of(self, entry: Entry) -> Obj | None:
-        """A change as this watch sees it: an object that is selected no more has been deleted for it."""
+        """A change as this watch sees it: an object that no longer matches counts as deleted."""
         rev, plural, old, new = entry
         sample, target = new or old, self._target
         if plural != target.resource.plural or sample is None:

@@ -1,4 +1,4 @@
-"""k3s's own commands to a server: what they share."""
+"""What k3s's commands to a server share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..snapshots.s3 import S3_SETTINGS, S3_SWITCHES
 
 
 class Command:
-    """A command that asks the server of this machine something: its flags and words, and how the server is reached."""
+    """A command that calls the server of this machine: its flags, its words and the connection."""
 
     def __init__(self, argv: list[str], flags: str) -> None:
         known = {word.rstrip("!"): word[-1] if word[-1] == "!" else "" for word in flags.split()}

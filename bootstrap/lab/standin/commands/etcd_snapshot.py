@@ -21,7 +21,7 @@ snapshot-retention output
 
 
 def pass_over(command: Command) -> None:
-    """Warn of settings that are the server's alone, as k3s does at each call."""
+    """Warn about settings for servers only, as k3s does at each call."""
     own = {word.rstrip("!") for word in SNAPSHOT_FLAGS.split()}
     for name in command.options.given:
         if name.removeprefix("etcd-") not in own:
@@ -46,7 +46,7 @@ def snapshot_request(command: Command) -> Obj:
     if {"compress", "snapshot-compress"} & set(command.flags):
         raise Fatal(f"the {WHAT_THIS_IS} does not compress snapshots")
     retention = int(command.flags.get("snapshot-retention", "5")) if verb == "prune" else 0
-    # As k3s: to save prunes nothing on the disk, and in the bucket only by a retention of its own in the settings.
+    # As k3s: `save` prunes nothing on disk, and in the bucket only if the settings have a retention for it.
     command.options.values["etcd-snapshot-retention"] = [str(retention)]
     request = {"operation": verb, "retention": retention, "name": names or [command.flags.get("name", "on-demand")]}
     optional = {"dir": command.flags.get("dir"), "s3": s3_settings(command.options)}

@@ -22,7 +22,7 @@ from .printing import columns
 
 
 class Kubectl:
-    """The few kubectl commands that scripts on a machine use. Elsewhere use the real one."""
+    """The few kubectl commands that scripts on a machine use."""
 
     def __init__(self, argv: list[str]) -> None:
         self.words: list[str] = []
@@ -49,7 +49,7 @@ class Kubectl:
             raise Fatal(f"error: error loading config file {path}: {error.strerror}") from error
         found = dict(re.findall(r"^\s*([\w-]+): (\S+)$", text, re.MULTILINE))
         ca = base64.b64decode(found["certificate-authority-data"]).decode()
-        descriptor = os.memfd_create("client")  # ssl wants a file, and the key has no business on a disk
+        descriptor = os.memfd_create("client")  # ssl needs a file; this one never is on a disk
         for field in ("client-certificate-data", "client-key-data"):
             os.write(descriptor, base64.b64decode(found[field]))
         pair = Path(f"/proc/self/fd/{descriptor}")
@@ -121,7 +121,7 @@ class Kubectl:
         return 0 if status == 200 else 1
 
     def _answer(self, method: str, path: str, body: Json, headers: dict[str, str]) -> Obj | None:
-        """What the server answers; None where it need not have the object. Raises Fatal at a refusal."""
+        """The server's answer; None for a missing object with --ignore-not-found. Raises Fatal for a refusal."""
         status, raw = self._ask(method, path, body, headers)
         answer: Obj = json.loads(raw)
         if status == 404 and "ignore-not-found" in self.flags:

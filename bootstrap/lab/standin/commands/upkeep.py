@@ -19,7 +19,7 @@ from .printing import yaml_lines
 
 
 def token_rotate(argv: list[str]) -> int:
-    """k3s token rotate: as in k3s, only the old token can come by the environment."""
+    """k3s token rotate: as in k3s, only the old token can come from the environment."""
     command = Command(argv, "config data-dir kubeconfig token server new-token")
     if command.words:
         raise Fatal(f"Error: this command does not take any arguments, was provided: {command.words}")
@@ -66,7 +66,7 @@ def encryption_status(argv: list[str]) -> int:
 
 
 def certificate_check(argv: list[str]) -> int:
-    """k3s certificate check: what each certificate of this machine is, and how long it is good for."""
+    """k3s certificate check: the certificates of this machine and how long they are valid."""
     command = Command(argv, "config data-dir output service")
     if command.words != ["check"]:
         raise Fatal(f"`k3s certificate {' '.join(command.words)}` is not supported by the {WHAT_THIS_IS}")

@@ -1,4 +1,4 @@
-"""What an agent says while it does not get in: k3s's words, with its local balancer's address in them."""
+"""What an agent logs while it cannot join, in k3s's words: with the address of its local load balancer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def waiting(problem: str) -> str:
 
 
 def unreachable(path: str, error: OSError | http.client.HTTPException, verb: str = "Get") -> str:
-    """The balancer takes the connection, and ends it where no server does."""
+    """The balancer accepts the connection, and closes it when no server answers."""
     return f'{verb} "{BALANCER}{path}": {LATE if isinstance(error, TimeoutError) else "EOF"}'
 
 
 REJECTED_LOGIN = "Node authorization rejected, retrying without client certificate authentication"
-"""Of an agent that has been in the cluster; then it sends the same request again, without its body."""
+"""Logged by an agent that was in the cluster; it then sends the same request again, without its body."""
 
 
 def body_is_gone(path: str, length: int) -> str:

@@ -1,4 +1,4 @@
-"""Talking to other machines."""
+"""HTTPS connections to other machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tokens import Token, check_ca
 
 
 def in_go_words(error: OSError | http.client.HTTPException, host: str, port: int) -> str:
-    """What k3s's journal says of this error, since people and programs read it there."""
+    """This error in the words of k3s's journal, since people and programs read them."""
     if isinstance(error, ConnectionRefusedError):
         return f"dial tcp {host}:{port}: connect: connection refused"
     if isinstance(error, TimeoutError):
@@ -51,7 +51,7 @@ class Link:
             except (ConnectionError, ssl.SSLEOFError, http.client.HTTPException):
                 if not used_before:
                     raise
-                return self._once(method, path, body, headers or {})  # the other side had closed it meanwhile
+                return self._once(method, path, body, headers or {})  # the other side had closed the connection
 
     def _once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         if process.LIFE.ended():
@@ -109,7 +109,7 @@ def fetch_ca(host: str, port: int, token: Token, *, balanced: bool = False) -> s
 
 
 def message_of(status: int, raw: bytes, otherwise: str) -> str:
-    """What a refusal says: the message of its Status object, else in other words."""
+    """The message of a refusal's Status object; `otherwise` for anything else."""
     try:
         told = json.loads(raw)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The file of the passwords that a server takes: server/cred/passwd."""
+"""The passwords that a server accepts: server/cred/passwd."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GROUPS = {"server": "k3s:server", "node": "k3s:agent"}
 
 
 def read_passwords(data: Path) -> dict[str, str]:
-    """By user; empty where there is no file yet. `data` is the server's directory."""
+    """Passwords by user; empty without a file. `data` is the server's directory."""
     path = data / PASSWORDS
     rows = [line.split(",") for line in path.read_text().split()] if path.exists() else []
     return {user: password for password, user, *_ in rows}

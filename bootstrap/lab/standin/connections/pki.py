@@ -13,7 +13,7 @@ from ..logs import Fatal
 
 
 class Pki:
-    """Certificates by the openssl command; P-256 keys, since they cost least."""
+    """Certificates by the openssl command, with P-256 keys, the cheapest."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,7 +34,7 @@ class Pki:
         return done.stdout
 
     def make_ca(self, name: str, common_name: str) -> None:
-        """A CA of ten years, unless it is there."""
+        """Make a CA for ten years, unless it exists."""
         if self.path(f"{name}.crt").exists():
             return
         extensions = [
@@ -45,7 +45,7 @@ class Pki:
         self._new(name, extensions, f"/CN={common_name}", 3650, [])
 
     def make_key(self, name: str) -> None:
-        """A key alone, unless it is there."""
+        """Make a key without a certificate, unless it exists."""
         if not self.path(f"{name}.key").exists():
             partial = self.path(f"{name}.key.new")
             command = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(partial)]
@@ -56,12 +56,12 @@ class Pki:
             partial.replace(self.path(f"{name}.key"))
 
     def make_leaf(self, name: str, ca: str, subject: str, usage: str, sans: Iterable[str] = ()) -> None:
-        """A certificate of a year, unless it is there: a SAN added later needs the file gone, as in k3s."""
+        """Make a certificate for a year, unless it exists: to add a SAN remove the file, as in k3s."""
         if not self.path(f"{name}.crt").exists():
             self._new(name, self._leaf(usage, sans), subject, 365, self._signed_by(ca))
 
     def sign(self, request_der: bytes, ca: str, subject: str, usage: str) -> bytes:
-        """Sign the key of a request under a subject of our own choice; PEM."""
+        """Sign the key of a request, for this subject instead of the request's; PEM."""
         arguments = ["-x509", "-inform", "DER", "-in", "/dev/stdin", "-subj", subject, "-days", "365"]
         return self._openssl(self._leaf(usage, ()), [*arguments, *self._signed_by(ca)], request_der)
 
@@ -116,7 +116,7 @@ def server_context(pki: Pki, certificates: ssl.VerifyMode, ca: str = "client-ca"
 
 
 def client_context(ca_pem: str, pair: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-    """Trust this CA alone; with "" trust anybody, which is how `/cacerts` is fetched."""
+    """Trust only this CA; "" trusts any server, for fetching `/cacerts`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_pem:
         context.load_verify_locations(cadata=ca_pem)

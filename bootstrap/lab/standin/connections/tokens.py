@@ -1,4 +1,4 @@
-"""Join tokens, and how passwords are kept."""
+"""Join tokens and password hashes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Token:
-    """A join token: the CA's hash where it was the full form, and the password."""
+    """A join token: the password and, in the full form, the CA's hash."""
 
     ca_hash: str
     password: str
@@ -35,7 +35,7 @@ def full_token(ca_pem: str, user: str, password: str) -> str:
 
 
 def check_ca(raw: bytes, token: Token, say: Callable[[str, str], None]) -> None:
-    """Hold the body of /cacerts to the token. Raises ValueError in k3s's words."""
+    """Compare the body of /cacerts with the token. Raises ValueError in k3s's words."""
     found = hashlib.sha256(raw).hexdigest()
     if not token.ca_hash:
         say(

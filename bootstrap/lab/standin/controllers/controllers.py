@@ -26,7 +26,7 @@ DAEMON_TOLERATIONS = [
 
 
 class Controllers:
-    """Those of workloads, for one pass."""
+    """The controllers of workloads, for one pass."""
 
     def __init__(self, api: Api, draft: Draft) -> None:
         self.api, self._draft = api, draft
@@ -36,7 +36,7 @@ class Controllers:
             self._draft.apply(self.api.deleting.delete_pod(pod))
 
     def _pods_of(self, owner: Obj) -> list[Obj]:
-        """Its pods but for those that are terminating."""
+        """Its pods, without terminating ones."""
         return [pod for pod in self._draft.owned("pods", owner) if not is_terminating(pod)]
 
     def deployment(self, deployment: Obj) -> None:
@@ -117,7 +117,7 @@ class Controllers:
         draft.status("daemonsets", daemon_set, status)
 
     def _stop_daemons(self, daemon_set: Obj, pods: list[Obj], outdated: list[Obj], wanted: list[str]) -> None:
-        """Those that have no place on their node, and one of the outdated ones while all others are ready."""
+        """Stop pods that must not run on their node, and one outdated pod while all others are ready."""
         for pod in pods:
             if pod["spec"].get("nodeName") not in wanted or is_finished(pod):
                 self.stop(pod)
@@ -138,7 +138,7 @@ def deployment_status(deployment: Obj, pods: list[Obj], digest: str, wanted: int
 
 
 def child_of(owner: Obj, kind: str, name: str, labels: dict[str, str]) -> Obj:
-    """An object that a controller makes; its owner's kind is `kind`."""
+    """An object created by a controller; `kind` is the owner's."""
     ref = {"apiVersion": "apps/v1", "kind": kind, "name": owner["metadata"]["name"],
            "uid": owner["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True}  # fmt: skip
     meta = {"name": name, "namespace": owner["metadata"]["namespace"], "labels": dict(labels),
@@ -151,5 +151,5 @@ def template_hash(template: Obj) -> str:
 
 
 def newer_first(pod: Obj) -> float:
-    """A sort key by which newer pods come first, since they are the first to go."""
+    """A sort key with newer pods first, since they are stopped first."""
     return -float(calendar.timegm(time.strptime(pod["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")))

@@ -1,4 +1,4 @@
-"""The workloads while a pass over them goes on."""
+"""The workloads during a pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WORKLOADS = ("nodes", "pods", "deployments", "replicasets", "daemonsets", "state
 
 
 class Draft:
-    """The workloads as they are, and the changes to them that are about to be agreed on."""
+    """The workloads, and the changes to commit."""
 
     def __init__(self, store: Store) -> None:
         self._kinds: dict[str, dict[tuple[str, str], Obj]] = {plural: {} for plural in WORKLOADS}
@@ -28,7 +28,7 @@ class Draft:
         return [obj for obj in self.all(plural) if controller_of(obj).get("uid") == uid]
 
     def put(self, plural: str, obj: Obj) -> None:
-        """Add an object, or one with changes."""
+        """Add or change an object."""
         meta = dict(obj["metadata"])
         ns, name = meta.get("namespace", ""), meta["name"]
         new = {**obj, "metadata": meta}

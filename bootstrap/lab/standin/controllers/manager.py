@@ -1,4 +1,4 @@
-"""The controllers of nodes; the leader's do their work."""
+"""The controllers of nodes; only the leader's are active."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..settings.options import Options
 from ..shapes import Obj
 from .workloads import Workloads
 
-CONTROL_S = 0.1  # how often the controllers look whether there is something to do
+CONTROL_S = 0.1  # how often the controllers look for work
 VOTER_STATES = {
     "voter": ("True", "MemberNotLearner", "Node is a voting member of the etcd cluster"),
     "learner": ("False", "MemberIsLearner", "Node has not been promoted to voting member of the etcd cluster"),
@@ -28,7 +28,7 @@ VOTER_STATES = {
 
 
 class Manager:
-    """The controllers, the scheduler, and what kubelets do with pods. The leader's plays them all."""
+    """The controllers, the scheduler, and what kubelets do with pods; only the leader's is active."""
 
     def __init__(self, options: Options, api: Api) -> None:
         self.api, self.store = api, api.store
@@ -37,10 +37,10 @@ class Manager:
         self._looked = (-1, -1)
         self._pods = Workloads(api, self.is_living)
         self._owners = Owners(api)
-        self._refused: set[str] = set()  # nodes whose member may not go
+        self._refused: set[str] = set()  # nodes whose member may not be removed
 
     def tick(self) -> None:
-        """Do what there is to do now."""
+        """Do the work that is due."""
         if not self.api.cluster.is_leader:
             self._leases.clear()
             return
@@ -58,7 +58,7 @@ class Manager:
         self._pods.tick()
 
     def _etcd_node(self, node: Obj, etcd: Etcd) -> None:
-        """Tell by a condition what a server's etcd member is, and remove the member where an annotation asks for it."""
+        """Set the condition of a server's etcd member, and remove the member if an annotation requests it."""
         meta = node["metadata"]
         if labels_of(node).get(ETCD_LABEL) != "true":
             return
@@ -100,11 +100,12 @@ class Manager:
         self.api.call("PATCH", f"/api/v1/{path}", patch, "application/strategic-merge-patch+json")
 
     def silence_s(self, node: str) -> float:
-        """How long its lease has stood still, by our own clock: so the Ready of before we led is stale for a while."""
+        """Time since the lease changed, by the leader's own clock: after a change of leader Ready stays stale for a
+        while."""
         return time.monotonic() - self._leases.get(node, ("", time.monotonic()))[1]
 
     def is_living(self, node: str) -> bool:
-        """Whether its kubelet does anything; leases come every quarter of the grace period."""
+        """Whether its kubelet runs; leases are renewed every quarter of the grace period."""
         return node in self._leases and self.silence_s(node) < self.grace_s * 0.45
 
     def _look_at_leases(self) -> None:
@@ -134,7 +135,7 @@ class Manager:
 
 
 def control(options: Options, api: Api) -> NoReturn:
-    """What the controllers of a cluster do; only the leader's do anything."""
+    """Run the controllers; only the leader's are active."""
     manager = Manager(options, api)
     while True:
         process.LIFE.pause(CONTROL_S)

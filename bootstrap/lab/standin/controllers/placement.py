@@ -1,4 +1,4 @@
-"""Which node a pod may go to."""
+"""The scheduler: which node a pod goes to."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def why_not(spec: Obj, node: Obj) -> str:
 
 
 def schedule_pods(draft: Draft, nodes: dict[str, Obj]) -> None:
-    """Bind each pod that has no node to the one with the fewest pods that takes it, or say why none does."""
+    """Bind each unbound pod to the node with the fewest pods that accepts it, or set why none does."""
     pods = draft.all("pods")
     load = Counter(pod["spec"].get("nodeName") for pod in pods)
     for pod in pods:
@@ -63,7 +63,7 @@ def schedule_pods(draft: Draft, nodes: dict[str, Obj]) -> None:
 
 
 def reasons_against(pod: Obj, nodes: dict[str, Obj], load: Counter[str]) -> dict[str, str]:
-    """By node why it cannot take the pod; "" where it can."""
+    """By node: why it cannot run the pod; "" if it can."""
     return {
         name: "Too many pods" if load[name] >= pod_limit(node) else why_not(pod["spec"], node)
         for name, node in nodes.items()

@@ -1,4 +1,4 @@
-"""What kubelets do with pods; the leader plays them all."""
+"""What kubelets do with pods; the leader does it for all nodes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..shapes import Obj
 from .draft import Draft
 
 POD_START_S = 0.4  # from being bound to a node to Running and Ready
-POD_STOP_S = 0.3  # how long a pod takes to end, if it has no preStop hook that sleeps
+POD_STOP_S = 0.3  # how long a pod takes to stop without a preStop hook
 
 
 class Ages:
-    """Since when pods are in a stage, and when the next pass is due."""
+    """When pods entered their stage, and when the next pass is due."""
 
     def __init__(self) -> None:
         self.since: dict[tuple[str, str], float] = {}  # by uid and stage
         self.due = 0.0
 
     def reaches(self, pod: Obj, stage: str, age_s: float) -> bool:
-        """Whether a pod has been in this stage for so long; the next pass comes no later than when it has."""
+        """Whether a pod has been in this stage for so long; the next pass comes no later than that time."""
         now = time.monotonic()
         since = self.since.setdefault((pod["metadata"]["uid"], stage), now)
         if now < since + age_s:
@@ -32,7 +32,7 @@ class Ages:
         return now - since >= age_s
 
     def forget_others(self, uids: set[str]) -> None:
-        """Keep the ages of these pods alone."""
+        """Drop the ages of all other pods."""
         self.since = {key: since for key, since in self.since.items() if key[0] in uids}
 
 
@@ -43,13 +43,13 @@ class Pods:
         self._draft, self._ages, self._living = draft, ages, living
 
     def look_at(self, pod: Obj, nodes: dict[str, Obj]) -> None:
-        """Bring a pod one step further on its way from Pending to its end."""
+        """Move a pod to its next phase if that is due."""
         node = nodes.get(pod["spec"].get("nodeName", ""))
         if node is None:
             return
         living = self._living(node["metadata"]["name"])
         if not living:
-            self._ages.due = min(self._ages.due, time.monotonic() + 0.5)  # no event says when a node begins to live
+            self._ages.due = min(self._ages.due, time.monotonic() + 0.5)  # no event marks the start of a node
         if is_terminating(pod):
             stop_s = min(float(pod["metadata"].get("deletionGracePeriodSeconds", 0)), stop_time_s(pod))
             if living and self._ages.reaches(pod, "stopping", stop_s):
@@ -61,7 +61,7 @@ class Pods:
             self._follow(pod, node)
 
     def _follow(self, pod: Obj, node: Obj) -> None:
-        """A running pod is Ready as long as its node is."""
+        """A running pod is Ready while its node is."""
         ready = is_true(node, "Ready")
         if ready != is_true(pod, "Ready"):
             self._draft.put("pods", {**pod, "status": {**pod["status"], "conditions": pod_conditions(ready)}})
@@ -97,6 +97,6 @@ class Pods:
 
 
 def stop_time_s(pod: Obj) -> float:
-    """How long a pod takes to end: a preStop hook that sleeps is honoured."""
+    """How long a pod takes to stop, with the `sleep` of its preStop hooks."""
     hooks = [(c.get("lifecycle") or {}).get("preStop") or {} for c in pod["spec"].get("containers") or []]
     return POD_STOP_S + max((float((hook.get("sleep") or {}).get("seconds", 0)) for hook in hooks), default=0.0)

@@ -1,4 +1,4 @@
-"""Pods, from their controllers to their end."""
+"""Passes of the workload controllers, the scheduler and the kubelets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OWNER_KINDS = {"Deployment", "ReplicaSet", "DaemonSet", "StatefulSet"}
 
 
 class Workloads:
-    """Each pass looks at all and changes what should be otherwise."""
+    """Each pass looks at all workloads and corrects them."""
 
     def __init__(self, api: Api, living: Callable[[str], bool]) -> None:
         self.api, self.store, self._living = api, api.store, living
@@ -26,7 +26,7 @@ class Workloads:
         self._done = -1
 
     def tick(self) -> None:
-        """Make a pass if anything changed, or is due."""
+        """Make a pass if anything changed or is due."""
         touched = max((self.store.touched.get(plural, 0) for plural in WORKLOADS), default=0)
         now = time.monotonic()
         if touched <= self._done and now < self._ages.due:
@@ -64,7 +64,7 @@ class Workloads:
         self._ages.forget_others({pod["metadata"]["uid"] for pod in draft.all("pods")})
 
     def _collect_garbage(self, draft: Draft, controllers: Controllers, nodes: dict[str, Obj]) -> None:
-        """Remove what has lost its owner or its node, and the pods that a taint drives out."""
+        """Remove objects without their owner or node, and pods that a taint evicts."""
         uids = drop_orphaned_sets(draft)
         for pod in draft.all("pods"):
             name = pod["spec"].get("nodeName", "")
@@ -85,7 +85,7 @@ class Workloads:
 
 
 def drop_orphaned_sets(draft: Draft) -> set[str]:
-    """Drop the ReplicaSets that have lost their owner; returns the uids of all that may own something."""
+    """Drop the ReplicaSets without their owner; returns the uids of all possible owners."""
     uids = {obj["metadata"]["uid"] for plural in WORKLOADS if plural != "pods" for obj in draft.all(plural)}
     for replica_set in draft.all("replicasets"):
         if is_orphan(replica_set, uids):
@@ -100,7 +100,7 @@ def is_orphan(obj: Obj, uids: set[str]) -> bool:
 
 
 def tolerated_s(pod: Obj, taint: Obj) -> float | None:
-    """How long a pod tolerates a taint; None is for ever."""
+    """How long a pod tolerates a taint; None: without limit."""
     good = [each for each in pod["spec"].get("tolerations") or [] if tolerates(each, taint)]
     if any("tolerationSeconds" not in each for each in good):
         return None

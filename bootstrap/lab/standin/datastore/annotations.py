@@ -1,4 +1,4 @@
-"""Annotations that k3s keeps about etcd."""
+"""Names of k3s's annotations about etcd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Either datastore."""
+"""The type of a datastore."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from ..shapes import Change, Edit, Obj, Reply
 from .peers import PEER_DEAD_AFTER_S, Peers
 from .store import Store, number
 
-QUORUM_LOST_EXIT_S = 2.0  # with the line above: the process is gone within 5 s, as seen on k3s
+QUORUM_LOST_EXIT_S = 2.0  # with the election timeout: the process exits within 5 s, as observed on k3s
 ELECTION_S = 7.0
 """How long a request waits for a leader (etcd: EtcdServer.requestTimeout, 5 s and two election timeouts)."""
-LEARNER_S = 1.5  # how long a member stays a learner, so that two that join at once do collide
+LEARNER_S = 1.5  # how long a member stays a learner, so that two simultaneous joins collide
 LEARNER_EVICT_S = 300.0
 LEARNERS = "etcdserver: too many learner members in cluster"
 
@@ -28,8 +28,8 @@ LEARNERS = "etcdserver: too many learner members in cluster"
 class Etcd:
     """The datastore of several servers. A stand-in for embedded etcd, not a Raft.
 
-    Each member holds everything. One leads: it takes the writes and has a majority confirm each of them before it
-    counts. The leader is anyone who already leads, else the living voter with the most recent data, lowest id first.
+    Each member has all data. The leader takes the writes; a majority must confirm each of them. The leader is the
+    member that already leads, else the living voter with the most recent data, lowest id first.
     """
 
     kind = "etcd"
@@ -44,7 +44,7 @@ class Etcd:
         self.removed = False
         self.on_removed: Callable[[], None] = lambda: None
         self.peers = Peers(store=store, member=member, pki=pki, on_removed=self._leave)
-        self._has: dict[str, tuple[int, int]] = {}  # the revision and term that each peer is known to have
+        self._has: dict[str, tuple[int, int]] = {}  # the last known revision and term of each peer
         self._quorum_at = time.monotonic()
         self._learner_since: dict[str, float] = {}
 
@@ -68,7 +68,7 @@ class Etcd:
     # the leader's side
 
     def commit(self, edits: list[Edit]) -> None:
-        """Push to the living, and apply here once a majority has it. The caller holds the lock."""
+        """Send to the living members, and apply here once a majority has confirmed. The caller holds the lock."""
         store = self.store
         changes = number(edits, store.rev)
         body = {"term": store.term, "before": store.rev, "rev": store.rev + len(changes), "changes": changes}
@@ -99,13 +99,13 @@ class Etcd:
         return 200, {"members": self.members()}
 
     def member_removal(self, machine: str) -> list[Edit]:
-        """What takes a machine's member out; nothing where it is the only voter."""
+        """The edits that remove a machine's member; none for the only voter."""
         members = self.members()
         others = [m for m in members if m["machine"] != machine and not m["learner"]]
         return [("_members", "", m["id"], None) for m in members if m["machine"] == machine] if others else []
 
     def _lead(self) -> None:
-        """Bring those who lag up to date, and make voters of learners."""
+        """Update members that lag, and promote learners."""
         for member in self.members():
             peer = member["id"]
             at, status = self.peers.seen.get(peer, (0.0, {}))
@@ -186,13 +186,13 @@ class Etcd:
             self._take_part({m["id"] for m in members if not m["learner"]})
 
     def _leave(self) -> None:
-        """It is no member any more. The process uses, and has the others do what it is asked."""
+        """It is no longer a member. The process stays up and forwards requests to the others."""
         if not self.removed:
             self.removed = True
             self.on_removed()
 
     def _take_part(self, voters: set[str]) -> None:
-        """Have a leader while a majority of the voters lives; the process ends when there has been none for long."""
+        """Elect a leader while a majority of the voters lives; the process exits after a long time without one."""
         living = self.peers.living() & voters
         if len(living) * 2 > len(voters):
             self._quorum_at, self.had_quorum = time.monotonic(), True
@@ -220,7 +220,7 @@ class Etcd:
                 self._stand(others)
 
     def _stand(self, others: dict[str, Obj]) -> None:
-        """Lead, if this member comes first among the living."""
+        """Lead if this member comes first among the living."""
         candidates = {**others, self.id: self.status()}
         first = min(candidates, key=lambda peer: (-candidates[peer]["term"], -candidates[peer]["rev"], peer))
         if first != self.id:

@@ -20,7 +20,7 @@ PEER_DEAD_AFTER_S = 3.0
 
 
 class Peers:
-    """Links to the others, and how each was when it answered last."""
+    """Connections to the others, and their last status."""
 
     def __init__(self, *, store: Store, member: str, pki: Pki, on_removed: Callable[[], None]) -> None:
         self.store, self.id, self._on_removed = store, member, on_removed
@@ -31,7 +31,7 @@ class Peers:
         self._pollers: set[str] = set()
 
     def watch(self, members: list[Obj]) -> None:
-        """Ask each of them every second how it is."""
+        """Poll each of them every second."""
         for member in members:
             if member["id"] not in self._pollers and member["id"] != self.id:
                 self._pollers.add(member["id"])
@@ -62,7 +62,7 @@ class Peers:
             return False
 
     def _poll(self, peer: str, url: str) -> None:
-        """Ask one peer every second how it is, for as long as it is a member."""
+        """Poll one peer every second while it is a member."""
         link = Link(*split_url(url), self._context, 1)
         while self.store.get("_members", "", peer):
             try:
@@ -71,7 +71,7 @@ class Peers:
                     self._on_removed()
                 self.seen[peer] = (time.monotonic(), json.loads(raw))
             except ConnectionRefusedError:
-                self.seen.pop(peer, None)  # nobody is there: no need to wait out the silence
+                self.seen.pop(peer, None)  # nothing listens: dead at once
             except (OSError, http.client.HTTPException) as error:
                 if peer in self.living():
                     log("warning", f"etcd peer {peer} did not answer: {error}")
@@ -80,7 +80,7 @@ class Peers:
         self.seen.pop(peer, None)
 
     def statuses(self) -> dict[str, Obj]:
-        """How each of the others was when it answered last, by id."""
+        """The last status of each of the others, by id."""
         return {peer: status for peer, (_, status) in list(self.seen.items())}
 
     def living(self) -> set[str]:

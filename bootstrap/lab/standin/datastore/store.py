@@ -1,4 +1,4 @@
-"""Where the objects are."""
+"""The store of objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Entry = tuple[int, str, Obj | None, Obj | None]
 class Store:
     """Objects by (plural, namespace, name): in memory, on disk in SQLite, with a history for watches.
 
-    Objects in it are never changed in place; `put` is the only way in.
+    Objects in it are never changed in place; only `put` writes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +41,7 @@ class Store:
         process.LIFE.opened(self)
 
     def put(self, changes: list[Change], rev: int, term: int) -> None:
-        """Apply changes that were agreed on."""
+        """Apply committed changes."""
         with self.changed:
             self._db.execute("BEGIN")
             for plural, ns, name, new, change_rev in changes:
@@ -62,7 +62,7 @@ class Store:
             self.changed.notify_all()
 
     def note(self, name: str, value: str | None = None) -> str:
-        """Read a note about the data, or write it; notes are not replicated."""
+        """Read or write a note about the data; notes are not replicated."""
         with self.changed:
             if value is not None:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
@@ -86,7 +86,7 @@ class Store:
             return {"rev": self.rev, "term": self.term, "objects": rows}
 
     def load(self, snapshot: Obj) -> None:
-        """Become equal to a snapshot; watches are told the differences."""
+        """Load a snapshot; watches see the differences as changes."""
         wanted: dict[Key, Obj] = {(p, ns, n): obj for p, ns, n, obj in snapshot["objects"]}
         rev = int(snapshot["rev"])
         gone: list[Change] = [(*key, None, rev) for key in self.objects if key not in wanted]

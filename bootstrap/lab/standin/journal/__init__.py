@@ -1,1 +1,1 @@
-"""The lines of good starts, and how long these take."""
+"""Log lines and durations of normal starts."""

@@ -1,8 +1,7 @@
-"""Lines that say nothing of interest, of which a start of k3s has hundreds, in the three formats of its three parts.
-
-In a table `=LEVEL text` is a line of k3s's own logger, `I PLACE text` (or W, E) of Kubernetes', `{LEVEL PLACE text` of
-etcd's, which is JSON, and `- text` a plain one. The words are shorter than theirs; what is at level error here is so on
-every good start of a real one (v1.36.3).
+"""The log lines of a normal start: k3s writes hundreds, in the formats of k3s, Kubernetes and etcd. In a table
+`=LEVEL text` is a line of k3s's own logger, `I PLACE text` (or W, E) of Kubernetes', `{LEVEL PLACE text` of etcd's,
+which is JSON, and `- text` a plain one. The texts are shortened; lines at level error are so on every normal start of
+k3s v1.36.3.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def lines_of(table: str) -> list[str]:
 
 
 def render(line: str, facts: Mapping[str, str]) -> str:
-    """A line of a table as it stands in the journal; facts are put in for `<name>`."""
+    """A line of a table in its journal format; facts replace `<name>`."""
     for name, value in facts.items():
         line = line.replace(f"<{name}>", value)
     kind, _, rest = line.partition(" ")

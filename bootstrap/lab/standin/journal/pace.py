@@ -12,6 +12,6 @@ CONTAINERD_S = 4.0
 
 
 def take(seconds: float) -> None:
-    """Be as busy as k3s is with something, at the pace of this life."""
+    """Wait as long as k3s needs for this, times the pace."""
     if process.LIFE.pace > 0:
         process.LIFE.pause(seconds * process.LIFE.pace)

@@ -18,11 +18,11 @@ from ..shapes import Call, Obj, Reply
 from .node_object import LEASE_SECONDS, node_conditions, node_status, render_node
 
 ENDS = 4
-"""How often k3s ends over a node with another address before that is put right."""
+"""How often k3s exits because of a node with another address, before the address is corrected."""
 
 
 class Kubelet:
-    """Registers this machine's Node and keeps its lease fresh. Like a kubelet, it does not register twice."""
+    """Registers this machine's Node and renews its lease. Like a kubelet, it registers once per start."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Kubelet:
         self._begun = False
 
     def start(self) -> None:
-        """Register, and write what a kubelet does meanwhile. Raises ApiError when the API does not take it."""
+        """Register, and write a kubelet's log lines. Raises ApiError when the API refuses."""
         if not self._begun:
             make_noise(noise_agent.KUBELET, self.facts(), self._tell)
             self._begun = True
@@ -49,13 +49,13 @@ class Kubelet:
         make_noise(noise_agent.NETWORK, self.facts(), self._tell)
 
     def facts(self) -> dict[str, str]:
-        """What its lines name."""
+        """The values for its log lines."""
         server = self.options.one("server", "https://127.0.0.1:6443").removeprefix("https://")
         address = self.machine.addresses[0]
         return {"node": self.machine.name, "address": address, "version": VERSION, "server": server}
 
     def register(self) -> None:
-        """Create the Node or bring it up to date. Raises ApiError when the API does not take it."""
+        """Create or update the Node. Raises ApiError when the API refuses."""
         wanted = render_node(self.options, self.machine)
         code, old = self.call("GET", self.path)
         if code == 404:
@@ -67,12 +67,12 @@ class Kubelet:
             patch = {"metadata": {k: wanted["metadata"][k] for k in ("labels", "annotations")}}
             self._check(self.call("PATCH", self.path, patch, "application/merge-patch+json"))
             if old["status"].get("addresses"):
-                del wanted["status"]["addresses"]  # with a cloud controller a kubelet leaves those that it finds
+                del wanted["status"]["addresses"]  # with a cloud controller a kubelet leaves existing addresses
             self._patch_status(wanted["status"])
         self.say("info", f"Successfully registered node {self.machine.name}")
 
     def run(self) -> None:
-        """Become Ready and stay so; returns never."""
+        """Become and stay Ready; never returns."""
         try:
             self.renew()
         except ApiError as error:  # etcd may be electing a leader
@@ -83,7 +83,7 @@ class Kubelet:
             process.LIFE.pause(self.period_s)
 
     def beat(self) -> None:
-        """Say that this node lives, and make it Ready where it is not."""
+        """Renew the lease, and make the node Ready if it is not."""
         try:
             code, node = self.call("GET", self.path)
             if code != 200:
@@ -94,7 +94,7 @@ class Kubelet:
             elif self.held():
                 self.say("error", "container runtime network not ready: cni plugin not initialized")
             elif not self.reported or condition(node, "Ready").get("status") != "True":
-                # One that has just started reports at once; an unchanged status comes again after 5 minutes only.
+                # A kubelet reports at its start; it repeats an unchanged status only after 5 minutes.
                 self._patch_status({"conditions": node_conditions(ready=True)})
                 self._apply_network_policies(node)
                 self.reported = True
@@ -103,10 +103,9 @@ class Kubelet:
             self.say("error", f"Unable to update node status: {error.message}")
 
     def _apply_network_policies(self, node: Obj) -> None:
-        """The network policy controller ends k3s over a node with an address that the machine has not.
-
-        The cloud controller takes the address over from the node's annotation once it has its lease, which took so
-        long that k3s had ended four times (1.36, seen).
+        """The network policy controller ends k3s if the node has an address that the machine does not have. The
+        cloud controller corrects the address from the node's annotation once it has its lease; before that k3s exited
+        four times (1.36, observed).
         """
         told = {each["address"] for each in node["status"].get("addresses", ()) if each["type"] == "InternalIP"}
         ends = self.options.data / "agent/ends-over-address"

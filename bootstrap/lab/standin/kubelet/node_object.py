@@ -51,7 +51,7 @@ def render_node(options: Options, machine: Machine) -> Obj:
 
 
 def vtep_of(name: str) -> str:
-    """The hardware address of a node's flannel interface: a local one, the same at each start."""
+    """The MAC address of a node's flannel interface: locally administered, the same at each start."""
     digest = hashlib.sha256(name.encode()).hexdigest()
     return ":".join(("ce", *(digest[at : at + 2] for at in range(0, 10, 2))))
 
@@ -77,7 +77,7 @@ def node_status(options: Options, machine: Machine) -> Obj:
 
 
 def identity(options: Options, path: str) -> str:
-    """The first line of a file of this machine, be it below a root of its own."""
+    """The first line of a file, below the machine's own root if it exists there."""
     return first_line(options.root + path) or first_line(path)
 
 
@@ -101,7 +101,7 @@ def node_conditions(*, ready: bool) -> list[Obj]:
 
 
 def shown_arguments(given: dict[str, list[str]]) -> list[str]:
-    """The settings of command line and files as the Node's annotation shows them: as flags, secrets hidden."""
+    """The settings of command line and files as in the Node's annotation: as flags, with secrets masked."""
     pairs = [(name, value) for name, values in given.items() for value in values]
     return [word for name, value in pairs for word in (f"--{name}", "********" if name in SECRETS else value)]
 

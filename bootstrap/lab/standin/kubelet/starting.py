@@ -1,4 +1,4 @@
-"""What may keep a kubelet from starting, or end it right after: k3s ends with it."""
+"""What keeps a kubelet from starting, or ends it right after the start: k3s exits with it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FLAGS = frozenset(FLAG_NAMES.split())
 
 
 def check_flags(options: Options) -> None:
-    """Raises Shutdown where the kubelet is given a flag that it does not know."""
+    """Raises Shutdown for a kubelet flag that does not exist."""
     for entry in options.many("kubelet-arg"):
         name = entry.lstrip("-").partition("=")[0]
         if name not in FLAGS:
@@ -48,7 +48,7 @@ def check_flags(options: Options) -> None:
 
 
 def take_port(machine: Machine) -> None:
-    """Hold the kubelet's port, behind which nothing answers. Raises KlogExit where another program has it."""
+    """Bind the kubelet's port; nothing answers there. Raises KlogExit if another program uses it."""
     address = machine.addresses[0]
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -59,16 +59,15 @@ def take_port(machine: Machine) -> None:
     except OSError as error:
         sock.close()
         if error.errno != errno.EADDRINUSE:
-            return  # an address that this machine does not have: the node registers with it all the same
+            return  # an address that this machine does not have: the node registers with it nevertheless
         text = f'"Failed to listen and serve" err="listen tcp 0.0.0.0:{PORT}: bind: address already in use"'
         raise KlogExit(klog_line("E", "server.go:209", text)) from error
     process.LIFE.opened(sock)
 
 
 def dies_after_s(options: Options) -> float | None:
-    """How long k3s lives after it has said that it is up, where it is told to die: K3S_STANDIN_DIES_AFTER_S.
-
-    Seen where /dev/kmsg is missing: "started", and dead three seconds later, again and again.
+    """K3S_STANDIN_DIES_AFTER_S: how long k3s runs after reporting that it is up; None: no limit. Observed without
+    /dev/kmsg: "started", and an exit three seconds later, again and again.
     """
     with contextlib.suppress(ValueError):
         return float(options.environ.get("K3S_STANDIN_DIES_AFTER_S", ""))
@@ -76,13 +75,13 @@ def dies_after_s(options: Options) -> float | None:
 
 
 def no_kmsg() -> Shutdown:
-    """What it dies of then."""
+    """The error of that exit."""
     reason = os.strerror(errno.ENOENT).lower()
     return Shutdown(f"kubelet exited: failed to run Kubelet: failed to create kubelet: open /dev/kmsg: {reason}")
 
 
 def die_if_told(options: Options) -> None:
-    """Be up, and dead seconds later."""
+    """Exit after K3S_STANDIN_DIES_AFTER_S, if that is set."""
     after_s = dies_after_s(options)
     if after_s is not None:
         process.LIFE.pause(after_s)

@@ -34,7 +34,7 @@ KUBELET_CERTIFICATES = ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.c
 
 
 class Served(Protocol):
-    """What a server shows to those who ask it."""
+    """What the handler needs of a server."""
 
     api: Api
     pki: Pki
@@ -82,7 +82,7 @@ class ApiHandler(Handler):
     # the supervisor
 
     def _supervisor_user(self) -> str:
-        """ "server", "node", "" for nobody, "wrong" for credentials that are not good."""
+        """ "server", "node", "" without credentials, "wrong" for invalid ones."""
         name, groups = self.peer_name()
         if name:
             return "server" if "system:masters" in groups else "node" if "system:nodes" in groups else ""
@@ -128,8 +128,9 @@ class ApiHandler(Handler):
 
     def _kubelet_certificate(self, request: bytes) -> None:
         name = self.headers.get("k3s-Node-Name", "").lower()
+        # The name becomes part of a certificate's subject.
         if not re.fullmatch(NODE_NAME, name) or not self.headers.get("k3s-Node-Password"):
-            self.refuse(400, "BadRequest", "node name or password not set")  # the name goes into a subject
+            self.refuse(400, "BadRequest", "node name or password not set")
             return
         refusal = self.served.check_node_password(name, self.headers["k3s-Node-Password"])
         if refusal:
@@ -185,7 +186,7 @@ class ApiHandler(Handler):
         self.reply_json(code, answer)
 
     def _parse(self, parts: list[str], data: bytes, node_user: str) -> tuple[Target | None, Json]:
-        """What a request asks for, and its body. Raises ApiError for what a node may not do, ValueError for no JSON."""
+        """The target and the body of a request. Raises ApiError for forbidden requests, ValueError for invalid JSON."""
         target = parse_target(parts)
         body = json.loads(data) if data else None
         if node_user and target and not node_may(node_user, self.command, target, body):
@@ -208,7 +209,7 @@ class ApiHandler(Handler):
         for event in Watch(self.served.api.store, target, query).events(deadline):
             if event is None:
                 if select.select([self.connection], [], [], 0)[0]:
-                    break  # the client has gone; it has nothing else to say here
+                    break  # the client has disconnected
                 continue
             if self._wants_table() and event["type"] not in ("ERROR", "BOOKMARK"):
                 obj = event["object"]
@@ -222,7 +223,7 @@ class ApiHandler(Handler):
 
 
 def node_may(user: str, method: str, target: Target, body: Json) -> bool:
-    """What a kubelet may do: read all but secrets, and write what is its own."""
+    """Whether a kubelet may do this: read all but Secrets, write its own objects."""
     name = user.removeprefix("system:node:")
     plural = target.resource.plural
     if method == "GET":

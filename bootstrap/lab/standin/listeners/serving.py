@@ -37,12 +37,12 @@ class TlsServer(http.server.ThreadingHTTPServer):
         return wrapped, address
 
     def stop(self) -> None:
-        """Stop listening and hang up on everybody, as the end of a process does."""
+        """Stop listening and close all connections, as a process's exit does."""
         self.shutdown()
         self.server_close()
         for connection in list(self._connections):
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not SSLSocket's, which would say goodbye
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # SSLSocket's would send a close_notify
 
     def handle_error(self, request: Json, client_address: Json) -> None:
         error = sys.exc_info()[1]
@@ -100,7 +100,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def peer_name(self) -> tuple[str, set[str]]:
-        """Common name and organizations of the client's certificate; "" where there is none."""
+        """Common name and organizations of the client's certificate; "" without one."""
         connection: Any = self.connection
         certificate = connection.getpeercert() or {}
         pairs = [pair for rdn in certificate.get("subject", ()) for pair in rdn]

@@ -1,4 +1,4 @@
-"""What the cluster keeps for its servers, under the token."""
+"""The bootstrap data of the cluster's servers, protected by the token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOOTSTRAP_FILES = [*(f"tls/{ca}.{end}" for ca in CAS for end in ("crt", "key")),
 
 
 class Bootstrap:
-    """The files that each server must have alike, in the datastore."""
+    """The files that all servers share, in the datastore."""
 
     def __init__(self, settings: ServerSettings, store: Store, *, migrating: bool = False) -> None:
         self.settings, self.store = settings, store
@@ -34,9 +34,8 @@ class Bootstrap:
         self.migrating = migrating
 
     def adopt(self, token: Token | None, *, resetting: bool = False) -> None:
-        """Take over the files that the datastore keeps, where the token is theirs; any other token is fatal.
-
-        A server that begins etcd with sqlite's data takes nothing over: it has CAs and keys, or makes them.
+        """Write the files from the datastore to disk; another token than theirs is fatal. A server that migrates
+        from sqlite to etcd keeps its own CAs and keys, or makes new ones.
         """
         kept = self.store.get("_bootstrap", "", "bootstrap")
         if not kept or self.migrating:
@@ -58,9 +57,8 @@ class Bootstrap:
             raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
 
     def _refuse_newer(self, kept: Obj) -> None:
-        """As pkg/cluster/bootstrap.go: what is newer on the disk than in the data, and differs, is fatal.
-
-        k3s bears a skew of 3 s; here even a moment counts, since tests rotate soon after a snapshot.
+        """As pkg/cluster/bootstrap.go: a file that is newer on disk than in the data, and differs, is fatal. k3s
+        tolerates 3 s; here there is no tolerance, since tests rotate soon after a snapshot.
         """
         data = self.settings.data
         if not all((data / part).is_dir() for part in ("cred", "tls", "tls/etcd")):
@@ -78,18 +76,18 @@ class Bootstrap:
 
     @property
     def readable(self) -> bool:
-        """Whether the Secrets in the data can be read with the key that is here."""
+        """Whether this server's key can decrypt the Secrets in the data."""
         kept = self.store.get("_bootstrap", "", "bootstrap") or {}
         return kept.get("secrets", "") in ("", self.encryption.fingerprint())
 
     def save(self, api: Api, token: Token | None) -> None:
-        """Keep the files that other servers need; a server that joined with a token of before ends here."""
+        """Store the files that other servers need. A server that joined with an old token fails here."""
         if self.migrating and self.store.get("_bootstrap", "", "bootstrap"):
             log("warning", "Bootstrap key already exists")
             return
         kept = self.store.get("_bootstrap", "", "bootstrap")
         if kept:
-            # What differs on the disk now is not put into the data (k3s: pkg/cluster/storage.go, Save).
+            # Files that differ on disk are not stored (k3s: pkg/cluster/storage.go, Save).
             self._check_token(kept, token or parse_token((self.settings.data / "token").read_text().strip()))
             return
         self._put(api, read_passwords(self.settings.data)["server"])
@@ -120,7 +118,7 @@ class Bootstrap:
     def rotate_token(self, api: Api, ca_pem: str, data: bytes) -> Reply:
         """PUT /v1-k3s/token, as pkg/server/handlers/token.go: files and datastore change at once.
 
-        Who is let in does not: passwords are read when a server starts (pkg/authenticator/passwordfile).
+        Accepted passwords do not: they are read when a server starts (pkg/authenticator/passwordfile).
         """
         new = json.loads(data).get("newToken") or secrets.token_hex(8)
         passwords = read_passwords(self.settings.data)
@@ -139,14 +137,14 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Invitation:
-    """How a server that joins reaches the one it joins."""
+    """How a joining server reaches the server that it joins."""
 
     link: Link
     headers: dict[str, str]
 
 
 def invitation_of(settings: ServerSettings, token: Token | None) -> Invitation:
-    """Get the CAs and the passwords of the cluster to join; any problem is fatal, as in k3s."""
+    """Get the CAs and passwords of the cluster to join; any error is fatal, as in k3s."""
     if token is None:
         raise Fatal("--token is required to join a cluster")
     host, port = split_url(settings.join_url)

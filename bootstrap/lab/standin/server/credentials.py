@@ -21,7 +21,7 @@ OTHER_TOKEN = "bootstrap data already found and encrypted with different token"
 
 
 class Credentials:
-    """What is secret on one server."""
+    """The secrets of one server."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -80,7 +80,7 @@ class Credentials:
         self.passwords = {user: {password} for user, password in passwords.items()}
 
     def _ensure_passwords(self, token: Token | None, agents: str) -> dict[str, str]:
-        """The agents' password follows the settings at each start, whatever the data says (k3s:
+        """The agents' password follows the settings at each start, not the data (k3s:
         pkg/daemons/control/deps, genUsers): without an agent token it is the server's."""
         passwords = read_passwords(self.settings.data)
         if not passwords:

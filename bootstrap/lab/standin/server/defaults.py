@@ -1,4 +1,4 @@
-"""What every cluster has from the start."""
+"""The objects that every cluster has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ADD_ONS: dict[str, dict[str, list[Obj]]] = {
     "local-storage": {"local-path-provisioner": []},
     "metrics-server": {"metrics-server": [{"name": "tmp-dir", "emptyDir": {}}]},
 }
-"""The packaged ones that every cluster has unless they are disabled: Deployments and the volumes of their pods."""
+"""Packaged add-ons, present unless disabled: Deployments and the volumes of their pods."""
 
 
 def add_on_of(name: str, volumes: list[Obj]) -> Obj:
@@ -29,7 +29,7 @@ def ensure(api: Api, path: str, name: str, obj: Obj) -> None:
 
 
 def ensure_defaults(settings: ServerSettings, api: Api, apiservers: list[str]) -> None:
-    """What every cluster has from the start; an address of each server among the endpoints."""
+    """Create the default objects; the endpoints have an address of each server."""
     for namespace in ("kube-system", "default", "kube-public", "kube-node-lease"):
         ensure(api, "/api/v1/namespaces", namespace, {})
     spec = {"clusterIP": "10.43.0.1", "type": "ClusterIP", "ports": [{"name": "https", "port": 443}]}

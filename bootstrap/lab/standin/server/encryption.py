@@ -15,7 +15,7 @@ UNREADABLE = '"failed to decrypt data" err="invalid padding on input"'
 
 
 class Encryption:
-    """One server's keys; whether the data can be read with them is told by their fingerprint there."""
+    """One server's keys; the data has their fingerprint, to tell whether they can decrypt it."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -23,12 +23,12 @@ class Encryption:
         self._config, self._state = (settings.data / name for name in ENCRYPTION_FILES)
 
     def ensure(self) -> None:
-        """Have a key, where Secrets are to be encrypted; the datastore's own has been taken over now, if it was."""
+        """Make a key if Secrets are encrypted and the datastore had none."""
         if self.wanted and not self._config.exists():
             self._write("aescbckey", "start")
 
     def rotate(self) -> None:
-        """`secrets-encrypt rotate-keys`: another key, and all Secrets written again with it."""
+        """`secrets-encrypt rotate-keys`: make a new key; all Secrets are written with it."""
         self._write(f"aescbckey-{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}", "reencrypt_finished")
 
     def _write(self, name: str, stage: str) -> None:
@@ -36,13 +36,13 @@ class Encryption:
         write_file(self._state, json.dumps({"stage": stage}))
 
     def status(self) -> dict[str, object]:
-        """As `GET /v1-k3s/encrypt/status` tells it."""
+        """The answer of `GET /v1-k3s/encrypt/status`."""
         if not self.wanted:
             return {"stage": "", "activekey": ""}
         name, stage = json.loads(self._config.read_text())["name"], json.loads(self._state.read_text())["stage"]
         return {"stage": stage, "activekey": f"AES-CBC {name}", "enable": True, "hashmatch": True}
 
     def fingerprint(self) -> str:
-        """Of the key; empty without one."""
+        """A hash of the key; empty without one."""
         text = read_if_there(self._config)
         return hashlib.sha256(text.encode()).hexdigest() if text else ""

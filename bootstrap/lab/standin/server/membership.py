@@ -30,7 +30,7 @@ from .settings import ServerSettings
 
 
 class Membership:
-    """Which datastore a server has, and its place in it."""
+    """The datastore of a server, and its member."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -64,7 +64,7 @@ class Membership:
         return Etcd(store=store, member=self.name_and_id()[1], pki=self.settings.pki, give_up_s=give_up_s)
 
     def name_and_id(self) -> tuple[str, str]:
-        """The name of this member of etcd, made at the first need, and its id."""
+        """Name and id of this member of etcd; made on first use."""
         name = read_or_make(self.name_file, lambda: f"{self.settings.machine.name}-{secrets.token_hex(4)}")
         return name, hashlib.sha256(name.encode()).hexdigest()[:16]
 
@@ -75,7 +75,7 @@ class Membership:
                 "peer": f"https://{address}:2380", "client": f"https://{address}:{self.settings.port}"}  # fmt: skip
 
     def start(self, etcd: Etcd, api: Api, invitation: Invitation | None) -> None:
-        """Open the peer port, become a member, and wait until this member may serve."""
+        """Open the peer port, join, and wait until this member may serve."""
         address = self.settings.machine.addresses[0]
         me = self.member()
         etcd.on_removed = lambda: self._removed(etcd)

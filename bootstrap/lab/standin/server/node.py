@@ -1,4 +1,4 @@
-"""The node of a server itself."""
+"""A server's own node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .settings import ServerSettings
 
 
 def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, after_reset: bool) -> None:
-    """A server's own node: registered, then kept."""
+    """Register a server's own node and keep it Ready."""
     kubelet = Kubelet(options=settings.options, machine=settings.machine, call=api.call)
     try:
         check_flags(settings.options)
@@ -29,7 +29,7 @@ def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, afte
     except Fatal as error:
         end(error)
     spawn(die_if_told, settings.options)
-    if after_reset:  # as k3s: the snapshot may hold another password than this machine has
+    if after_reset:  # as k3s: the snapshot may hold another password than this machine's
         secret = f"/api/v1/namespaces/kube-system/secrets/{settings.machine.name}.node-password.k3s"
         api.call("DELETE", secret)
     while True:
@@ -50,7 +50,7 @@ def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, afte
 
 
 def set_role(settings: ServerSettings, api: Api, membership: Membership, path: str) -> None:
-    """The role labels come a moment after the Node, by the API, since a kubelet may not set them."""
+    """Set the role labels through the API, shortly after registration, since a kubelet may not set them."""
     process.LIFE.pause(process.LIFE.ready_delay_s / 2)
     meta: Obj = {"labels": {"node-role.kubernetes.io/control-plane": "true"}, "annotations": {}}
     if settings.options.on("secrets-encryption"):
@@ -65,7 +65,7 @@ def set_role(settings: ServerSettings, api: Api, membership: Membership, path: s
 
 
 def encryption_hash(settings: ServerSettings) -> str:
-    """The stage of the rotation of keys, and a digest of them."""
+    """Stage of the key rotation, and a hash of the keys."""
     kept = settings.data / "cred/encryption-config.json"
     keys = (kept if kept.exists() else settings.pki.path("service.key")).read_bytes()
     return f"start-{hashlib.sha256(keys).hexdigest()}"

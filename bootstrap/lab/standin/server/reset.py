@@ -21,7 +21,7 @@ from .settings import ServerSettings
 
 
 def reset_cluster(settings: ServerSettings, restore: str) -> None:
-    """Make this server the only member of etcd, with its own data or with a snapshot's."""
+    """Make this server the only member of etcd, with its own data or a snapshot's."""
     prefix = "starting kubernetes: preparing server"
     if settings.join_url:
         raise Fatal("Error: cannot perform cluster-reset while server URL is set - remove server from "
@@ -66,7 +66,7 @@ def reset_cluster(settings: ServerSettings, restore: str) -> None:
 
 
 def fetch_snapshot(settings: ServerSettings, restore: str) -> Obj:
-    """Read the snapshot to restore; with S3 it is named without a folder, and comes from the bucket."""
+    """Read the snapshot to restore; with S3 from the bucket, by name without a folder."""
     prefix = "starting kubernetes: preparing server: start managed database"
     path, bucket = Path(restore), s3_settings(settings.options)
     try:

@@ -40,7 +40,7 @@ from .reset import reset_cluster
 from .settings import ServerSettings
 
 NOT_READY_S = 0.3
-"""How long its API answers 503 at the least, between refusing connections and being ready."""
+"""Minimum time that its API answers 503 during a start."""
 
 
 class Server:
@@ -112,7 +112,7 @@ class Server:
         control(self.options, self.api)
 
     def _open(self) -> None:
-        """Have the datastore, and with it all that the cluster's servers have alike."""
+        """Open the datastore and take over what the servers share."""
         settings, credentials, invitation = self.settings, self.credentials, None
         token = credentials.token()
         database = self.membership.database()
@@ -146,7 +146,7 @@ class Server:
                 "now": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())}  # fmt: skip
 
     def _listen(self) -> None:
-        """Open the port. Until the API server is ready, the supervisor alone answers there."""
+        """Open the port. Until the API server is ready only the supervisor answers there."""
         ApiHandler.served = self
         context = server_context(self.pki, ssl.CERT_OPTIONAL)
         bind = self.options.one("bind-address", process.LIFE.bind)
@@ -157,7 +157,7 @@ class Server:
         return self.bootstrap.rotate_token(self.api, self.ca_pem, data)
 
     def check_node_password(self, name: str, password: str) -> tuple[int, str] | None:
-        """Hold a node to its password. None is a yes."""
+        """Check a node's password. None: accepted."""
         if not self.ready:
             return 503, CORE_NOT_READY
         return check_node_password(self.api, name, password)

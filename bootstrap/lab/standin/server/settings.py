@@ -1,4 +1,4 @@
-"""What a server knows before it has a datastore."""
+"""The settings of a server, before it has a datastore."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..settings.options import Options
 
 
 class ServerSettings:
-    """A server's settings, addresses and places, and what its disk tells of its life so far."""
+    """A server's settings, addresses and paths, and its state on disk."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -27,13 +27,13 @@ class ServerSettings:
         if (self.data / "db/etcd/tombstone").exists():
             log("info", "tombstone file has been detected, removing data dir to rejoin the cluster")
             self.set_aside()
-        self.joined = self.data / "db/etcd/joined"  # a join that was cut short has left a name, and begins again
+        self.joined = self.data / "db/etcd/joined"  # an interrupted join has left only a name, and starts again
         self.has_etcd = self.joined.exists()
         self.joining = bool(self.join_url) and not self.has_etcd
         self.reset_flag = self.data / "db/reset-flag"
 
     def set_aside(self) -> None:
-        """Move etcd's data away, where it can be found."""
+        """Rename etcd's data directory."""
         folder = self.data / "db/etcd"
         if folder.exists():
             folder.rename(folder.with_name(f"etcd-old-{time.time():.0f}"))

@@ -1,1 +1,1 @@
-"""Settings of servers and agents, and what a machine is by them."""
+"""Settings of servers and agents, and the machine's identity."""

@@ -6,7 +6,7 @@ import sys
 
 from ..logs import Fatal
 
-# Names as in k3s: "!" marks a switch, "*" a list. What is known but has no effect here is accepted all the same.
+# Names as in k3s: "!" marks a switch, "*" a list. Flags without effect here are accepted.
 AGENT_FLAGS = """
 config debug! v vmodule log alsologtostderr! token token-file server data-dir node-name with-node-id! node-label*
 node-taint* image-credential-provider-bin-dir image-credential-provider-config docker! container-runtime-endpoint
@@ -48,7 +48,7 @@ def parse_flags(
     words: list[str] | None = None,
     aliases: dict[str, str] = ALIASES,
 ) -> dict[str, list[str]]:
-    """The command line; what is no flag goes into `words`, where it is given. Fatal at an unknown flag, as in k3s."""
+    """Parse the command line; words that are no flags go into `words`. An unknown flag is fatal, as in k3s."""
     result: dict[str, list[str]] = {}
     rest = list(argv)
     while rest:

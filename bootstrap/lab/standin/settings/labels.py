@@ -1,4 +1,4 @@
-"""Labels and taints that a kubelet is told to set on its own node."""
+"""Labels and taints that a kubelet sets on its own node."""
 
 from __future__ import annotations
 

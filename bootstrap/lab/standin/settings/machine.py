@@ -17,7 +17,7 @@ NODE_NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 
 
 def default_address() -> str:
-    """The address of the interface with the default route; like k3s, no such route is fatal."""
+    """The address of the interface with the default route; without one fatal, as in k3s."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect(("192.0.2.1", 9))  # asks the routing table; a UDP connect sends nothing
@@ -45,7 +45,7 @@ class Machine:
 
 
 def check_families(pods: list[str], services: list[str], node_ips: list[str]) -> None:
-    """Refuse networks and addresses whose families do not go together, in k3s's words (pkg/agent/run.go, run)."""
+    """Refuse networks and addresses of different IP families, in k3s's words (pkg/agent/run.go, run)."""
 
     def families(texts: list[str]) -> set[int]:
         return {ipaddress.ip_interface(text).version for text in texts}

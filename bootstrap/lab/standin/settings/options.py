@@ -97,7 +97,7 @@ class Options:
         return Path(self.root + self.one("data-dir", "/var/lib/rancher/k3s"))
 
     def secret(self, name: str) -> str:
-        """A token given as it is or in a file; "" where there is neither."""
+        """A token from its flag or a file; "" without either."""
         if self.one(name):
             return self.one(name)
         path = self.one(f"{name}-file")

@@ -28,7 +28,7 @@ def yaml_plain(text: str, where: str) -> str:
 
 
 def yaml_scalar(text: str, where: str) -> str:
-    """One scalar with its trailing comment taken off."""
+    """One scalar without its trailing comment."""
     text = text.strip()
     if text[:1] == "'":
         found = re.match(r"'((?:[^']|'')*)'\s*(#.*)?$", text)
@@ -75,7 +75,7 @@ def yaml_values(text: str, where: str) -> list[str]:
 
 
 def parse_config(text: str, where: str) -> dict[str, list[str]]:
-    """The YAML that a k3s config file is made of: one mapping of scalars and lists. Anything else is an error."""
+    """Parse the YAML of a k3s config file: one mapping of scalars and lists. Anything else is an error."""
     result: dict[str, list[str]] = {}
     key = ""  # the key whose list may follow
     for number, line in enumerate(text.splitlines(), 1):

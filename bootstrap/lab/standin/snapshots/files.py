@@ -1,4 +1,4 @@
-"""What a snapshot's file holds."""
+"""The format of a snapshot's file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def render_snapshot(store: Store) -> bytes:
 
 
 def parse_snapshot(raw: bytes) -> Obj:
-    """Raises ValueError for anything that is not a whole snapshot of the stand-in's."""
+    """Raises ValueError for anything but a complete snapshot of the stand-in."""
     content, _, digest = raw.rpartition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError("snapshot missing hash but --skip-hash-check=false")

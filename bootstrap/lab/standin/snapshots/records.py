@@ -1,4 +1,4 @@
-"""ETCDSnapshotFiles: what k3s writes down of each snapshot, on a disk or in a bucket."""
+"""ETCDSnapshotFiles: k3s's record of each snapshot, on disk or in a bucket."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SHOWN = {"endpoint": "endpoint", "bucket": "bucket", "region": "region", "insecu
 
 
 def token_hash(token: str) -> str:
-    """As k3s writes it beside a snapshot, so that one can tell which token belongs to it."""
+    """The hash that k3s stores with a snapshot, to identify its token."""
     return hashlib.sha256(token.encode()).hexdigest()[:12]
 
 
 def on_disk(folder: Path, node: str) -> list[Obj]:
-    """Every file in a folder, be it a snapshot of etcd's or not."""
+    """Every file in a folder, a snapshot of etcd or not."""
     return [
         {"snapshotName": path.name, "nodeName": node, "location": f"file://{path}", "size": path.stat().st_size,
          "created": taken_at(path.name, path.stat().st_mtime)}
@@ -32,7 +32,7 @@ def on_disk(folder: Path, node: str) -> list[Obj]:
 
 
 def in_bucket(bucket: S3) -> list[Obj]:
-    """Every object whose key begins with the folder's name; nodeName is s3 where none is told."""
+    """Every object whose key begins with the folder's name; nodeName is s3 without metadata."""
     entries = []
     for key in bucket.found():
         about = bucket.about(key)
@@ -47,7 +47,7 @@ def in_bucket(bucket: S3) -> list[Obj]:
 
 
 def shown(settings: Obj) -> Obj:
-    """Of a bucket's settings those that are no secret."""
+    """A bucket's settings without the secrets."""
     return {word: settings[name] for name, word in SHOWN.items() if settings.get(name)}
 
 
@@ -58,7 +58,7 @@ def taken_at(name: str, otherwise: float) -> float:
 
 
 def record(entry: Obj, *, listed: bool = False) -> Obj:
-    """An ETCDSnapshotFile. Its name is k3s's: where it lies, the file's name, and a digest of both.
+    """An ETCDSnapshotFile. Its name is as in k3s: location, file name, and a digest of both.
 
     `listed`: as `etcd-snapshot ls` has it, which asks no API.
     """

@@ -26,7 +26,7 @@ def s3_settings(options: Options) -> Obj | None:
         return None
     found: Obj = {name: options.one(flag) for flag, name in S3_SETTINGS.items() if options.one(flag)}
     found |= {name: True for flag, name in S3_SWITCHES.items() if options.on(flag)}
-    # Until it is told how many to keep in the bucket: as many as on the disk (k3s: pkg/cli/server/server.go).
+    # Default retention in the bucket: that on disk (k3s: pkg/cli/server/server.go).
     retention = options.one("etcd-s3-retention", options.one("etcd-snapshot-retention", "5"))
     return {"endpoint": "s3.amazonaws.com", "region": "us-east-1", "retention": int(retention), **found}
 
@@ -50,7 +50,7 @@ class S3:
         return f"{self.folder}/{name}" if self.folder else name
 
     def put(self, name: str, data: bytes, *, node: str, token_hash: str) -> None:
-        """Upload a snapshot, with what k3s notes of it."""
+        """Upload a snapshot, with k3s's metadata."""
         about = {"x-amz-meta-k3s-node-name": node, "x-amz-meta-k3s-token-hash": token_hash}
         self._must("PUT", self.key(name), data, about=about)
 
@@ -65,7 +65,7 @@ class S3:
         return there
 
     def found(self, prefix: str | None = None) -> list[str]:
-        """The keys that begin so, those longest there first; else with the folder's name, for which k3s asks alike."""
+        """The keys with this prefix, oldest first; the default prefix is the folder's name, as in k3s."""
         prefix = self.folder if prefix is None else prefix
         raw = self._must("GET", "", query={"list-type": "2", "prefix": prefix}).decode()
         found = re.findall(r"<Contents>.*?<Key>(.*?)</Key>.*?<LastModified>(.*?)</LastModified>", raw, re.DOTALL)

@@ -35,7 +35,7 @@ class Cron:
     months: set[int]
     weekdays: set[int]
     either: bool
-    """With days and weekdays both restricted, one of them is enough."""
+    """Whether one of day and weekday is enough, since both are restricted."""
 
     def includes(self, now: time.struct_time) -> bool:
         on_day, on_weekday = now.tm_mday in self.days, (now.tm_wday + 1) % 7 in self.weekdays
@@ -55,7 +55,7 @@ def parse_cron(schedule: str) -> Cron:
 
 
 def cron_next(schedule: str, after: float) -> float:
-    """When a schedule comes next, in seconds since 1970. Five fields in local time, or `@every DURATION`."""
+    """The next time of a schedule, in seconds since 1970. Five fields in local time, or `@every DURATION`."""
     every = re.fullmatch(r"@every (\d+)(s|m|h)", schedule)
     if every:
         return after + int(every[1]) * {"s": 1, "m": 60, "h": 3600}[every[2]]

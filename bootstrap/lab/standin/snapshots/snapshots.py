@@ -28,7 +28,7 @@ RECORDS = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 
 
 class Snapshots:
-    """The snapshots that one server takes: files, perhaps in a bucket too, and an ETCDSnapshotFile for each."""
+    """The snapshots that one server takes: files, optionally also in a bucket, and an ETCDSnapshotFile for each."""
 
     def __init__(self, options: Options, node: str, api: Api) -> None:
         self.options, self.node, self.api, self.store = options, node, api, api.store
@@ -37,7 +37,7 @@ class Snapshots:
     def answer(self, data: bytes) -> Reply:
         """What `k3s etcd-snapshot` asks of the server, as k3s's own command does: POST /db/snapshot.
 
-        With a bucket nothing is done before that one has answered, also what is for the disk.
+        With a bucket in the settings nothing is done before the bucket has answered, not even on disk.
         """
         if not isinstance(self.api.cluster, Etcd):
             return 400, status_object("Failure", 400, "BadRequest", "etcd datastore disabled")
@@ -56,7 +56,7 @@ class Snapshots:
             return 500, status_object("Failure", 500, "InternalError", str(error))
 
     def folder(self, request: Obj) -> Path:
-        """Only the default folder is made; any other must be there, as in k3s."""
+        """Only the default folder is created; any other must exist, as in k3s."""
         given = request.get("dir") or self.options.one("etcd-snapshot-dir")
         if given:
             return Path(self.options.root + given)
@@ -65,7 +65,8 @@ class Snapshots:
         return folder
 
     def save(self, request: Obj) -> Obj:
-        """Take one. Those in excess of the retention go, unless it is 0. A refused upload is in a record alone."""
+        """Take a snapshot, and delete those beyond the retention, unless that is 0. A refused upload only shows in a
+        record."""
         if not self._lock.acquire(blocking=False):
             raise ValueError("snapshot save already in progress")
         try:
@@ -88,7 +89,7 @@ class Snapshots:
         return result
 
     def _upload(self, settings: Obj, entry: Obj, path: Path, base: str) -> Obj:
-        """Into the bucket, and old ones out of it, whether the upload was refused or not."""
+        """Upload to the bucket, and delete old ones there, even if the upload was refused."""
         name, failed = path.name, {**entry, "s3": shown(settings), "size": 0, "hash": ""}
         try:
             bucket = S3(settings)
@@ -142,7 +143,7 @@ class Snapshots:
         return result
 
     def _retain(self, request: Obj, base: str) -> list[str]:
-        """By the beginning of a name alone, whatever comes after it."""
+        """Delete old local snapshots; only the prefix of a name counts."""
         keep = int(request.get("retention", self.options.one("etcd-snapshot-retention", "5")))
         mine = [entry for entry in on_disk(self.folder(request), self.node) if entry["snapshotName"].startswith(base)]
         surplus = sorted(mine, key=lambda entry: -entry["created"])[keep:] if keep else []
@@ -152,7 +153,7 @@ class Snapshots:
         return [entry["snapshotName"] for entry in surplus]
 
     def _retain_in_bucket(self, bucket: S3, base: str) -> list[str]:
-        """All servers', and all clusters' in the folder: by the beginning of a key, the last to come are kept."""
+        """Delete old snapshots in the bucket by prefix, those of all servers and clusters; the newest are kept."""
         keep = int(bucket.settings.get("retention", 0))
         names = [key.rpartition("/")[2] for key in bucket.found(bucket.key(base))]
         surplus = names[: max(0, len(names) - keep)] if keep else []
@@ -162,16 +163,15 @@ class Snapshots:
         return surplus
 
     def _found(self, request: Obj) -> list[Obj]:
-        """What is on disk and in the bucket, oldest first."""
+        """The snapshots on disk and in the bucket, oldest first."""
         entries = on_disk(self.folder(request), self.node)
         if request.get("s3"):
             entries += in_bucket(S3(request["s3"]))
         return sorted(entries, key=lambda entry: (entry["created"], entry["snapshotName"], entry["location"]))
 
     def reconcile(self, request: Obj) -> None:
-        """Have an object for each snapshot of this server's and of the bucket, and none for those that are gone.
-
-        What failed stays written down for a day, here for ever.
+        """Keep an object for each snapshot of this server and of the bucket, and delete the others. k3s keeps
+        records of failures for a day, the stand-in without limit.
         """
         wanted = {item["metadata"]["name"]: item for item in map(record, self._found(request))}
         places = {self.node} | ({"s3"} if request.get("s3") else set())
@@ -192,7 +192,7 @@ class Snapshots:
         self.api.call("POST", RECORDS, item)
 
     def run(self) -> NoReturn:
-        """Write down what there is, and take the scheduled ones."""
+        """Record the existing snapshots, and take the scheduled ones."""
         if self.options.on("etcd-snapshot-compress"):
             log("warning", f"the {WHAT_THIS_IS} does not compress its snapshots")
         schedule = self.options.one("etcd-snapshot-schedule-cron", "0 */12 * * *")
