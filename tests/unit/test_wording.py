@@ -44,7 +44,7 @@ ODD: Final = re.compile(
 """Further phrases that were taken out of the pages: each is shorter or clearer in other words."""
 PAGES: Final = sorted(
     str(path.relative_to(ROOT))
-    for top in ("*.md", "docs/*.md")
+    for top in ("*.md", "docs/*.md", "bootstrap/**/*.md", "tests/**/*.md")
     for path in ROOT.glob(top)
     if path.name != "CHANGELOG.md"
 )
