@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap import errors, events
     from bootstrap.commands.locked.carry_out import RunOptions
-    from bootstrap.commands.reports.status import ClusterStatus, MachineStatus
+    from bootstrap.commands.reports.status_values import ClusterStatus, MachineStatus
     from bootstrap.errors import HomelabError
     from bootstrap.events import Event, EventSink
     from bootstrap.execution.context import KubeconfigTarget, Timeouts
@@ -45,14 +45,14 @@ __all__ = [
 
 _MODULES = {
     "ClusterSpec": "bootstrap.model.cluster",
-    "ClusterStatus": "bootstrap.commands.reports.status",
+    "ClusterStatus": "bootstrap.commands.reports.status_values",
     "Event": "bootstrap.events",
     "EventSink": "bootstrap.events",
     "Homelab": "bootstrap.homelab",
     "HomelabError": "bootstrap.errors",
     "Inventory": "bootstrap.inventory",
     "KubeconfigTarget": "bootstrap.execution.context",
-    "MachineStatus": "bootstrap.commands.reports.status",
+    "MachineStatus": "bootstrap.commands.reports.status_values",
     "Overrides": "bootstrap.inventory",
     "Plan": "bootstrap.planning.plan",
     "Ports": "bootstrap.ports",

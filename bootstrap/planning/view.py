@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName
@@ -83,13 +82,6 @@ class ClusterView:
     def running_servers(self) -> tuple[VmRecord, ...]:
         """The VMs of the control plane that are powered on."""
         return tuple(vm for vm, record in self.machines if vm.running and record.role is Role.CONTROL_PLANE)
-
-    @cached_property
-    def reachable_servers(self) -> tuple[tuple[VmRecord, IPv4Address], ...]:
-        """The VMs of the control plane whose addresses are known, with these."""
-        known = dict(self.observed.addresses)
-        servers = ((vm, known.get(record.machine)) for vm, record in self.machines if record.role is Role.CONTROL_PLANE)
-        return tuple((vm, address) for vm, address in servers if address is not None)
 
     @cached_property
     def kube_nodes(self) -> Mapping[MachineName, KubeNode]:

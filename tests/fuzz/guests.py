@@ -23,7 +23,6 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.settings.drift import drifts
-from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 from tests.fakes.specs import cluster
 from tests.fakes.world import FINGERPRINT, World
@@ -86,9 +85,8 @@ def _up(ports: Ports, spec: ClusterSpec) -> object:
 
 
 def _units(ports: Ports) -> object:
-    observed = observe_cluster(SPEC, ports, patient=False)
-    names = {vm.record.machine for vm in observed.vms if vm.record}
-    return drifts(ClusterView(SPEC, observed), ()), unit_states(SPEC, ports, observed, names)
+    view = observe_cluster(SPEC, ports, patient=False)
+    return drifts(view, ()), unit_states(view, ports, view.vm_of.keys())
 
 
 LOOKS: Mapping[str, tuple[tuple[str, ...], int, Callable[[Ports], object]]] = {

@@ -13,7 +13,7 @@ from bootstrap.model.visible import visible, visible_json, visible_yaml
 
 if TYPE_CHECKING:
     from bootstrap.commands.reports.doctor import Diagnosis
-    from bootstrap.commands.reports.status import ClusterStatus, MachineStatus
+    from bootstrap.commands.reports.status_values import ClusterStatus, MachineStatus
     from bootstrap.execution.report import Report
     from bootstrap.planning.plan import Plan
 
@@ -94,7 +94,7 @@ def plan_document(plan: Plan) -> Document:
 
 def status_document(status: ClusterStatus) -> Document:
     """A cluster's status; `format` grows when a key changes its meaning or goes."""
-    from bootstrap.commands.reports.status import STATUS_FORMAT
+    from bootstrap.commands.reports.status_values import STATUS_FORMAT
 
     return {
         "format": STATUS_FORMAT,

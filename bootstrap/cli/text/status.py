@@ -10,7 +10,13 @@ from bootstrap.cli.text.tables import age_text, memory, render_table, role_text
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
-    from bootstrap.commands.reports.status import ApiCertificate, ClusterStatus, MachineStatus, SnapshotsStatus, Vip
+    from bootstrap.commands.reports.status_values import (
+        ApiCertificate,
+        ClusterStatus,
+        MachineStatus,
+        SnapshotsStatus,
+        Vip,
+    )
     from bootstrap.k3s.worker_token import WorkerToken
 
 _READY = {True: "yes", False: "no", None: "unknown"}

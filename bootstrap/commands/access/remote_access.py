@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -11,20 +10,16 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bootstrap.advice import Advice
+from bootstrap.commands.access.machines import Machine, choose_machines, find_machine, own_machines, reach
 from bootstrap.commands.observing.guests import logged_in
-from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
+from bootstrap.errors import GuestError, HomelabError, few_lines
 from bootstrap.execution.guests.host_keys import host_key, is_kept, keep, log_in
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import ClusterName, MachineName, PoolName
-from bootstrap.model.machine import MachineKind, MachineRecord
-from bootstrap.model.observed import VmRecord
-from bootstrap.planning.capacity.addresses import choose_address
+from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.machine import MachineKind
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.ports import CommandOutcome, Ports
 from bootstrap.records.state.state_items import OWN_KEY, known_hosts_item
-from bootstrap.records.vms.machine import is_ours
 
 _AS_ASKED = (
     "PubkeyAuthentication=yes",
@@ -142,19 +137,19 @@ class LogsOptions:
     follow: bool = False
 
 
-def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
+def login_to(wanted: str, spec: ClusterSpec, ports: Ports) -> Login:
     """How to log in to a machine; its host key is written where ssh looks for it.
 
     Args:
-        name: The machine's, with or without the cluster's in front.
+        wanted: The machine's name, with or without the cluster's in front.
         spec: The cluster.
         ports: Where to look.
 
     Raises:
         UsageError: There is no such machine.
-        HomelabError: It does not run, tells no address or host key, or our key is not here.
+        HomelabError: It does not run, reports no address or host key, or our key is not here.
     """
-    vm, record = find_machine(name, _machines(spec, ports), spec.name)
+    machine = find_machine(wanted, own_machines(spec, ports), spec.name)
     private_key = (spec.ssh.private_key or ports.state.path(spec.name, OWN_KEY)).expanduser()
     if not private_key.is_file():
         raise HomelabError(
@@ -163,22 +158,23 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
             resolution="machines accept only the key of the computer that created them: set the same key on both "
             "computers as ssh.private_key in the inventory",
         )
-    address = _address(vm, record, spec, ports)
-    told, warnings = host_key(vm, spec, ports), list[str]()
+    guest, warnings = reach(machine, spec, ports), list[str]()
+    vm, name = guest.vm, guest.name
+    told = host_key(vm, spec, ports)
     if told is not None and vm.kind is MachineKind.VM:
-        keep(record.machine, vm, told, spec, ports)
+        keep(name, vm, told, spec, ports)
     elif not is_kept(vm, spec, ports, told=told):
         # OpenSSH knows no fingerprints, and would take any key the first time: the first one is ours to meet.
-        log_in(record.machine, vm, address, told=told, spec=spec, ports=ports, warn=warnings.append).close()
+        log_in(name, vm, guest.address, told=told, spec=spec, ports=ports, warn=warnings.append).close()
     return Login(
-        machine=record.machine,
-        address=address,
+        machine=name,
+        address=guest.address,
         port=spec.ssh.port,
         user=login_user(spec, vm),
         private_key=private_key,
         known_hosts=ports.state.path(spec.name, known_hosts_item(vm)),
         trusted="".join(warnings),
-        way=ports.shells.way(record.machine, address),
+        way=ports.shells.way(name, guest.address),
     )
 
 
@@ -209,11 +205,11 @@ def run_everywhere(
     Raises:
         UsageError: There is no such pool or machine.
     """
-    chosen = _chosen(_machines(spec, ports), spec, pool=pool, names=names)
+    chosen = choose_machines(own_machines(spec, ports), spec.name, pool=pool, names=names)
     threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="exec")
     answers: list[Answer] = []
     try:
-        asked = [threads.submit(_ask, vm, record, command, spec, ports, timeout_s) for vm, record in chosen]
+        asked = [threads.submit(_ask, machine, command, spec, ports, timeout_s) for machine in chosen]
         for future in as_completed(asked):
             answers.append(future.result())
             tell(answers[-1])
@@ -223,33 +219,26 @@ def run_everywhere(
     return tuple(sorted(answers, key=lambda answer: order.index(answer.machine)))
 
 
-def journal_command(name: str, spec: ClusterSpec, ports: Ports, verb_options: LogsOptions) -> tuple[MachineName, str]:
+def journal_command(name: str, spec: ClusterSpec, ports: Ports, asked: LogsOptions) -> tuple[MachineName, str]:
     """The machine meant, and the command line that shows its journal there. Raises UsageError."""
-    vm, record = find_machine(name, _machines(spec, ports), spec.name)
-    parts = [
-        "journalctl",
-        "--no-pager",
-        "--unit",
-        verb_options.unit or record.role.unit,
-        "--lines",
-        str(verb_options.lines),
-    ]
-    if verb_options.since:
-        parts += ["--since", f"-{verb_options.since}" if _AGO.fullmatch(verb_options.since) else verb_options.since]
-    if verb_options.follow:
+    vm, record = find_machine(name, own_machines(spec, ports), spec.name)
+    parts = ["journalctl", "--no-pager", "--unit", asked.unit or record.role.unit, "--lines", str(asked.lines)]
+    if asked.since:
+        parts += ["--since", f"-{asked.since}" if _AGO.fullmatch(asked.since) else asked.since]
+    if asked.follow:
         parts.append("--follow")
     sudo = [] if login_user(spec, vm) == "root" else ["sudo", "-n"]
     return record.machine, shlex.join([*sudo, *parts])
 
 
-def read_journal(name: str, spec: ClusterSpec, ports: Ports, verb_options: LogsOptions) -> str:
+def read_journal(name: str, spec: ClusterSpec, ports: Ports, asked: LogsOptions) -> str:
     """Lines of a machine's journal.
 
     Raises:
         UsageError: There is no such machine.
         HomelabError: It cannot be read.
     """
-    machine, command = journal_command(name, spec, ports, verb_options)
+    machine, command = journal_command(name, spec, ports, asked)
     (answer,) = run_everywhere(
         command, spec, ports, names=[machine], timeout_s=_LOGS_TIMEOUT_S, tell=lambda _answer: None
     )
@@ -259,81 +248,10 @@ def read_journal(name: str, spec: ClusterSpec, ports: Ports, verb_options: LogsO
     return answer.outcome.stdout
 
 
-def find_machine(
-    name: str, machines: Sequence[tuple[VmRecord, MachineRecord]], cluster: ClusterName
-) -> tuple[VmRecord, MachineRecord]:
-    """The machine that a user means: `demo-cp-1`, or `cp-1` for short.
-
-    Raises:
-        UsageError: There is none.
-    """
-    known = {record.machine: (vm, record) for vm, record in machines}
-    found = known.get(MachineName(name)) or known.get(MachineName(f"{cluster}-{name}"))
-    if found is None:
-        raise UsageError(
-            f"{cluster} has no machine {name}",
-            details=f"its machines: {', '.join(known) or 'none'}",
-            resolution=_meant(name, [*known, *(short.removeprefix(f"{cluster}-") for short in known)])
-            or Advice("`homelab-k8s status` lists them"),
-        )
-    return found
-
-
-def _machines(spec: ClusterSpec, ports: Ports) -> list[tuple[VmRecord, MachineRecord]]:
-    """Our machines, servers first."""
-    vms = ports.hypervisor.machines()
-    check_sight(spec, ports, vms)
-    ours = [(vm, vm.record) for vm in vms if vm.record and is_ours(vm, spec.name)]
-    return sorted(ours, key=lambda each: (each[1].role, each[0].vmid))
-
-
-def _chosen(
-    machines: Sequence[tuple[VmRecord, MachineRecord]],
-    spec: ClusterSpec,
-    *,
-    pool: PoolName | None,
-    names: Sequence[str],
-) -> list[tuple[VmRecord, MachineRecord]]:
-    if names:
-        by_name = {found[1].machine: found for name in names for found in [find_machine(name, machines, spec.name)]}
-        return list(by_name.values())
-    chosen = [each for each in machines if pool in (None, each[1].pool)]
-    if not chosen and pool is not None:
-        pools = sorted({record.pool for _, record in machines})
-        raise UsageError(
-            f"{spec.name} has no machines in a pool {pool}",
-            details=f"its pools: {', '.join(pools) or 'none'}",
-            resolution=_meant(pool, pools) or Advice("`homelab-k8s status -o wide` lists them"),
-        )
-    if not chosen:
-        raise UsageError(f"{spec.name} has no machines", resolution=Advice("`homelab-k8s up` creates them"))
-    return chosen
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
-
-
-def _address(vm: VmRecord, record: MachineRecord, spec: ClusterSpec, ports: Ports) -> IPv4Address:
-    """A machine's own address, as its guest agent tells it now. Raises HomelabError."""
-    if vm.idle:
-        raise GuestError(f"{record.machine} is {vm.idle}", resolution=Advice("`homelab-k8s up` starts it"))
-    seen = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
-    shared = (spec.vip.address,) if spec.vip else ()
-    chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=shared)
-    if isinstance(chosen, str):
-        raise GuestError(f"{record.machine} has no address to log in at", details=chosen)
-    return chosen
-
-
-def _ask(
-    vm: VmRecord, record: MachineRecord, command: str, spec: ClusterSpec, ports: Ports, timeout_s: float
-) -> Answer:
-    name, warnings = record.machine, list[str]()
+def _ask(machine: Machine, command: str, spec: ClusterSpec, ports: Ports, timeout_s: float) -> Answer:
+    name, warnings = machine[1].machine, list[str]()
     try:
-        address = _address(vm, record, spec, ports)
-        with logged_in(vm, address, spec, ports, warn=warnings.append) as shell:
+        with logged_in(reach(machine, spec, ports), spec, ports, warn=warnings.append) as shell:
             outcome = shell.command(command, timeout_s=timeout_s)
             return Answer(machine=name, outcome=outcome, trusted="".join(warnings))
     except HomelabError as error:

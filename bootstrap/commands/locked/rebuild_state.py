@@ -6,14 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bootstrap.advice import Advice
-from bootstrap.commands.observing.local_snapshots import local_snapshots
-from bootstrap.commands.reports.snapshots import check_local
+from bootstrap.commands.observing.local_snapshots import check_local, local_snapshots
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import check_not_older
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState, Role
-from bootstrap.model.observed import Observed
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.snapshot_note import newest_first
@@ -34,7 +32,7 @@ def write_rebuild(cluster: ClusterName, rebuild: RebuildNote, ports: Ports) -> N
     ports.state.write(cluster, REBUILD_NOTE, render_rebuild(rebuild))
 
 
-def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> RebuildNote | None:
+def under_way(view: ClusterView, ports: Ports) -> RebuildNote | None:
     """The rebuild that `up` has to finish, corrected by the inventory; None where there is none. Reads only.
 
     One that was cut off while machines were removed is given up by `up` where the servers that are left have the data
@@ -45,26 +43,24 @@ def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> RebuildNot
         PreflightError: Only `rebuild` can go on.
         HomelabError: The note is damaged.
     """
-    noted = read_rebuild(spec.name, ports)
+    noted = read_rebuild(view.spec.name, ports)
     if noted is None or noted.stage is Stage.BUILDING:
         return noted
-    ours = [vm.name for vm in ClusterView(spec, observed).vms]
+    ours = [vm.name for vm in view.vms]
     if not ours:  # cut off after the last machine had gone
         return replace(noted, stage=Stage.BUILDING)
-    if _can_serve(noted, spec, observed):
+    if _can_serve(noted, view):
         return None
     raise PreflightError(
-        f"a rebuild of {spec.name} was interrupted while its machines were being removed; nothing was changed",
+        f"a rebuild of {view.spec.name} was interrupted while its machines were being removed; nothing was changed",
         details=f"too few servers are left to serve its data; remaining: {', '.join(sorted(ours))}",
         resolution=Advice("`homelab-k8s rebuild` continues it with the saved data; `homelab-k8s down` aborts it"),
     )
 
 
-def _can_serve(noted: RebuildNote, spec: ClusterSpec, observed: Observed) -> bool:
+def _can_serve(noted: RebuildNote, view: ClusterView) -> bool:
     servers = [
-        record
-        for _, record in ClusterView(spec, observed).machines
-        if record.role is Role.CONTROL_PLANE and record.state is RecordState.MADE
+        record for _, record in view.machines if record.role is Role.CONTROL_PLANE and record.state is RecordState.MADE
     ]
     before = next((size.count for size in noted.pools if size.pool == CONTROL_PLANE_POOL), 1)
     return len(servers) > before // 2

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.observed import Observed
 from bootstrap.planning.provision.unfinished import is_unfinished
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
@@ -15,20 +13,20 @@ _TAKES_BACK = ("up", "rebuild")
 """Commands that are the opposite of a `down`: who runs one has given that up."""
 
 
-def unfinished(spec: ClusterSpec, ports: Ports, observed: Observed) -> Intention | None:
-    """The command that did not finish, where what is seen bears its note out. Reads only.
+def unfinished(view: ClusterView, ports: Ports) -> Intention | None:
+    """The command that did not finish, if the cluster as seen agrees with its note. Reads only.
 
     Args:
-        spec: The cluster, sizes settled.
+        view: The cluster, with existing sizes.
         ports: Where the note is.
-        observed: What there is.
     """
-    noted = parse_intention(ports.state.read(spec.name, UNFINISHED))
+    cluster = view.spec.name
+    noted = parse_intention(ports.state.read(cluster, UNFINISHED))
     if noted is None:
         return None
     if noted.command == "rotate":
-        return noted if ports.state.read(spec.name, NEXT_TOKEN) else None
-    return noted if is_unfinished(noted, ClusterView(spec, observed)) else None
+        return noted if ports.state.read(cluster, NEXT_TOKEN) else None
+    return noted if is_unfinished(noted, view) else None
 
 
 def begin(command: str, intention: Intention | None, cluster: ClusterName, ports: Ports) -> None:

@@ -1,8 +1,8 @@
-"""What drains of a plan would lose, found before anything is touched."""
+"""What the drains of a plan would lose, found before anything is touched."""
 
 from __future__ import annotations
 
-from bootstrap.commands.observing.observe import ask_servers, observe_cluster, server_addresses
+from bootstrap.commands.observing.observe import ask_servers, observe_cluster
 from bootstrap.errors import KubernetesError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Pod
@@ -12,7 +12,7 @@ from bootstrap.ports import KubeApi, Ports
 
 
 def pods_losing_data(plan: Plan, spec: ClusterSpec, ports: Ports) -> tuple[Pod, ...]:
-    """Pods on the machines to be drained that would lose an emptyDir volume nobody has given up. Reads only.
+    """Pods on the machines to be drained that would lose an emptyDir volume, unless the user allows it. Reads only.
 
     Empty where the API does not answer: the run meets that again and says what to do.
     """
@@ -24,7 +24,6 @@ def pods_losing_data(plan: Plan, spec: ClusterSpec, ports: Ports) -> tuple[Pod, 
         return tuple(pod for name in dict.fromkeys(names) for pod in kube.pods(on=name) if pod.loses_data)
 
     try:
-        servers = server_addresses(spec, observe_cluster(spec, ports, patient=False))
-        return ask_servers(spec, ports, [address for _, address in servers], ask=ask)
+        return ask_servers(observe_cluster(spec, ports, patient=False), ports, ask=ask)
     except KubernetesError:
         return ()

@@ -1,13 +1,14 @@
-"""Asks machines that run about themselves, over SSH; used by commands that only look."""
+"""Machines that run, and what they report of themselves over SSH. Reads only."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from typing import TypeVar
 
 from bootstrap.errors import HomelabError
 from bootstrap.execution.guests.host_keys import host_key, log_in
@@ -15,35 +16,92 @@ from bootstrap.execution.guests.scripts import parse_lines, told
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role
+from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.checks.runtime import GuestSeen
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, GuestShell, Ports, Warn
+
+Answer = TypeVar("Answer")
 
 _THREADS = 16
 _SCRIPT_TIMEOUT_S = 30.0
 _LONGEST_WRITE_S = 3600.0
 
-Machine = tuple[VmRecord, IPv4Address]
-
 logger = logging.getLogger(__name__)
 
 
-def visit_all(machines: tuple[Machine, ...], spec: ClusterSpec, ports: Ports, *, etcd: bool) -> tuple[GuestSeen, ...]:
-    """What each machine tells, at once; `etcd`: servers also measure their disks. One that cannot be asked says why."""
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="visit") as pool:
-        return tuple(pool.map(lambda machine: _visit(machine, spec, ports, etcd=etcd), machines))
+@dataclass(frozen=True)
+class Guest:
+    """A machine of the cluster with the address at which it is logged in to."""
+
+    vm: VmRecord
+    record: MachineRecord
+    address: IPv4Address
+
+    @property
+    def name(self) -> MachineName:
+        """The machine's."""
+        return self.record.machine
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is of the control plane."""
+        return self.record.role is Role.CONTROL_PLANE
 
 
-def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> GuestSeen:
-    vm, address = machine
-    if vm.record is None:  # cannot be: only machines of ours are asked
-        raise AssertionError(vm)
-    name = vm.record.machine
-    measures = etcd and vm.record.role is Role.CONTROL_PLANE
+def guests_of(view: ClusterView) -> Mapping[MachineName, Guest]:
+    """The machines that run and whose address is known."""
+    known = dict(view.observed.addresses)
+    found = ((vm, record, known.get(record.machine)) for vm, record in view.machines)
+    return {record.machine: Guest(vm, record, address) for vm, record, address in found if address is not None}
+
+
+def server_guests(view: ClusterView) -> tuple[Guest, ...]:
+    """Those of the control plane."""
+    return tuple(guest for guest in guests_of(view).values() if guest.is_server)
+
+
+@contextmanager
+def logged_in(guest: Guest, spec: ClusterSpec, ports: Ports, *, warn: Warn = logger.warning) -> Iterator[GuestShell]:
+    """A login on a machine that runs, with the host key that Proxmox VE reports, or that of the first login.
+
+    Raises HomelabError.
+    """
+    told = host_key(guest.vm, spec, ports)
+    shell = log_in(guest.name, guest.vm, guest.address, told=told, spec=spec, ports=ports, warn=warn)
     try:
-        with logged_in(vm, address, spec, ports) as shell:
+        yield shell
+    finally:
+        shell.close()
+
+
+def ask(guest: Guest, script: GuestScript, spec: ClusterSpec, ports: Ports, *, timeout_s: float = 30.0) -> str:
+    """What a script prints on a machine. Raises HomelabError."""
+    with logged_in(guest, spec, ports) as shell:
+        return shell.run(script, timeout_s=timeout_s)
+
+
+def ask_all(
+    guests: Collection[Guest], ask_one: Callable[[Guest], Answer], *, at_once: int = _THREADS
+) -> tuple[Answer, ...]:
+    """What each machine answers, in order; they are asked in parallel."""
+    if not guests:
+        return ()
+    with ThreadPoolExecutor(max_workers=min(at_once, len(guests)), thread_name_prefix="ask") as pool:
+        return tuple(pool.map(ask_one, guests))
+
+
+def visit_all(view: ClusterView, ports: Ports, *, etcd: bool) -> tuple[GuestSeen, ...]:
+    """What each machine reports of itself, or why it cannot be asked; with `etcd`, servers also measure their disks."""
+    return ask_all(guests_of(view).values(), lambda guest: _visit(guest, view.spec, ports, etcd=etcd))
+
+
+def _visit(guest: Guest, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> GuestSeen:
+    name = guest.name
+    try:
+        with logged_in(guest, spec, ports) as shell:
             began_s = ports.processes.unix_s()
             facts = parse_lines(shell.run(GuestScript(name="facts.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
             ours_s = (began_s + ports.processes.unix_s()) / 2
@@ -54,26 +112,9 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
                 selinux=selinux_problem(name, facts),
                 passwords=_passwords(shell),
             )
-            return _with_disk(seen, shell) if measures else seen
+            return _with_disk(seen, shell) if etcd and guest.is_server else seen
     except HomelabError as error:
         return GuestSeen(machine=name, problem=str(error))
-
-
-@contextmanager
-def logged_in(
-    vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports, *, warn: Warn = logger.warning
-) -> Iterator[GuestShell]:
-    """A login on a machine of ours that runs, with the host key that Proxmox VE tells, or that of the first time.
-
-    Raises HomelabError.
-    """
-    name = vm.record.machine if vm.record else MachineName(vm.name)
-    told = host_key(vm, spec, ports)
-    shell = log_in(name, vm, address, told=told, spec=spec, ports=ports, warn=warn)
-    try:
-        yield shell
-    finally:
-        shell.close()
 
 
 def _ahead_s(name: MachineName, facts: dict[str, list[str]], ours_s: float) -> float | None:

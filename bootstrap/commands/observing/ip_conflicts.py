@@ -1,4 +1,4 @@
-"""Whether somebody else has the addresses that new machines are to get."""
+"""Which of the addresses for new machines another machine already has."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.observed import Observed
 from bootstrap.planning.capacity.address_ranges import candidates
 from bootstrap.planning.members.desired_machines import wanted_machines
 from bootstrap.planning.view import ClusterView
@@ -21,25 +19,25 @@ _ROUNDS = 2
 _AT_ONCE = 256
 
 
-def with_conflicts(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
-    """What was observed, and which addresses of our ranges somebody answers at. Reads only.
+def with_conflicts(view: ClusterView, ports: Ports) -> ClusterView:
+    """The view with the addresses of our ranges at which a machine answers. Reads only.
 
     Only what new machines would get is asked.
 
     Raises:
-        PreflightError: A range is too small even if nobody else has any of it.
+        PreflightError: A range is too small even if all of it is free.
     """
-    machines = wanted_machines(ClusterView(spec, observed))
+    machines = wanted_machines(view)
     asked: set[IPv4Address] = set()
     for _ in range(_ROUNDS):
         # A first round asks spare ones too; a later one only what the first has not covered.
-        verb_options = candidates(machines, ClusterView(spec, observed), spare=0)
-        if set(verb_options) <= asked:
+        if asked.issuperset(candidates(machines, view, spare=0)):
             break
-        fresh = [each for each in candidates(machines, ClusterView(spec, observed), spare=_SPARE) if each not in asked]
+        fresh = [each for each in candidates(machines, view, spare=_SPARE) if each not in asked]
         asked.update(fresh)
-        observed = replace(observed, taken=observed.taken | _answering(fresh, ports))
-    return observed
+        taken = view.observed.taken | _answering(fresh, ports)
+        view = replace(view, observed=replace(view.observed, taken=taken))
+    return view
 
 
 def _answering(addresses: Collection[IPv4Address], ports: Ports) -> frozenset[IPv4Address]:

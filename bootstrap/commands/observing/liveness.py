@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bootstrap.commands.observing.guests import logged_in
+from bootstrap.commands.observing.guests import Guest, ask, ask_all, guests_of
 from bootstrap.errors import DeadlineError, HomelabError, KeyRefusedError, SshUnreachableError
 from bootstrap.execution.guests.scripts import parse_lines, told
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineRecord, RecordState, Role
+from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.healthy_server import healthy_server
@@ -68,33 +66,31 @@ class UnitState:
         return f"{self.unit} is {self.active} ({self.sub}) there" if self.active else self.problem
 
 
-def with_vms(spec: ClusterSpec, observed: Observed) -> Observed:
-    """The Kubernetes nodes, none of them Ready whose VM does not run."""
-    idle = {name: vm.idle for name, vm in ClusterView(spec, observed).vm_of.items() if vm.idle}
+def with_vms(view: ClusterView) -> ClusterView:
+    """No Kubernetes node is Ready whose VM does not run."""
+    idle = {name: vm.idle for name, vm in view.vm_of.items() if vm.idle}
 
     def joined(kube_node: KubeNode) -> KubeNode:
         if kube_node.name not in idle or not kube_node.ready:
             return kube_node
         return replace(kube_node, ready=False, stale=True, problem=f"its VM is {idle[kube_node.name]}")
 
-    return _with_nodes(observed, joined)
+    return _with_nodes(view, joined)
 
 
-def with_units(spec: ClusterSpec, ports: Ports, observed: Observed, *, every: bool = False) -> Observed:
-    """The Kubernetes nodes; where a lease has missed a renewal, or a node is not Ready, its machine was asked.
+def with_units(view: ClusterView, ports: Ports, *, every: bool = False) -> ClusterView:
+    """The k3s units are asked of machines whose lease has missed a renewal or whose node is not Ready.
 
-    Which of them refused our SSH key is told with it.
+    Which of them refused our SSH key is noted too.
 
     Args:
-        spec: The cluster.
+        view: The cluster.
         ports: Where to look.
-        observed: What there is.
-        every: Ask all machines: a lease that was renewed a moment ago tells nothing of now.
+        every: Ask all machines: a lease that was renewed a moment ago says nothing of now.
     """
-    doubtful = {node.name for node in observed.kube_nodes or () if _is_doubtful(node)}
-    states = unit_states(spec, ports, observed, set(dict(observed.addresses)) if every else doubtful)
-    refusing = {name for name, state in states.items() if state.refused} | set(observed.refusing)
-    observed = replace(observed, refusing=tuple(sorted(refusing)))
+    doubtful = {name for name, kube_node in view.kube_nodes.items() if _is_doubtful(kube_node)}
+    states = unit_states(view, ports, set(guests_of(view)) if every else doubtful)
+    refusing = {name for name, state in states.items() if state.refused} | set(view.observed.refusing)
 
     def joined(kube_node: KubeNode) -> KubeNode:
         state = states.get(kube_node.name)
@@ -104,40 +100,30 @@ def with_units(spec: ClusterSpec, ports: Ports, observed: Observed, *, every: bo
         problem = "; ".join(filter(None, (str(state), since if kube_node.ready else kube_node.problem)))
         return replace(kube_node, ready=False, stale=kube_node.ready or kube_node.stale, problem=problem)
 
-    return _with_nodes(observed, joined) if states else observed
+    view = replace(view, observed=replace(view.observed, refusing=tuple(sorted(refusing))))
+    return _with_nodes(view, joined) if states else view
 
 
 def _is_doubtful(kube_node: KubeNode) -> bool:
     return not kube_node.ready or (kube_node.lease_age_s is not None and kube_node.lease_age_s > RENEWAL_S)
 
 
-def _with_nodes(observed: Observed, joined: Callable[[KubeNode], KubeNode]) -> Observed:
-    if observed.kube_nodes is None:
-        return observed
-    return replace(observed, kube_nodes=tuple(map(joined, observed.kube_nodes)))
+def _with_nodes(view: ClusterView, joined: Callable[[KubeNode], KubeNode]) -> ClusterView:
+    if view.observed.kube_nodes is None:
+        return view
+    return replace(view, observed=replace(view.observed, kube_nodes=tuple(map(joined, view.observed.kube_nodes))))
 
 
-def unit_states(
-    spec: ClusterSpec, ports: Ports, observed: Observed, names: set[MachineName]
-) -> Mapping[MachineName, UnitState]:
-    """The k3s units of machines of ours that run and whose address is known, asked at once."""
-    addresses = dict(observed.addresses)
-    asked = [
-        (vm, record)
-        for vm, record in ClusterView(spec, observed).machines
-        if record.machine in names and record.machine in addresses and not vm.idle
-    ][:_MOST_ASKED]
-    if not asked:
-        return {}
+def unit_states(view: ClusterView, ports: Ports, names: Collection[MachineName]) -> Mapping[MachineName, UnitState]:
+    """The k3s units of machines that run and whose address is known, asked at once."""
+    asked = [guest for name, guest in guests_of(view).items() if name in names and not guest.vm.idle][:_MOST_ASKED]
 
-    def ask(each: tuple[VmRecord, MachineRecord]) -> UnitState:
-        vm, record = each
-        name, unit = record.machine, record.role.unit
+    def look(guest: Guest) -> UnitState:
+        unit = guest.record.role.unit
         script = GuestScript(name="unit-state.sh", env=(("UNIT", unit), ("WITHIN_S", "0")))
         try:
-            with logged_in(vm, addresses[name], spec, ports) as shell:
-                lines = parse_lines(shell.run(script, timeout_s=_TIMEOUT_S))
-            return _unit_state(name, unit, lines)
+            text = ask(guest, script, view.spec, ports, timeout_s=_TIMEOUT_S)
+            return _unit_state(guest.name, unit, parse_lines(text))
         except KeyRefusedError as error:
             return UnitState(unit=unit, problem=f"no SSH: {error}", refused=True)
         except SshUnreachableError as error:
@@ -145,8 +131,8 @@ def unit_states(
         except HomelabError as error:
             return UnitState(unit=unit, problem=str(error))
 
-    with ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="unit") as pool:
-        return dict(zip((record.machine for _, record in asked), pool.map(ask, asked), strict=True))
+    states = ask_all(asked, look, at_once=_MOST_ASKED)
+    return {guest.name: state for guest, state in zip(asked, states, strict=True)}
 
 
 def _unit_state(name: MachineName, unit: str, lines: Mapping[str, list[str]]) -> UnitState:
@@ -162,66 +148,64 @@ def _unit_state(name: MachineName, unit: str, lines: Mapping[str, list[str]]) ->
     )
 
 
-def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Callable[[], Observed]) -> Observed:
-    """What there is, once a server is Ready where one is about to be: after a kill, a restart or a boot.
+def when_served(view: ClusterView, ports: Ports, *, look: Callable[[], ClusterView]) -> ClusterView:
+    """The cluster, once a server is Ready where one is about to be: after a kill, a restart or a boot.
 
     Args:
-        spec: The cluster.
+        view: The cluster now.
         ports: Where to look.
-        observed: What there is now.
         look: Observes again.
     """
-    if healthy_server(ClusterView(spec, observed)) is not None:
-        return observed
-    coming = _coming(spec, ports, observed)
+    coming = _coming(view, ports)
     if not coming:
-        return observed
-    tell(f"no server of {spec.name} is Ready yet: {coming[0]}; waiting up to {STARTS_WITHIN_S:.0f} s")
-    seen = [observed]
+        return view
+    name = view.spec.name
+    tell(f"no server of {name} is Ready yet: {coming[0]}; waiting up to {STARTS_WITHIN_S:.0f} s")
+    seen = [view]
 
-    def poll() -> Observed | NotYet:
+    def poll() -> ClusterView | NotYet:
         seen[:] = [look()]
-        if healthy_server(ClusterView(spec, seen[0])) is not None:
-            return seen[0]
-        left = _coming(spec, ports, seen[0])
+        left = _coming(seen[0], ports)
         return NotYet(left[0]) if left else seen[0]
 
-    condition = Condition(what=f"a server of {spec.name} to be Ready", poll=poll, every_s=_LOOK_S)
+    condition = Condition(what=f"a server of {name} to be Ready", poll=poll, every_s=_LOOK_S)
     try:
         return wait_for(condition, patience_to_look(ports.clock, STARTS_WITHIN_S))
     except DeadlineError:
         return seen[0]
 
 
-def _coming(spec: ClusterSpec, ports: Ports, observed: Observed) -> Sequence[str]:
-    """Servers that start, each with what it is doing; empty where none does."""
-    if not ports.state.read(spec.name, KUBECONFIG):
-        return ()  # There has never been a server.
+def _coming(view: ClusterView, ports: Ports) -> Sequence[str]:
+    """Servers that start, each with what it does; empty where one is Ready, or none starts."""
+    if healthy_server(view) is not None or not ports.state.read(view.spec.name, KUBECONFIG):
+        return ()  # Without a kubeconfig there has never been a server.
     servers = {
         record.machine: vm
-        for vm, record in ClusterView(spec, observed).machines
+        for vm, record in view.machines
         if record.role is Role.CONTROL_PLANE and record.state is not RecordState.CLONING and not vm.idle
     }
-    units = unit_states(spec, ports, observed, set(servers))
-    said = (_sign_of_life(name, vm, units.get(name), observed) for name, vm in servers.items())
+    units = unit_states(view, ports, servers)
+    said = (_sign_of_life(name, vm, units.get(name), view.observed) for name, vm in servers.items())
     return [each for each in said if each]
 
 
 def _sign_of_life(name: MachineName, vm: VmRecord, state: UnitState | None, observed: Observed) -> str:
-    """What a server does that is about to be Ready; empty where nothing says that it is."""
-    if state is not None and state.starts:
-        return f"{state.unit} on {name} is {state.active} ({state.sub})"
+    """What a server does that is about to be Ready; empty where nothing shows that it is."""
     if (state is None or state.unreachable) and vm.uptime_s < STARTS_WITHIN_S:
         return f"the VM of {name} was started {vm.uptime_s} s ago"
-    if state is not None and state.active == "active" and _claims_ready(observed, name):
+    if state is None:
+        return ""
+    if state.starts:
+        return f"{state.unit} on {name} is {state.active} ({state.sub})"
+    if state.active == "active" and _claims_ready(observed, name):
         return f"{state.unit} on {name} has started, but its kubelet has not reported yet"
-    if state is not None and _was_up_since(state, observed):
+    if _was_up_since(state, observed):
         return f"{state.unit} on {name} has started {state.age_s:.0f} s ago"
     return ""
 
 
 def _was_up_since(state: UnitState, observed: Observed) -> bool:
-    """Whether its unit came up after Kubernetes was asked, which nobody answered then."""
+    """Whether its unit started after Kubernetes was asked without an answer."""
     young = state.age_s is not None and state.age_s < STARTS_WITHIN_S
     return state.active == "active" and young and observed.kube_nodes is None
 

@@ -1,14 +1,15 @@
-"""Reads what there is: Proxmox VE first, then the cluster's own API where one may answer."""
+"""Observes a cluster: Proxmox VE first, then the cluster's own API if it may answer."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TypeVar
 
+from bootstrap.commands.observing.guests import server_guests
 from bootstrap.commands.observing.liveness import when_served, with_units, with_vms
 from bootstrap.errors import (
     AgentForbidsError,
@@ -23,7 +24,7 @@ from bootstrap.errors import (
 from bootstrap.k3s.kubeconfig.build import server_of, with_server
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineKind, Role
+from bootstrap.model.machine import MachineKind, MachineRecord
 from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecord
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.checks.preflight import check_pve_quorum
@@ -31,10 +32,10 @@ from bootstrap.planning.provision.successors import with_returned
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import KubeApi, Ports, PveFacts
 from bootstrap.records.state.state_items import KUBECONFIG, KUBECONFIG_PATH, KUBECONFIG_SERVER
-from bootstrap.records.vms.machine import is_ours
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 Answer = TypeVar("Answer")
+_Machine = tuple[VmRecord, MachineRecord]
 
 _MADE_WITHIN_S = 60.0
 _CLONED_WITHIN_S = 600.0
@@ -42,58 +43,60 @@ _CLONED_WITHIN_S = 600.0
 _LOOK_S = 0.5
 
 
-def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
+def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> ClusterView:
     """Everything planning may know. Reads only.
 
     Args:
         spec: The cluster.
         ports: Where to look.
         patient: Wait for containers and clones that are being made in our range of vmids: whose they are shows only
-            then, and who acts has to know (a killed run's clone is still being made). Who acts is also refused where
-            the Proxmox cluster has no quorum. A server that starts is waited for, too, where none is Ready.
+            then, and a command that acts has to know (a killed run's clone is still being made). It is also refused
+            where the Proxmox cluster has no quorum. A server that starts is waited for, too, where none is Ready.
 
     Raises:
         PreflightError: `patient`, and there is no quorum.
     """
-    seen = _with_cpu_types(spec, ports, observe_proxmox(spec, ports, patient=patient))
-    running = [vm for vm in ClusterView(spec, seen).vms if vm.running]
+    view = observe_proxmox(spec, ports, patient=patient)
+    running = _running(view)
     odd: list[str] = []
     interfaces = _interfaces(ports, running, odd)
-    addresses = _addresses(spec, running, interfaces)
-    kube_nodes, problem = _kube_nodes(spec, ports, running, addresses)
     wants_containers = any(pool.kind is MachineKind.LXC for pool in spec.pools)
-    ostemplates = ports.hypervisor.ostemplates() if wants_containers else ()
-    found = replace(
-        seen,
-        kube_nodes=kube_nodes,
-        kube_problem=problem,
-        addresses=tuple(sorted(addresses.items())),
-        vip_holder=_vip_holder(spec, interfaces),
+    seen = replace(
+        _with_cpu_types(spec, ports, view.observed),
+        addresses=_addresses(spec, running, interfaces),
+        vip_holder=next((name for name, seen in interfaces.items() if _shared_addresses(spec, seen)), None),
         kubeconfig_server=_kubeconfig_server(spec, ports),
-        other_vips=_other_vips(spec, running, interfaces, addresses),
-        ostemplates=ostemplates,
-        passed_over=(*seen.passed_over, *odd),
+        ostemplates=ports.hypervisor.ostemplates() if wants_containers else (),
+        passed_over=(*view.observed.passed_over, *odd),
     )
-    found = with_units(spec, ports, with_vms(spec, found))
+    seen = replace(seen, other_vips=_other_vips(spec, running, interfaces, dict(seen.addresses)))
+    kube_nodes, problem = _kube_nodes(replace(view, observed=seen), ports)
+    view = replace(view, observed=replace(seen, kube_nodes=kube_nodes, kube_problem=problem))
+    view = with_units(with_vms(view), ports)
     if not patient:
-        return found
-    return when_served(spec, ports, found, look=lambda: observe_cluster(spec, ports, patient=False))
+        return view
+    return when_served(view, ports, look=lambda: observe_cluster(spec, ports, patient=False))
 
 
-def with_refusing(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
-    """What Proxmox VE tells, with the machines of ours that run and refuse our SSH key. Reads only."""
-    running = [vm for vm in observed.vms if is_ours(vm, spec.name) and vm.running]
-    addresses = _addresses(spec, running, _interfaces(ports, running, []))
-    return with_units(spec, ports, replace(observed, addresses=tuple(sorted(addresses.items()))), every=True)
+def with_refusing(view: ClusterView, ports: Ports) -> ClusterView:
+    """What Proxmox VE reports, with the machines that run and refuse our SSH key. Reads only."""
+    running = _running(view)
+    addresses = _addresses(view.spec, running, _interfaces(ports, running, []))
+    return with_units(replace(view, observed=replace(view.observed, addresses=addresses)), ports, every=True)
 
 
-def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
-    """What Proxmox VE alone tells, `patient` as in `observe_cluster`. Reads only."""
-    if not patient:
-        return with_returned(ClusterView(spec, seen_by_proxmox(_facts(spec, ports))))
-    seen = with_returned(ClusterView(spec, seen_by_proxmox(_when_made(spec, ports))))
-    check_pve_quorum(seen)
-    return seen
+def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> ClusterView:
+    """What Proxmox VE alone reports, `patient` as in `observe_cluster`. Reads only."""
+    facts = _when_made(spec, ports) if patient else _facts(spec, ports)
+    view = ClusterView(spec, seen_by_proxmox(facts))
+    view = replace(view, observed=with_returned(view))
+    if patient:
+        check_pve_quorum(view.observed)
+    return view
+
+
+def _running(view: ClusterView) -> list[_Machine]:
+    return [(vm, record) for vm, record in view.machines if vm.running]
 
 
 def _kubeconfig_server(spec: ClusterSpec, ports: Ports) -> str | None:
@@ -172,44 +175,42 @@ def _is_being_made(vm: VmRecord) -> bool:
     return vm.unfinished or (vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None)
 
 
-def _interfaces(ports: Ports, running: list[VmRecord], odd: list[str]) -> dict[MachineName, tuple[GuestInterface, ...]]:
-    """The running machines' interfaces as their guest agents tell them now; answers of odd form are told to `odd`.
+def _interfaces(ports: Ports, running: list[_Machine], odd: list[str]) -> dict[MachineName, tuple[GuestInterface, ...]]:
+    """The running machines' interfaces as their guest agents report them now; answers of odd form go to `odd`.
 
     An agent that does not answer costs 3 s, so after the first silent one on a Proxmox node the rest of that
     node's are left for the run itself to wait for.
     """
     found: dict[MachineName, tuple[GuestInterface, ...]] = {}
     silent: set[str] = set()
-    for vm in running:
+    for vm, record in running:
         asks_agent = vm.kind is MachineKind.VM
-        if vm.record is None or vm.halted or (asks_agent and vm.pve_node in silent):
+        if vm.halted or (asks_agent and vm.pve_node in silent):
             continue
         try:
-            found[vm.record.machine] = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+            found[record.machine] = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
         except UnreadableError as error:
             odd.append(f"{error.brief}: {error.details}")
-            continue
         except (AgentNotRunningError, TransientError):
             if asks_agent:
                 silent.add(vm.pve_node)
-            continue
         except (AgentForbidsError, AgentNotConfiguredError, PermissionDeniedError):
-            continue  # the run meets the same answer and says what to do about it
+            pass  # the run meets the same answer and says what to do about it
     return found
 
 
 def _addresses(
-    spec: ClusterSpec, running: list[VmRecord], interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]
-) -> dict[MachineName, IPv4Address]:
+    spec: ClusterSpec, running: list[_Machine], interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]
+) -> tuple[tuple[MachineName, IPv4Address], ...]:
     found: dict[MachineName, IPv4Address] = {}
-    for vm in running:
-        if vm.record is None or vm.record.machine not in interfaces:
+    for vm, record in running:
+        seen = interfaces.get(record.machine)
+        if seen is None:
             continue
-        seen = interfaces[vm.record.machine]
         chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=_shared_addresses(spec, seen))
         if isinstance(chosen, IPv4Address):
-            found[vm.record.machine] = chosen
-    return found
+            found[record.machine] = chosen
+    return tuple(sorted(found.items()))
 
 
 def _shared_addresses(spec: ClusterSpec, seen: Iterable[GuestInterface]) -> tuple[IPv4Address, ...]:
@@ -218,77 +219,48 @@ def _shared_addresses(spec: ClusterSpec, seen: Iterable[GuestInterface]) -> tupl
     return (spec.vip.address,) if spec.vip and spec.vip.address in given else ()
 
 
-def _vip_holder(spec: ClusterSpec, interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]) -> MachineName | None:
-    """Who has the API's own address now."""
-    for name, seen in interfaces.items():
-        if _shared_addresses(spec, seen):
-            return name
-    return None
-
-
 def _other_vips(
     spec: ClusterSpec,
-    running: list[VmRecord],
+    running: list[_Machine],
     interfaces: Mapping[MachineName, tuple[GuestInterface, ...]],
     addresses: Mapping[MachineName, IPv4Address],
 ) -> tuple[MachineName, ...]:
-    """Who has a further address on its net0 that is a network of its own, and not the VIP."""
+    """The machines with a further address on their net0 that is a network of its own, and not the VIP."""
     found: list[MachineName] = []
-    for vm in running:
-        name = vm.record.machine if vm.record else MachineName("")
-        seen = interfaces.get(name, ())
+    for vm, record in running:
+        seen = interfaces.get(record.machine, ())
         lone = {each for told in seen if told.mac == (vm.mac or "").upper() for each in told.lone}
-        if lone - {*_shared_addresses(spec, seen), addresses.get(name)}:
-            found.append(name)
+        if lone - {*_shared_addresses(spec, seen), addresses.get(record.machine)}:
+            found.append(record.machine)
     return tuple(sorted(found))
 
 
-def server_addresses(spec: ClusterSpec, observed: Observed) -> tuple[tuple[MachineName, IPv4Address], ...]:
-    """The servers of ours that run and whose address was told."""
-    return tuple(_servers(spec, observed.vms, dict(observed.addresses)))
-
-
-def _servers(
-    spec: ClusterSpec, vms: Iterable[VmRecord], addresses: Mapping[MachineName, IPv4Address]
-) -> Iterator[tuple[MachineName, IPv4Address]]:
-    for vm in vms:
-        record = vm.record
-        if record and record.role is Role.CONTROL_PLANE and vm.running and is_ours(vm, spec.name):
-            address = addresses.get(record.machine)
-            if address is not None:
-                yield record.machine, address
-
-
-def ask_servers(
-    spec: ClusterSpec, ports: Ports, servers: Iterable[IPv4Address], *, ask: Callable[[KubeApi], Answer]
-) -> Answer:
-    """Ask the cluster's API, at each server in turn until one answers.
+def ask_servers(view: ClusterView, ports: Ports, *, ask: Callable[[KubeApi], Answer]) -> Answer:
+    """Ask the cluster's API, at each server that runs in turn until one answers.
 
     Raises:
         KubernetesError: None does; or there is no kubeconfig of the cluster here.
     """
-    kubeconfig = ports.state.read(spec.name, KUBECONFIG)
+    kubeconfig = ports.state.read(view.spec.name, KUBECONFIG)
     if not kubeconfig:
         raise KubernetesError("no kubeconfig of the cluster in the state directory")
     error = KubernetesError("no server is running")
-    for address in servers:
+    for server in server_guests(view):
         try:
-            with closing(ports.kube.connect(with_server(kubeconfig, address))) as kube:
+            with closing(ports.kube.connect(with_server(kubeconfig, server.address))) as kube:
                 return ask(kube)
         except KubernetesError as refused:
             error = refused
     raise error
 
 
-def _kube_nodes(
-    spec: ClusterSpec, ports: Ports, running: list[VmRecord], addresses: dict[MachineName, IPv4Address]
-) -> tuple[tuple[KubeNode, ...] | None, str]:
-    """The Kubernetes nodes, or why nobody tells of them."""
-    servers = [address for _, address in _servers(spec, running, addresses)]
+def _kube_nodes(view: ClusterView, ports: Ports) -> tuple[tuple[KubeNode, ...] | None, str]:
+    """The Kubernetes nodes, or why they are unknown."""
     try:
-        return ask_servers(spec, ports, servers, ask=lambda kube: kube.kube_nodes()), ""
+        return ask_servers(view, ports, ask=lambda kube: kube.kube_nodes()), ""
     except KubernetesError as error:
-        up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
-        if up and not servers and ports.state.read(spec.name, KUBECONFIG):
-            return None, f"the guest agent of {', '.join(up)} does not report an address"
+        up = view.running_servers
+        if up and not server_guests(view) and ports.state.read(view.spec.name, KUBECONFIG):
+            names = ", ".join(vm.name for vm in up)
+            return None, f"the guest agent of {names} does not report an address"
         return None, str(error)

@@ -128,15 +128,17 @@ def _as_cloned(spec: ClusterSpec, template: TemplateFacts) -> TemplateFacts:
 def _storages(spec: ClusterSpec, templates: Collection[TemplateFacts]) -> Iterator[StorageName]:
     """Where full clones and data disks go."""
     full = not templates or any(clones_full(spec, template) for template in templates)
-    of_templates = {template.storage for template in templates if template.storage is not None}
     for pool in _vm_pools(spec):
         named = pool.storage or spec.placement.storage
         if full and named is not None:
             yield named
-        data_disk = pool.hardware.data_disk
-        if data_disk is not None:
-            own = data_disk.storage or named
-            yield from {own} if own is not None else of_templates
+        if pool.hardware.data_disk is not None:
+            own = pool.hardware.data_disk.storage or named
+            yield from [own] if own is not None else _own_storages(templates)
+
+
+def _own_storages(templates: Iterable[TemplateFacts]) -> set[StorageName]:
+    return {template.storage for template in templates if template.storage is not None}
 
 
 def _networks(spec: ClusterSpec, templates: Collection[TemplateFacts]) -> Iterator[str]:

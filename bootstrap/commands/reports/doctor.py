@@ -8,22 +8,26 @@ from functools import cached_property
 
 from bootstrap.advice import Advice, joined
 from bootstrap.commands.locked.lock import read_lock, why_no_lock
-from bootstrap.commands.observing.guests import visit_all
+from bootstrap.commands.observing.guests import server_guests, visit_all
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
-from bootstrap.commands.observing.needs import check_state_room
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.observing.privileges import hides_vms, missing_pool, pool_remedy, rights_needed
+from bootstrap.commands.observing.preflight import (
+    api_name_notes,
+    check_state_room,
+    check_vip,
+    missing_key,
+    rights_for_up,
+)
+from bootstrap.commands.observing.privileges import hides_vms, missing_pool, pool_remedy
 from bootstrap.commands.observing.settings import with_settings
-from bootstrap.commands.observing.ssh_keys import missing_key
-from bootstrap.commands.reports.status import status_of
-from bootstrap.commands.verbs.up import api_name_notes, check_vip, choose_version
+from bootstrap.commands.observing.versions import choose_version
+from bootstrap.commands.reports.status import API_PORT, status_of
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.address_ranges import has_ranges, passed_over
 from bootstrap.planning.checks import doctor as checks
@@ -35,9 +39,7 @@ from bootstrap.planning.checks.security import check_logins, check_token
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.foreign import all_foreign, strangers_notes
 from bootstrap.planning.plan import Action, Plan
-from bootstrap.planning.templates.machine_images import all_bases
 from bootstrap.planning.templates.planned import check_planned, with_planned
-from bootstrap.planning.templates.templates import matching_templates
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import EndpointFacts, Ports
@@ -48,7 +50,6 @@ VMS = "vms"
 LOST_KEY = Advice("`homelab-k8s up --dry-run` shows how to restore it")
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
-API_PORT = 6443
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class _Doctor:
     """The checks, and what they learn from one another."""
 
     def __init__(self, spec: ClusterSpec, endpoint: PveEndpoint, ports: Ports) -> None:
-        self._inventory_spec = spec
+        self._spec = spec
         self._endpoint = endpoint
         self._ports = ports
         self._done: dict[str, Check] = {}
@@ -92,20 +93,20 @@ class _Doctor:
         yield "endpoint", (), self._endpoint_answers
         yield "tls", ("endpoint",), self._tls
         yield "token", ("tls",), self._token
-        yield "quorum", ("token",), lambda: checks.check_quorum(self._observed)
+        yield "quorum", ("token",), lambda: checks.check_quorum(self._view.observed)
         yield "version", ("token",), self._version
-        if self._inventory_spec.placement.resource_pool:
+        if self._spec.placement.resource_pool:
             yield "pool", ("token",), self._pool
         yield "privileges", ("token", "pool"), self._privileges
         yield "kvm", ("token",), lambda: checks.check_kvm(self._view)
         yield "template", ("token", VMS), self._template
-        yield "storage", ("template",), lambda: checks.check_storages(self._foreseen_view)
-        yield "bridges", ("template",), lambda: checks.check_bridges(self._foreseen_view)
-        if any(pool.kind is MachineKind.LXC for pool in self._inventory_spec.pools):
+        yield "storage", ("template",), lambda: checks.check_storages(self._foreseen)
+        yield "bridges", ("template",), lambda: checks.check_bridges(self._foreseen)
+        if any(pool.kind is MachineKind.LXC for pool in self._spec.pools):
             yield "containers", ("token",), lambda: checks.check_containers(self._view)
         yield "capacity", ("template", "containers"), lambda: checks.check_capacity(self._view, self._plan)
         yield "addresses", ("capacity",), self._addresses
-        if self._inventory_spec.api_name:
+        if self._spec.api_name:
             yield "api-name", ("token",), self._api_name
         yield "ssh-key", (), lambda: ok(self._ports.shells.check())
         yield "k3s", (), self._k3s
@@ -114,12 +115,12 @@ class _Doctor:
         yield "cluster", ("token", VMS), self._cluster
         yield "spread", ("token", VMS), lambda: checks_live.check_spread(self._view)
         yield "machines", ("token", VMS), self._machines
-        yield "logins", ("token", VMS), lambda: check_logins(self._inventory_spec.ssh.host_keys, self._guests)
+        yield "logins", ("token", VMS), lambda: check_logins(self._spec.ssh.host_keys, self._guests)
         yield "clocks", ("endpoint",), self._clocks
         yield "pve-certificate", ("endpoint",), self._pve_certificate
         yield "api-certificate", ("token", VMS), self._api_certificate
         yield "etcd-disk", ("token", VMS), self._etcd_disk
-        yield "worker-token", ("token", VMS), lambda: checks_live.check_worker_token(worker_token(self._observed))
+        yield "worker-token", ("token", VMS), lambda: checks_live.check_worker_token(worker_token(self._view.observed))
 
     def _check(self, name: str, needs: tuple[str, ...], look: Callable[[], Check]) -> Check:
         lacking = next((need for need in needs if need in self._causes), None)
@@ -139,43 +140,23 @@ class _Doctor:
         return self._ports.probes.endpoint(self._endpoint)
 
     @cached_property
-    def _observed(self) -> Observed:
-        observed = observe_cluster(self._inventory_spec, self._ports, patient=False)
-        return with_settings(with_existing_sizes(self._inventory_spec, observed), self._ports, observed)
-
-    @cached_property
-    def _spec(self) -> ClusterSpec:
-        return with_existing_sizes(self._inventory_spec, self._observed)
-
-    @cached_property
-    def _foreseen(self) -> Observed:
-        """With the templates that `up` would build."""
-        return with_planned(self._view)
-
-    @cached_property
     def _view(self) -> ClusterView:
-        return ClusterView(self._spec, self._observed)
+        """The cluster with existing sizes."""
+        view = with_existing_sizes(observe_cluster(self._spec, self._ports, patient=False))
+        return with_settings(view, self._ports)
 
     @cached_property
-    def _foreseen_view(self) -> ClusterView:
-        return ClusterView(self._spec, self._foreseen)
+    def _foreseen(self) -> ClusterView:
+        """With the templates that `up` would build."""
+        return replace(self._view, observed=with_planned(self._view))
 
     @cached_property
     def _plan(self) -> Plan:
-        return plan_up(self._foreseen_view, version="")
-
-    @cached_property
-    def _servers(self) -> tuple[str, ...]:
-        """Kubernetes nodes with etcd."""
-        return tuple(node.name for node in self._observed.kube_nodes or () if "etcd" in node.roles)
+        return plan_up(self._foreseen, version="")
 
     @cached_property
     def _guests(self) -> tuple[checks_live.GuestSeen, ...]:
-        addresses = dict(self._observed.addresses)
-        running = tuple(
-            (vm, addresses[record.machine]) for vm, record in self._view.machines if record.machine in addresses
-        )
-        return visit_all(running, self._spec, self._ports, etcd=bool(self._servers))
+        return visit_all(self._view, self._ports, etcd=bool(self._view.etcd_members))
 
     def _endpoint_answers(self) -> Check:
         self._seen  # noqa: B018 - looked at here for the first time
@@ -197,7 +178,7 @@ class _Doctor:
         return ok(f"the certificate is {certificate.trust}; {shown}", facts=facts)
 
     def _token(self) -> Check:
-        self._observed  # noqa: B018 - looked at here for the first time
+        self._view  # noqa: B018 - looked at here for the first time
         return check_token(self._endpoint.token, self._ports.hypervisor.held_privileges())
 
     @property
@@ -205,24 +186,18 @@ class _Doctor:
         return self._done["token"].verdict in (Verdict.OK, Verdict.WARNING)
 
     def _version(self) -> Check:
-        online = [facts.name for facts in self._observed.pve_nodes if facts.online]
+        online = [facts.name for facts in self._view.observed.pve_nodes if facts.online]
         packages = {name: self._ports.hypervisor.package_versions(name) for name in online}
-        return checks.check_version(self._observed, packages)
+        return checks.check_version(self._view.observed, packages)
 
     def _pool(self) -> Check:
-        name = self._inventory_spec.placement.resource_pool or ""
+        name = self._spec.placement.resource_pool or ""
         if not self._ports.hypervisor.has_resource_pool(name):
             return failed(missing_pool(name), pool_remedy(name))
         return ok(f"the resource pool {name} is there")
 
     def _privileges(self) -> Check:
-        rights = rights_needed(
-            self._spec,
-            matching_templates(self._view),
-            self._observed,
-            tuple(all_bases(self._view)),
-        )
-        missing = self._ports.hypervisor.missing_privileges(rights)
+        missing = self._ports.hypervisor.missing_privileges(rights_for_up(self._view))
         if any(map(hides_vms, missing)):
             self._causes[VMS] = "privileges"
         if missing:
@@ -233,35 +208,35 @@ class _Doctor:
         return ok("the token has all that `up` and `down` need")
 
     def _template(self) -> Check:
-        check_planned(self._spec, self._foreseen)
-        return checks.check_template(self._foreseen_view)
+        check_planned(self._view.spec, self._foreseen.observed)
+        return checks.check_template(self._foreseen)
 
     def _addresses(self) -> Check:
-        check_vip(self._spec, self._ports, self._observed)
-        if not has_ranges(self._spec):
+        spec = self._view.spec
+        check_vip(self._view, self._ports)
+        if not has_ranges(spec):
             return skipped("machines get their addresses by DHCP")
-        observed = with_conflicts(self._spec, self._ports, self._foreseen)
-        # As `up` would give them out: what somebody has is passed over.
-        planned = plan_up(ClusterView(self._spec, observed), version="").machines
+        view = with_conflicts(self._foreseen, self._ports)
+        # As `up` would give them out: an address in use is passed over.
+        planned = plan_up(view, version="").machines
         new = [machine.spec for machine in planned if machine.action is Action.CREATE]
-        found = checks_live.check_addresses(new, passed_over(new, ClusterView(self._spec, observed)))
-        lacking = gateway_note(self._spec)
+        found = checks_live.check_addresses(new, passed_over(new, view))
+        lacking = gateway_note(spec)
         if lacking and found.verdict is Verdict.OK:
             return warning(f"{found.says}\n{lacking}", "add network.gateway, unless this is intended")
         return found
 
     def _api_name(self) -> Check:
-        name = self._spec.api_name
-        elsewhere = api_name_notes(self._spec, self._ports, self._observed)
+        elsewhere = api_name_notes(self._view, self._ports)
         if elsewhere:
             return warning(elsewhere[0], "correct it in your DNS, or in /etc/hosts on this computer")
-        return ok(f"{name} leads to the API")
+        return ok(f"{self._spec.api_name} leads to the API")
 
     def _k3s(self) -> Check:
         known = self._token_accepted
-        k3s, artifacts = self._inventory_spec.k3s, self._ports.artifacts
-        version = choose_version(self._spec, self._ports, self._observed) if known else artifacts.resolve(k3s)
-        online = {facts.k3s_arch for facts in self._observed.pve_nodes if facts.online} if known else set()
+        k3s, artifacts = self._spec.k3s, self._ports.artifacts
+        version = choose_version(self._view, self._ports) if known else artifacts.resolve(k3s)
+        online = {facts.k3s_arch for facts in self._view.observed.pve_nodes if facts.online} if known else set()
         found = {artifacts.check(k3s, version=version, arch=arch) for arch in online or {"amd64"}}
         return ok(f"{version}: {'; '.join(sorted(found))}", facts=(("version", version),))
 
@@ -302,7 +277,7 @@ class _Doctor:
             return warning(few_lines(unfinished), "remove the interrupted clones as described")
         if not ours and not self._view.unreachable.vms:
             return skipped(Advice("it does not exist yet; create it with `homelab-k8s up`"))
-        status = status_of(self._inventory_spec, self._observed)
+        status = status_of(self._view)
         if not status.healthy:
             return failed(few_lines(status.problems), Advice("`homelab-k8s up` repairs what it can"))
         said = f"{count(len(status.machines), 'machine')}, all Ready"
@@ -330,15 +305,10 @@ class _Doctor:
         )
 
     def _api_certificate(self) -> Check:
-        addresses = dict(self._observed.addresses)
-        servers = [
-            vm.record.machine
-            for vm in self._observed.vms
-            if vm.record and vm.is_server and vm.record.machine in addresses
-        ]
+        servers = server_guests(self._view)
         if not servers:
             return skipped("no server is running with a known address")
-        days = {name: self._ports.probes.certificate(addresses[name], API_PORT).days_left for name in servers}
+        days = {each.name: self._ports.probes.certificate(each.address, API_PORT).days_left for each in servers}
         first = min(days, key=lambda name: days[name])
         return checks_live.check_certificate(
             f"the Kubernetes API's certificate of {first}",
@@ -348,6 +318,6 @@ class _Doctor:
         )
 
     def _etcd_disk(self) -> Check:
-        if not self._servers:
+        if not self._view.etcd_members:
             return skipped("no server with etcd is known to run (one server alone keeps its data in sqlite)")
         return checks_live.check_etcd_disks(self._guests)

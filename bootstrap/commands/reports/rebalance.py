@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.verbs.up import check_version
+from bootstrap.commands.observing.preflight import check_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.verbs.rebalance import RebalancePlan, plan_rebalance
@@ -16,6 +16,6 @@ def prepare_rebalance(spec: ClusterSpec, ports: Ports) -> RebalancePlan:
     Raises:
         PreflightError: There is no template that machines could be made of.
     """
-    observed = observe_cluster(spec, ports)
-    check_version(observed)
-    return plan_rebalance(with_existing_sizes(spec, observed), observed)
+    view = with_existing_sizes(observe_cluster(spec, ports))
+    check_version(view)
+    return plan_rebalance(view.spec, view.observed)

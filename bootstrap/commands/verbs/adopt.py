@@ -10,8 +10,8 @@ from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.lock import adopt_lock, is_unsigned_lock
 from bootstrap.commands.observing.observe import observe_proxmox, with_refusing
+from bootstrap.commands.observing.preflight import missing_key
 from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.commands.observing.ssh_keys import missing_key
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.events import EventSink
@@ -22,7 +22,6 @@ from bootstrap.model.rights import RightsNeeded
 from bootstrap.planning.day2_steps import AuthorizeKey
 from bootstrap.planning.members.adopt import plan_adopt
 from bootstrap.planning.plan import Plan, steps_of
-from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.proxmox.rights.grants import FILE_WRITE
 from bootstrap.records.vms.lock import lock_vmid
@@ -42,16 +41,15 @@ class Adopt(Verb):
     vmids: Sequence[Vmid] = ()
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
-        """As `Verb.plan`: sees what says it is the cluster's without a signature of it, and who refuses our SSH key."""
-        observed = observe_proxmox(spec, ports)
-        check_sight(spec, ports, observed.vms)
+        """As `Verb.plan`: finds VMs that claim to be the cluster's without its signature, or refuse our SSH key."""
+        view = observe_proxmox(spec, ports)
+        check_sight(spec, ports, view.observed.vms)
         lost = missing_key(spec, ports)
         if lost is None:
-            observed = with_refusing(spec, ports, observed)
-        view = ClusterView(spec, observed)
+            view = with_refusing(view, ports)
         plan = plan_adopt(view, vmids=self.vmids, templates=ports.templates.templates(), new_key=lost is not None)
         notes: list[str] = [Advice("there is no {}: a new SSH key is created", lost)] if lost is not None else []
-        if not plan.empty and (lost is not None or observed.refusing):
+        if not plan.empty and (lost is not None or view.observed.refusing):
             notes += _lacking(plan, spec, ports)
         plan = plan if plan.empty else replace(plan, notes=(*notes, *plan.notes))
         marker = ports.markers.find(lock_vmid(spec.placement.vmids))

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.observing.privileges import check_sight
+from bootstrap.commands.observing.preflight import observe_existing
 from bootstrap.commands.verb import Verb
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.backup import plan_backup
-from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 
@@ -35,9 +32,5 @@ class Backup(Verb):
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`."""
-        observed = observe_cluster(spec, ports)
-        check_sight(spec, ports, observed.vms)
         to = self.to.expanduser().absolute() if self.to is not None else None
-        return plan_backup(
-            ClusterView(with_existing_sizes(spec, observed), observed), name=self.name, to=to, s3=self.s3
-        )
+        return plan_backup(observe_existing(spec, ports), name=self.name, to=to, s3=self.s3)

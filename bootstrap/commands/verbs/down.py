@@ -1,4 +1,4 @@
-"""`down`: all that is ours goes, and nothing else."""
+"""`down`: removes all that is ours, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.unfinished import machines_to_remove
 from bootstrap.planning.verbs.down import plan_down
-from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.state.intention import Intention
 from bootstrap.records.state.state_items import KUBECONFIG, TOKEN
@@ -28,10 +27,11 @@ class Down(Verb):
     has_joins: ClassVar[bool] = False
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
-        """As `Verb.plan`: sees what is ours, machines whose creation was interrupted too."""
-        observed = observe_proxmox(spec, ports)
-        check_sight(spec, ports, observed.vms)
-        return plan_down(ClusterView(spec, observed), has_traces=_has_traces(spec, ports))
+        """As `Verb.plan`: finds what is ours, machines whose creation was interrupted too."""
+        view = observe_proxmox(spec, ports)
+        check_sight(spec, ports, view.observed.vms)
+        has_traces = any(ports.state.read(spec.name, item) is not None for item in (TOKEN, KUBECONFIG))
+        return plan_down(view, has_traces=has_traces)
 
     def confirmed(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Plan:
         """The plan as shown, checked under the lock: each step looks again at whose VM it is about to remove.
@@ -57,7 +57,3 @@ class Down(Verb):
         return Intention(
             command="down", again="down", since=ports.processes.utc_text(), machines=machines_to_remove(plan)
         )
-
-
-def _has_traces(spec: ClusterSpec, ports: Ports) -> bool:
-    return any(ports.state.read(spec.name, item) is not None for item in (TOKEN, KUBECONFIG))

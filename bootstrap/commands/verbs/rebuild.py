@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,20 +15,19 @@ from bootstrap.commands.locked.rebuild_state import (
     version_remedy,
     write_rebuild,
 )
-from bootstrap.commands.observing.needs import check_artifacts
+from bootstrap.commands.observing.guests import guests_of
+from bootstrap.commands.observing.local_snapshots import check_local
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.observing.ssh_keys import check_keys
-from bootstrap.commands.reports.snapshots import check_local, server_versions
-from bootstrap.commands.verb import Verb
-from bootstrap.commands.verbs.up import (
-    Up,
+from bootstrap.commands.observing.preflight import (
+    check_artifacts,
+    check_keys,
     check_privileges,
     check_version,
     check_vip,
-    with_builds,
-    with_k3s,
-    with_notes,
 )
+from bootstrap.commands.observing.versions import server_versions
+from bootstrap.commands.verb import Verb
+from bootstrap.commands.verbs.up import Up, with_builds, with_notes
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.handlers.cluster.kubeconfig import note_marks
@@ -38,7 +38,6 @@ from bootstrap.k3s.dual_stack import check_families
 from bootstrap.k3s.versions import check_not_older, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
@@ -94,32 +93,25 @@ class Rebuild(Verb):
         """
         noted = read_rebuild(spec.name, ports)
         if noted is not None and noted.stage is Stage.BUILDING:
-            return _prepare_building(spec, ports, noted, self)
-        observed = observe_cluster(spec, ports)
-        require_reachable(ClusterView(spec, observed), what=f"{spec.name} cannot be rebuilt")
-        check_version(observed)
-        check_keys(spec, ports, observed)
-        check_privileges(spec, ports, observed)
+            return self._plan_building(spec, ports, noted)
+        view = observe_cluster(spec, ports)
+        require_reachable(view, what=f"{spec.name} cannot be rebuilt")
+        check_version(view)
+        check_keys(view, ports)
+        check_privileges(view, ports)
         if self.keeps_data:
-            check_families(spec, observed)  # the data has its nodes and services with their address families
-        rebuild = _corrected(noted, spec, self) if noted is not None else _begin(spec, ports, observed, self)
-        _check_data(rebuild, spec, ports, observed, self, saved=noted is not None)
-        _check_vip(spec, ports, observed)
-        # What was noted is here already: the note comes after it.
-        saves = noted is None and (self.keep_identity or self.latest_to is not None)
-        through = needed_server(ClusterView(spec, observed)) if saves else None
-        wanted = with_k3s(with_rebuild(rebuild, spec), rebuild.version)
-        after = without_machines(ClusterView(spec, observed))
-        up = with_builds(wanted, ports, after, version=rebuild.version, restore=None)
-        down = plan_teardown(
-            ClusterView(spec, observed),
-            rebuild,
-            coming=up,
-            through=through,
-            saves=_saves(through.name, self) if through is not None else (),
-        )
+            check_families(spec, view.observed)  # the data has its nodes and services with their address families
+        rebuild = self._corrected(noted, spec) if noted is not None else self._begin(view, ports)
+        self._check_data(rebuild, view, ports, saved=noted is not None)
+        after = replace(view, observed=without_machines(view))
+        _check_vip(view, after, ports)
+        # What was noted is saved already: the note comes after it.
+        through = needed_server(view) if noted is None and self._saves_first else None
+        up = with_builds(replace(after, spec=with_rebuild(rebuild, spec)), ports, version=rebuild.version)
+        saves = self._saves(through.name) if through is not None else ()
+        down = plan_teardown(view, rebuild, coming=up, through=through, saves=saves)
         check_artifacts(down, spec, ports)
-        said = correction_notes(noted, rebuild) if noted is not None else _begin_notes(spec, observed, rebuild)
+        said = correction_notes(noted, rebuild) if noted is not None else _begin_notes(view, rebuild)
         return replace(down, follows=(up,), notes=(*said, *up.notes))
 
     def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -127,145 +119,138 @@ class Rebuild(Verb):
         noted = read_rebuild(spec.name, ports)
         if noted is None or noted.stage is Stage.TEARING_DOWN:
             with OneRun(sink, ports.clock) as one_sink:
-                torn = _tear_down(plan, spec, ports, self, sink=one_sink, options=options)
+                torn = self._tear_down(plan, spec, ports, sink=one_sink, options=options)
                 one_sink(Told(message=f"all machines of {spec.name} are removed; creating it again"))
                 built = Up().run(Up().plan(spec, ports), spec, ports, sink=one_sink, options=options)
                 return built.after(torn, at_s=one_sink.offset_s)
-        rebuild = _corrected(noted, spec, self)
+        rebuild = self._corrected(noted, spec)
         return Up(rebuild=rebuild).run(plan, spec, ports, sink=sink, options=options)
 
+    def _plan_building(self, spec: ClusterSpec, ports: Ports, noted: RebuildNote) -> Plan:
+        rebuild = self._corrected(noted, spec)
+        plan = Up(rebuild=rebuild).plan(spec, ports)
+        check_artifacts(plan, spec, ports)
+        return with_notes(replace(plan, command="rebuild"), correction_notes(noted, rebuild))
 
-def _prepare_building(spec: ClusterSpec, ports: Ports, noted: RebuildNote, verb: Rebuild) -> Plan:
-    rebuild = _corrected(noted, spec, verb)
-    plan = Up(rebuild=rebuild).plan(spec, ports)
-    check_artifacts(plan, spec, ports)
-    return with_notes(replace(plan, command="rebuild"), tuple(correction_notes(noted, rebuild)))
+    def _corrected(self, noted: RebuildNote, spec: ClusterSpec) -> RebuildNote:
+        """The rebuild under way with what is asked of it now.
 
+        Raises:
+            PreflightError: It is too late for that.
+        """
+        if self.keep_identity and not noted.kept:
+            raise PreflightError(
+                "the interrupted rebuild was started without --keep-identity, so there is no saved identity",
+                resolution=Advice("`homelab-k8s rebuild` continues it without; `homelab-k8s down` aborts it"),
+            )
+        if self.latest_to is not None and noted.snapshot is None:
+            raise PreflightError(
+                "the interrupted rebuild was started without --restore, so no snapshot was taken",
+                resolution=Advice(
+                    "pass a snapshot file (--restore FILE); or `homelab-k8s rebuild` continues without the data"
+                ),
+            )
+        return replace(corrected(noted, spec), snapshot=self.snapshot or noted.snapshot)
 
-def _corrected(noted: RebuildNote, spec: ClusterSpec, verb: Rebuild) -> RebuildNote:
-    """The rebuild under way with what is asked of it now.
-
-    Raises:
-        PreflightError: It is too late for that.
-    """
-    if verb.keep_identity and not noted.kept:
-        raise PreflightError(
-            "the interrupted rebuild was started without --keep-identity, so there is no saved identity",
-            resolution=Advice("`homelab-k8s rebuild` continues it without; `homelab-k8s down` aborts it"),
+    def _begin(self, view: ClusterView, ports: Ports) -> RebuildNote:
+        return RebuildNote(
+            stage=Stage.TEARING_DOWN,
+            version=self._version(view, ports),
+            pools=pool_sizes(with_existing_sizes(view).spec),
+            kept=kept_machines(view) if self.keep_identity else (),
+            snapshot=self.snapshot or self.latest_to,
         )
-    if verb.latest_to is not None and noted.snapshot is None:
-        raise PreflightError(
-            "the interrupted rebuild was started without --restore, so no snapshot was taken",
-            resolution=Advice(
-                "pass a snapshot file (--restore FILE); or `homelab-k8s rebuild` continues without the data"
-            ),
+
+    def _version(self, view: ClusterView, ports: Ports) -> str:
+        """The inventory's version. Where it states none: one that is older neither than what runs nor than the data."""
+        k3s = view.spec.k3s
+        floor = self._oldest_version(view, ports) if k3s.version is None else None
+        # Data is read by the version that wrote it and by newer ones: where anything is kept, it stays.
+        if floor is not None and (self.keep_identity or self.keeps_data):
+            return floor
+        version = ports.artifacts.resolve(k3s)
+        return floor if floor is not None and is_release(version) and is_newer(floor, version) else version
+
+    def _oldest_version(self, view: ClusterView, ports: Ports) -> str | None:
+        """The newer of what runs and what the snapshot was taken with; None where neither is known."""
+        floors = list(server_versions(view, ports))
+        note = check_local(self.snapshot, view.spec) if self.snapshot is not None else None
+        if note is not None and is_release(note.k3s_version):
+            floors.append(note.k3s_version)
+        return max(floors, key=parse_version, default=None)
+
+    def _check_data(self, rebuild: RebuildNote, view: ClusterView, ports: Ports, *, saved: bool) -> None:
+        """Refuse a version that could not read the data, or that is older than what runs unless that is meant.
+
+        Args:
+            rebuild: What is to be done.
+            view: The cluster.
+            ports: Where to look.
+            saved: Whether an earlier run has the data here already; else `latest` is still to be taken.
+
+        Raises:
+            PreflightError: With what to edit.
+        """
+        spec = view.spec
+        is_taken_first = self.latest_to is not None and not saved
+        if rebuild.snapshot is not None and not is_taken_first:
+            snapshot_of(replace(rebuild, stage=Stage.BUILDING), spec)
+        installed = server_versions(view, ports)
+        if not installed or (self.older_is_meant and not is_taken_first):
+            return
+        running = max(installed, key=parse_version)
+        check_not_older(
+            rebuild.version,
+            running,
+            what=f"which {spec.name} runs" + (" and the snapshot is taken with" if is_taken_first else ""),
+            remedy=version_remedy(spec, running),
         )
-    return replace(corrected(noted, spec), snapshot=verb.snapshot or noted.snapshot)
+
+    @property
+    def _saves_first(self) -> bool:
+        return self.keep_identity or self.latest_to is not None
+
+    def _saves(self, server: MachineName) -> tuple[TakeSnapshot | SaveIdentity, ...]:
+        take = TakeSnapshot(machine=server, name=SNAPSHOT_NAME, to=self.latest_to)
+        save = SaveIdentity(machine=server)
+        return (*([take] if self.latest_to is not None else []), *([save] if self.keep_identity else []))
+
+    def _tear_down(
+        self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions
+    ) -> Report:
+        report = self.carry_out(plan, spec, ports, sink=sink, options=options)
+        rebuild = read_rebuild(spec.name, ports)
+        if rebuild is None:  # cannot be: the plan's first step writes it
+            raise AssertionError(plan)
+        if not rebuild.kept:
+            _keep_token(spec, ports)
+            # The new cluster has other CAs, and the user's entries are renewed all the same.
+            note_marks(spec.name, ports)
+            for item in _SECRETS:
+                ports.state.write(spec.name, item, "")
+        elif not ports.state.read(spec.name, AGENT_TOKEN):
+            # No machine is left that has the servers' token only because it had to.
+            ports.state.write(spec.name, AGENT_TOKEN, new_token())
+        write_rebuild(spec.name, replace(rebuild, stage=Stage.BUILDING), ports)
+        return report
 
 
-def _check_data(
-    rebuild: RebuildNote, spec: ClusterSpec, ports: Ports, observed: Observed, verb: Rebuild, *, saved: bool
-) -> None:
-    """Refuse a version that could not read the data, or that is older than what runs unless that is meant.
-
-    Args:
-        rebuild: What is to be done.
-        spec: The cluster.
-        ports: Where to look.
-        observed: What there is.
-        verb: What was asked for.
-        saved: Whether an earlier run has the data here already; else `latest` is still to be taken.
-
-    Raises:
-        PreflightError: With what to edit.
-    """
-    is_taken_first = verb.latest_to is not None and not saved
-    if rebuild.snapshot is not None and not is_taken_first:
-        snapshot_of(replace(rebuild, stage=Stage.BUILDING), spec)
-    installed = server_versions(spec, ports, observed)
-    if not installed or (verb.older_is_meant and not is_taken_first):
-        return
-    running = max(installed, key=parse_version)
-    check_not_older(
-        rebuild.version,
-        running,
-        what=f"which {spec.name} runs" + (" and the snapshot is taken with" if is_taken_first else ""),
-        remedy=version_remedy(spec, running),
-    )
+def _check_vip(view: ClusterView, after: ClusterView, ports: Ports) -> None:
+    """Refuse an address for the API that another machine has, where it is sure that it is none of our servers."""
+    servers = {record.machine for vm, record in view.machines if vm in view.running_servers}
+    if view.observed.vip_holder is None and servers <= guests_of(view).keys():
+        check_vip(after, ports)
 
 
-def _check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
-    """Refuse an address for the API that somebody else has, where it is sure that it is none of our servers."""
-    asked = dict(observed.addresses)
-    view = ClusterView(spec, observed)
-    servers = [record.machine for vm, record in view.machines if vm in view.running_servers]
-    if observed.vip_holder is None and all(name in asked for name in servers):
-        check_vip(spec, ports, without_machines(view))
-
-
-def _saves(server: MachineName, verb: Rebuild) -> tuple[TakeSnapshot | SaveIdentity, ...]:
-    take = (TakeSnapshot(machine=server, name=SNAPSHOT_NAME, to=verb.latest_to),) if verb.latest_to is not None else ()
-    save = (SaveIdentity(machine=server),) if verb.keep_identity else ()
-    return (*take, *save)
-
-
-def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, verb: Rebuild) -> RebuildNote:
-    return RebuildNote(
-        stage=Stage.TEARING_DOWN,
-        version=_version(spec, ports, observed, verb),
-        pools=pool_sizes(with_existing_sizes(spec, observed)),
-        kept=kept_machines(ClusterView(spec, observed)) if verb.keep_identity else (),
-        snapshot=verb.snapshot or verb.latest_to,
-    )
-
-
-def _version(spec: ClusterSpec, ports: Ports, observed: Observed, verb: Rebuild) -> str:
-    """The inventory's version. Where it states none: one that is older neither than what runs nor than the data."""
-    if spec.k3s.version is not None:
-        return ports.artifacts.resolve(spec.k3s)
-    floors = list(server_versions(spec, ports, observed))
-    note = check_local(verb.snapshot, spec) if verb.snapshot is not None else None
-    if note is not None and is_release(note.k3s_version):
-        floors.append(note.k3s_version)
-    floor = max(floors, key=parse_version, default=None)
-    # Data is read by the version that wrote it and by newer ones: where anything is kept, it stays.
-    if floor is not None and (verb.keep_identity or verb.keeps_data):
-        return floor
-    version = ports.artifacts.resolve(spec.k3s)
-    return floor if floor is not None and is_release(version) and is_newer(floor, version) else version
-
-
-def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: RebuildNote) -> tuple[str, ...]:
-    """What of the machines that there are does not come back as it is, or comes though the inventory wants fewer."""
-    pools = {pool.name for pool in spec.pools}
-    lost = sorted({kept.pool for kept in rebuild.kept if kept.pool not in pools})
-    notes = [f"the pool {name} is not in the inventory: its machines are not recreated" for name in lost]
+def _begin_notes(view: ClusterView, rebuild: RebuildNote) -> Iterator[str]:
+    """Which machines do not come back as they are, or come though the inventory wants fewer."""
+    pools = {pool.name for pool in view.spec.pools}
+    for name in sorted({kept.pool for kept in rebuild.kept if kept.pool not in pools}):
+        yield f"the pool {name} is not in the inventory: its machines are not recreated"
     if rebuild.kept:
-        wanted = with_existing_sizes(spec, observed)
-        notes += address_notes(ClusterView(spec, observed), rebuild)
-        notes += count_notes(wanted, with_existing_sizes(with_rebuild(rebuild, spec), observed), command="rebuild")
-    return tuple(notes)
-
-
-def _tear_down(
-    plan: Plan, spec: ClusterSpec, ports: Ports, verb: Rebuild, *, sink: EventSink, options: RunOptions
-) -> Report:
-    report = verb.carry_out(plan, spec, ports, sink=sink, options=options)
-    rebuild = read_rebuild(spec.name, ports)
-    if rebuild is None:  # cannot be: the plan's first step writes it
-        raise AssertionError(plan)
-    if not rebuild.kept:
-        _keep_token(spec, ports)
-        note_marks(
-            spec.name, ports
-        )  # the cluster that comes has other CAs, and the user's entries are renewed all the same
-        for item in _SECRETS:
-            ports.state.write(spec.name, item, "")
-    elif not ports.state.read(spec.name, AGENT_TOKEN):
-        # No machine is left that has the servers' token only because it had to.
-        ports.state.write(spec.name, AGENT_TOKEN, new_token())
-    write_rebuild(spec.name, replace(rebuild, stage=Stage.BUILDING), ports)
-    return report
+        yield from address_notes(view, rebuild)
+        kept = with_existing_sizes(replace(view, spec=with_rebuild(rebuild, view.spec)))
+        yield from count_notes(with_existing_sizes(view).spec, kept.spec, command="rebuild")
 
 
 def _keep_token(spec: ClusterSpec, ports: Ports) -> None:

@@ -11,18 +11,17 @@ from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.unfinished import finish, unfinished
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
-from bootstrap.commands.observing.needs import check_artifacts
 from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.preflight import check_artifacts, check_privileges, observe_checked
 from bootstrap.commands.observing.settings import with_settings
-from bootstrap.commands.observing.ssh_keys import check_keys
+from bootstrap.commands.observing.versions import choose_version
 from bootstrap.commands.verb import Verb
-from bootstrap.commands.verbs.up import check_privileges, check_version, choose_version, with_k3s
+from bootstrap.commands.verbs.up import with_k3s
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.model.observed import Observed
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
@@ -46,19 +45,31 @@ class Replace(Verb):
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`."""
-        observed = observe_cluster(spec, ports)
-        check_version(observed)
-        check_keys(spec, ports, observed)
-        spec = with_existing_sizes(spec, observed)
-        check_privileges(spec, ports, observed)
-        noted = unfinished(spec, ports, observed)
-        asked = _continued(_with_pool(spec, observed, self.asked, noted), noted)
-        taken = with_conflicts(asked.kept(ClusterView(spec, observed)), ports, seen_after(spec, observed, asked)).taken
-        observed = with_settings(spec, ports, replace(observed, taken=taken))
-        version = choose_version(spec, ports, observed)
-        plan = plan_replace(with_k3s(spec, version), observed, asked, version=version)
+        view = with_existing_sizes(observe_checked(spec, ports))
+        check_privileges(view, ports)
+        asked = self._continuing(view, ports)
+        after = ClusterView(asked.kept(view), seen_after(view.spec, view.observed, asked))
+        taken = with_conflicts(after, ports).observed.taken
+        view = with_settings(replace(view, observed=replace(view.observed, taken=taken)), ports)
+        version = choose_version(view, ports)
+        plan = plan_replace(with_k3s(view.spec, version), view.observed, asked, version=version)
         check_artifacts(plan, spec, ports)
         return plan
+
+    def _continuing(self, view: ClusterView, ports: Ports) -> ReplaceOptions:
+        """What is asked for, with what an earlier command that did not finish was to end with.
+
+        Raises:
+            PreflightError: There are no such machines.
+        """
+        noted = unfinished(view, ports)
+        asked = _with_pool(view, self.asked, noted)
+        counts = dict(noted.counts) if noted is not None else {}
+        if noted is None or asked.pool not in counts:
+            return asked
+        if noted.command == "scale":
+            return replace(asked, asked=counts)
+        return replace(asked, begun=dict(noted.machines), noted=counts)
 
     def losing_emptydir(self) -> Self:
         """As `Verb.losing_emptydir`."""
@@ -74,7 +85,7 @@ class Replace(Verb):
             if not rest:
                 break
             sink(Told(message=f"{', '.join(rest)} has been replaced and is removed now"))
-            # Everybody else of the pool has been replaced: what is marked is all that is left.
+            # The rest of the pool has been replaced: only what is marked is left.
             now = Replace(replace(now.asked, machines=rest))
             plan = now.plan(spec, ports)
         finish(spec.name, ports)
@@ -82,11 +93,9 @@ class Replace(Verb):
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
         """The sizes that the pools keep, and what goes; of a run that continues another, what that noted."""
-        observed = observe_cluster(spec, ports)
-        spec = with_existing_sizes(spec, observed)
-        noted = unfinished(spec, ports, observed)
-        asked = _continued(_with_pool(spec, observed, self.asked, noted), noted)
-        kept = asked.kept(ClusterView(spec, observed))
+        view = with_existing_sizes(observe_cluster(spec, ports))
+        asked = self._continuing(view, ports)
+        kept = asked.kept(view)
         typed = shlex.join(asked.machines) if asked.machines else f"--pool {asked.pool}"
         return Intention(
             command="replace",
@@ -97,30 +106,20 @@ class Replace(Verb):
         )
 
 
-def _continued(asked: ReplaceOptions, noted: Intention | None) -> ReplaceOptions:
-    """The wish with what an earlier command that did not finish was to end with."""
-    counts = dict(noted.counts) if noted is not None else {}
-    if noted is None or asked.pool not in counts:
-        return asked
-    if noted.command == "scale":
-        return replace(asked, asked=counts)
-    return replace(asked, begun=dict(noted.machines), noted=counts)
-
-
 def _leaving(spec: ClusterSpec, ports: Ports, among: set[MachineName]) -> tuple[MachineName, ...]:
-    observed = observe_cluster(spec, ports)
-    spec = with_existing_sizes(spec, observed)
-    there = (member for pool in spec.pools for member in members(ClusterView(spec, observed), pool))
+    view = with_existing_sizes(observe_cluster(spec, ports))
+    there = (member for pool in view.spec.pools for member in members(view, pool))
     return tuple(member.name for member in there if member.leaving and member.name in among)
 
 
-def _with_pool(spec: ClusterSpec, observed: Observed, asked: ReplaceOptions, noted: Intention | None) -> ReplaceOptions:
-    """The wish with the pool of its machines; one that has gone by an earlier run still has its successor to come.
+def _with_pool(view: ClusterView, asked: ReplaceOptions, noted: Intention | None) -> ReplaceOptions:
+    """With the pool of its machines; one that an earlier run removed still gets its successor.
 
     Raises:
         PreflightError: There are no such machines.
     """
-    pools = _pools(ClusterView(spec, observed), noted)
+    spec = view.spec
+    pools = _pools(view, noted)
     unknown = [name for name in asked.machines if name not in pools]
     if unknown:
         raise PreflightError(

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Self
 
 from bootstrap.advice import Advice
-from bootstrap.commands.observing.local_snapshots import local_snapshot
+from bootstrap.commands.observing.local_snapshots import check_local, local_snapshot
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.commands.reports.snapshots import check_local, server_versions, snapshots_of
+from bootstrap.commands.observing.preflight import observe_existing
+from bootstrap.commands.observing.versions import server_versions
+from bootstrap.commands.reports.snapshots import snapshots_of
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import check_not_older, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed, Snapshot
+from bootstrap.model.observed import Snapshot
 from bootstrap.planning.day2_steps import RestoreSnapshot
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
@@ -56,13 +57,11 @@ class Restore(Verb):
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`: the snapshot is found, and checked where it is here."""
-        observed = observe_cluster(spec, ports)
-        check_sight(spec, ports, observed.vms)
-        snapshot = find(spec, ports, observed, self)
+        view = observe_existing(spec, ports)
+        snapshot = _find(view, ports, self)
         if is_local(snapshot):
-            note = check_local(Path(snapshot.location), spec)
-            _check_versions(note, spec, ports, observed)
-        return plan_restore(ClusterView(with_existing_sizes(spec, observed), observed), snapshot, server=self.server)
+            _check_versions(check_local(Path(snapshot.location), spec), view, ports)
+        return plan_restore(view, snapshot, server=self.server)
 
     def seen(self, plan: Plan) -> Self:
         """The snapshot that the user has confirmed, even if a newer one has been taken since."""
@@ -70,7 +69,7 @@ class Restore(Verb):
 
     def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
         """The spec as the machines stand: how many servers there are decides whether sqlite's data moves on to etcd."""
-        return with_existing_sizes(spec, observe_cluster(spec, ports))
+        return with_existing_sizes(observe_cluster(spec, ports)).spec
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
         """The snapshot, by a name under which it is found while k3s is stopped."""
@@ -90,16 +89,16 @@ def _again(plan: Plan, spec: ClusterSpec) -> str:
     return location_in(replace(s3, folder=step.folder), str(step.source)) if s3 is not None and step is not None else ""
 
 
-def find(spec: ClusterSpec, ports: Ports, observed: Observed, restore: Restore) -> Snapshot:
+def _find(view: ClusterView, ports: Ports, restore: Restore) -> Snapshot:
     """The snapshot that is meant. Raises PreflightError."""
-    path = Path(restore.snapshot).expanduser()
+    spec, path = view.spec, Path(restore.snapshot).expanduser()
     if restore.from_bucket or restore.snapshot.startswith("s3://"):
         return _in_bucket(spec, restore.snapshot)
     if path.is_file():
         return local_snapshot(path.absolute())
     if not is_file_name(restore.snapshot):
         raise PreflightError(f"there is no file {path}")
-    listed = snapshots_of(spec, ports, observed, directory=restore.directory)
+    listed = snapshots_of(view, ports, directory=restore.directory)
     try:
         found = find_snapshot(restore.snapshot, listed.snapshots, cluster=spec.name)
     except PreflightError as error:
@@ -126,9 +125,9 @@ def _in_bucket(spec: ClusterSpec, wanted: str) -> Snapshot:
     return Snapshot(name=name, machine=None, location=place)
 
 
-def _check_versions(note: SnapshotNote | None, spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+def _check_versions(note: SnapshotNote | None, view: ClusterView, ports: Ports) -> None:
     """Refuse data that is newer than the k3s that is to read it. Raises PreflightError."""
-    installed = server_versions(spec, ports, observed)
+    installed = server_versions(view, ports)
     if note is None or not installed:
         return
     check_not_older(

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootstrap.commands.observing.guests import logged_in
+from bootstrap.commands.observing.guests import ask, guests_of
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.observing.privileges import check_sight
+from bootstrap.commands.observing.preflight import observe_existing
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.rotate import plan_rotate
-from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 from bootstrap.records.state.intention import Intention
 from bootstrap.records.state.state_items import NEXT_AGENT_TOKEN, NEXT_TOKEN
-
-_SCRIPT_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +24,8 @@ class RotateToken(Verb):
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`."""
-        observed = observe_cluster(spec, ports)
-        check_sight(spec, ports, observed.vms)
         unfinished = bool(ports.state.read(spec.name, NEXT_TOKEN))
-        return plan_rotate(ClusterView(with_existing_sizes(spec, observed), observed), unfinished=unfinished)
+        return plan_rotate(observe_existing(spec, ports), unfinished=unfinished)
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
         """That it is under way."""
@@ -62,14 +56,12 @@ def secrets_encryption(spec: ClusterSpec, ports: Ports) -> SecretsEncryption:
     Raises:
         HomelabError: No server is Ready, or it cannot be asked.
     """
-    observed = observe_cluster(spec, ports)
-    server = needed_server(ClusterView(with_existing_sizes(spec, observed), observed))
-    address = dict(observed.addresses).get(server.name)
-    vm = next((vm for vm in observed.vms if vm.record and vm.record.machine == server.name), None)
-    if vm is None or address is None:
+    view = observe_cluster(spec, ports)
+    server = needed_server(view)
+    guest = guests_of(view).get(server.name)
+    if guest is None:
         raise PreflightError(f"the guest agent of {server.name} does not report an address")
-    with logged_in(vm, address, spec, ports) as shell:
-        text = shell.run(GuestScript(name="secrets-status.sh"), timeout_s=_SCRIPT_TIMEOUT_S)
+    text = ask(guest, GuestScript(name="secrets-status.sh"), spec, ports)
     return SecretsEncryption(enabled=_enabled(text), text=text.strip())
 
 

@@ -1,4 +1,4 @@
-"""`scale`: pools get as many machines as they are to have; what is too many is drained and leaves."""
+"""`scale`: resizes pools; machines to be removed are drained first."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import ClassVar, Self
 
 from bootstrap.commands.locked.unfinished import unfinished
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
-from bootstrap.commands.observing.needs import check_artifact_directory
-from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.preflight import (
+    check_artifact_directory,
+    check_privileges,
+    check_vip,
+    observe_checked,
+)
 from bootstrap.commands.observing.settings import with_settings
-from bootstrap.commands.observing.ssh_keys import check_keys
+from bootstrap.commands.observing.versions import choose_version
 from bootstrap.commands.verb import Verb
-from bootstrap.commands.verbs.up import check_privileges, check_version, check_vip, choose_version, with_k3s
+from bootstrap.commands.verbs.up import with_k3s
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.provision.unfinished import machines_to_remove
 from bootstrap.planning.steps import FetchK3s
@@ -42,21 +46,20 @@ class Scale(Verb):
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`."""
-        observed = observe_cluster(spec, ports)
-        check_version(observed)
-        check_keys(spec, ports, observed)
-        wanted = with_counts(with_existing_sizes(spec, observed), dict(self.counts))
-        check_privileges(wanted, ports, observed)
-        check_vip(wanted, ports, observed)
-        observed = with_settings(wanted, ports, with_conflicts(wanted, ports, observed))
-        pools = frozenset(self.counts or (pool.name for pool in wanted.pools))
-        plan = plan_scale(wanted, observed, pools=pools, version="", rules=self.rules)
-        if _installs(plan):  # else nobody asks what k3s there is: a release may be out of reach
-            version = choose_version(wanted, ports, observed)
-            plan = plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=self.rules)
+        sized = with_existing_sizes(observe_checked(spec, ports))
+        view = replace(sized, spec=with_counts(sized.spec, dict(self.counts)))
+        check_privileges(view, ports)
+        check_vip(view, ports)
+        view = with_settings(with_conflicts(view, ports), ports)
+        pools = frozenset(self.counts or (pool.name for pool in view.spec.pools))
+        plan = plan_scale(view.spec, view.observed, pools=pools, version="", rules=self.rules)
+        if steps_of(plan, FetchK3s):  # else the k3s release is not needed, and may be out of reach
+            version = choose_version(view, ports)
+            wanted = with_k3s(view.spec, version)
+            plan = plan_scale(wanted, view.observed, pools=pools, version=version, rules=self.rules)
             check_artifact_directory(plan, wanted, ports)
-        noted = unfinished(with_existing_sizes(spec, observed), ports, observed)
-        # What another command was about to do is no longer meant, even where nothing has to be undone.
+        noted = unfinished(sized, ports)
+        # The note of another command counts no more, even where nothing has to be undone.
         return replace(plan, marked=True) if noted is not None and noted.command in ("scale", "replace") else plan
 
     def losing_emptydir(self) -> Self:
@@ -78,7 +81,3 @@ class Scale(Verb):
             counts=tuple(counts.items()),
             machines=machines_to_remove(plan),
         )
-
-
-def _installs(plan: Plan) -> bool:
-    return any(isinstance(step.step, FetchK3s) for lane in plan.lanes for step in lane.steps)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from bootstrap.commands.observing.observe import observe_proxmox
+from bootstrap.commands.observing.preflight import check_no_new_key
 from bootstrap.commands.observing.privileges import check_rights, with_tag
-from bootstrap.commands.observing.ssh_keys import check_no_new_key
 from bootstrap.commands.verb import Verb
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import OWNER_TAG, Observed
+from bootstrap.model.observed import OWNER_TAG, PveNodeFacts
 from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.plan import Plan
@@ -28,14 +28,7 @@ from bootstrap.planning.templates.steps import TemplateBuild
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.vms.lock import lock_vmid
-from bootstrap.records.vms.template import (
-    CloudImage,
-    Recipe,
-    TemplateVm,
-    image_of_volume,
-    key_fingerprint,
-    template_vmid,
-)
+from bootstrap.records.vms.template import Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
 
 
 def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
@@ -58,10 +51,10 @@ class BuildTemplate(_TemplateVerb):
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`: finds out what the template is made of, and plans what is missing."""
-        observed = observe_proxmox(spec, ports, patient=False)
-        check_pve_quorum(observed)
-        check_no_new_key(spec, ports, observed)
-        return builds_for(spec, ports, observed, self.asked, version=ports.artifacts.resolve(spec.k3s))
+        view = observe_proxmox(spec, ports, patient=False)
+        check_pve_quorum(view.observed)
+        check_no_new_key(view, ports)
+        return builds_for(view, ports, self.asked, version=ports.artifacts.resolve(spec.k3s))
 
 
 @dataclass(frozen=True)
@@ -69,86 +62,81 @@ class PruneTemplates(_TemplateVerb):
     """`template prune`: what has got a user since the plan was made stays."""
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
-        """As `Verb.plan`: sees which templates nobody needs."""
-        observed = observe_proxmox(spec, ports, patient=False)
-        check_pve_quorum(observed)
-        return plan_prune(ClusterView(spec, observed), _see(spec, observed, ports))
+        """As `Verb.plan`: finds the templates that no machine needs."""
+        view = observe_proxmox(spec, ports, patient=False)
+        check_pve_quorum(view.observed)
+        return plan_prune(view, _see(view, ports))
 
 
-def builds_for(
-    spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: BuildOptions, *, version: str
-) -> Plan:
-    """The builds that are missing, with a k3s version in them; that the token may do it is checked. Touches nothing.
+def builds_for(view: ClusterView, ports: Ports, asked: BuildOptions, *, version: str) -> Plan:
+    """The builds that are missing, with a k3s version in them; checks the token's rights for them. Touches nothing.
 
     Raises:
         PreflightError: It cannot be done.
-        ArtifactError: The image's checksum cannot be had.
+        ArtifactError: The image's checksum is not found.
     """
-    arch = build_nodes(ClusterView(spec, observed), verb_options)[0].k3s_arch
-    recipe = Recipe(image=_image(verb_options, arch, ports), k3s=version)
-    seen = _see(spec, observed, ports)
-    plan = plan_build(
-        ClusterView(spec, _with_hidden(spec, observed, ports, verb_options, seen)), recipe, verb_options, seen
-    )
+    arch = build_nodes(view, asked)[0].k3s_arch
+    image = image_of_volume(asked.image) or ports.templates.find_image(asked.image, arch=arch, checksum=asked.checksum)
+    seen = _see(view, ports)
+    plan = plan_build(_with_hidden(view, ports, asked, seen), Recipe(image=image, k3s=version), asked, seen)
     builds = builds_of(plan)
     if builds:
-        check_rights(ports, _rights_to_build(spec, builds, vnets=observed.vnets), what="building a template")
+        check_rights(ports, _rights_to_build(view, builds), what="building a template")
     return plan
 
 
-def _rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnets: frozenset[str]) -> RightsNeeded:
+def _rights_to_build(view: ClusterView, builds: Sequence[TemplateBuild]) -> RightsNeeded:
     """What the token needs rights for."""
-    files = {build.iso_storage for build in builds} | {build.image_storage for build in builds if build.image_storage}
+    spec = view.spec
+    downloads = [(build.pve_node, build.image_storage) for build in builds if build.image_storage]
+    files = {build.iso_storage for build in builds} | {storage for _, storage in downloads}
+    tags = {tag for build in builds for tag in build.recipe.tags}
     return RightsNeeded(
-        vnets=vnets,
+        vnets=view.observed.vnets,
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
         vmids=(*sorted(build.vmid for build in builds), lock_vmid(spec.placement.vmids)),
-        tags=tuple(sorted({OWNER_TAG, spec.name, *(tag for build in builds for tag in build.recipe.tags)})),
+        tags=tuple(sorted({OWNER_TAG, spec.name, *tags})),
         builds=BuildRights(
             disks=tuple(sorted({build.disk_storage for build in builds})),
             files=tuple(sorted(files)),
             bridges=tuple(sorted({with_tag(build.bridge, build.vlan) for build in builds})),
-            downloads_on=tuple(sorted({build.pve_node for build in builds if build.image_storage})),
+            downloads_on=tuple(sorted({pve_node for pve_node, _ in downloads})),
         ),
     )
 
 
-def _with_hidden(
-    spec: ClusterSpec, observed: Observed, ports: Ports, verb_options: BuildOptions, seen: TemplatesSeen
-) -> Observed:
+def _with_hidden(view: ClusterView, ports: Ports, asked: BuildOptions, seen: TemplatesSeen) -> ClusterView:
     """With the vmids as used that builds would take and that something has which the token may not see."""
-    used, free = set(observed.used_vmids), set[Vmid]()
+    used, free = set(view.observed.used_vmids), set[Vmid]()
     templates = [one.vmid for one in seen.templates]
-    while len(free) < len(build_nodes(ClusterView(spec, observed), verb_options)):
-        vmid = template_vmid(spec.placement.vmids, used | free, templates)
+    needed = len(build_nodes(view, asked))
+    while len(free) < needed:
+        vmid = template_vmid(view.spec.placement.vmids, used | free, templates)
         if vmid is None:
             break
         (free if ports.hypervisor.is_free(vmid) else used).add(vmid)
-    return replace(observed, used_vmids=frozenset(used))
-
-
-def _image(verb_options: BuildOptions, arch: str, ports: Ports) -> CloudImage:
-    return image_of_volume(verb_options.image) or ports.templates.find_image(
-        verb_options.image, arch=arch, checksum=verb_options.checksum
-    )
+    return replace(view, observed=replace(view.observed, used_vmids=frozenset(used)))
 
 
 def _iso_storages(view: ClusterView) -> Iterator[tuple[PveNodeName, StorageName]]:
     """The storages with ISO images, each with a Proxmox node that has it; a shared one once."""
     shared: set[StorageName] = set()
-    nodes = (facts for facts in view.observed.pve_nodes if facts.online and view.may_use(facts.name))
-    for facts, storage in ((each, storage) for each in nodes for storage in each.storages):
-        if storage.active and "iso" in storage.content and storage.name not in shared:
-            yield facts.name, storage.name
-            if storage.shared:
-                shared.add(storage.name)
+    for facts in _usable_nodes(view):
+        for storage in facts.storages:
+            if storage.active and "iso" in storage.content and storage.name not in shared:
+                yield facts.name, storage.name
+                shared.update([storage.name] if storage.shared else [])
 
 
-def _see(spec: ClusterSpec, observed: Observed, ports: Ports) -> TemplatesSeen:
+def _usable_nodes(view: ClusterView) -> Iterator[PveNodeFacts]:
+    return (facts for facts in view.observed.pve_nodes if facts.online and view.may_use(facts.name))
+
+
+def _see(view: ClusterView, ports: Ports) -> TemplatesSeen:
     isos = (
         (pve_node, volume)
-        for pve_node, storage in _iso_storages(ClusterView(spec, observed))
+        for pve_node, storage in _iso_storages(view)
         for volume in sorted(ports.templates.volumes(pve_node, storage, content="iso"))
     )
     found = ports.templates.templates()

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.observing.needs import check_artifacts
-from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.commands.observing.ssh_keys import check_keys
+from bootstrap.commands.observing.preflight import (
+    check_artifacts,
+    check_keys,
+    check_privileges,
+    check_version,
+    observe_existing,
+)
 from bootstrap.commands.verb import Verb
-from bootstrap.commands.verbs.up import check_privileges, check_version
 from bootstrap.errors import ArtifactError, UsageError
 from bootstrap.events import EventSink
 from bootstrap.execution.context import Timeouts
@@ -20,11 +22,9 @@ from bootstrap.inventory.answers import parse_channel
 from bootstrap.k3s.versions import K3sVersion, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.planning.day2_steps import UpgradeK3s
-from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.upgrade import UpgradeOptions, plan_upgrade, upgrade_start
-from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.state.intention import Intention
 
@@ -55,18 +55,15 @@ class Upgrade(Verb):
             UsageError: There is no such channel, or a version and a channel were given.
         """
         target = self._target(spec, ports)
-        observed = observe_cluster(spec, ports)
-        check_sight(spec, ports, observed.vms)
-        spec = with_existing_sizes(spec, observed)
-        check_version(observed)
-        check_keys(spec, ports, observed)
-        start = upgrade_start(ClusterView(spec, observed))
-        newest = {
-            minor: parse_version(ports.artifacts.newest(spec.k3s, minor=str(minor))) for minor in start.minors(target)
-        }
-        plan = plan_upgrade(ClusterView(spec, observed), target=target, newest=newest, upgrading=self.how)
+        view = observe_existing(spec, ports)
+        check_version(view)
+        check_keys(view, ports)
+        artifacts, k3s = ports.artifacts, view.spec.k3s
+        minors = upgrade_start(view).minors(target)
+        newest = {minor: parse_version(artifacts.newest(k3s, minor=str(minor))) for minor in minors}
+        plan = plan_upgrade(view, target=target, newest=newest, upgrading=self.how)
         if plan.lanes:
-            check_privileges(spec, ports, observed)
+            check_privileges(view, ports)
         check_artifacts(plan, spec, ports)
         return plan
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import NodePool
-from bootstrap.model.observed import Observed
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.view import ClusterView
 
 
-def with_existing_sizes(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
-    """The spec with what its pools leave unsaid taken from the machines that are there."""
-    view = ClusterView(spec, observed)
-    return replace(
-        spec,
-        control_plane=_settled_pool(view, spec.control_plane),
-        workers=tuple(_settled_pool(view, pool) for pool in spec.workers),
-    )
+def with_existing_sizes(view: ClusterView) -> ClusterView:
+    """The view with sizes that the inventory leaves out taken from the machines that exist."""
+    spec = view.spec
+    pools = tuple(_settled_pool(view, pool) for pool in spec.workers)
+    return replace(view, spec=replace(spec, control_plane=_settled_pool(view, spec.control_plane), workers=pools))
 
 
 def _settled_pool(view: ClusterView, pool: NodePool) -> NodePool:

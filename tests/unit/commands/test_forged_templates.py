@@ -19,7 +19,6 @@ from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import CloneVm
 from bootstrap.planning.templates.build import builds_of
 from bootstrap.planning.templates.templates import usable_templates
-from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.template import TEMPLATE_TAG, BuildState, TemplateRecord
 from tests.fakes.keys import FakeKeys, sealed_template, unsealed
 from tests.fakes.specs import cluster
@@ -60,7 +59,7 @@ def test_machines_are_not_made_of_a_disk_that_says_it_is_our_template() -> None:
     made = next(one for one in list_templates(world.ports) if not one.doubt)
     assert made.vmid != 8999
     spec = replace(IMAGE, template=TemplateRef(tag=TEMPLATE_TAG, image="debian-13"))
-    chosen = usable_templates(ClusterView(spec, observe_proxmox(spec, world.ports)))[PVE1]
+    chosen = usable_templates(observe_proxmox(spec, world.ports))[PVE1]
     assert chosen.vmid == made.vmid, "the neighbour's has a higher vmid and the same tag"
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from bootstrap.cli.text.status import status_text
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.reports.status import Datastore, cluster_status
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.reports.status_values import Datastore
 from bootstrap.commands.verbs.scale import Scale
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError

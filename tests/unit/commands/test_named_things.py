@@ -78,5 +78,7 @@ def test_of_other_architectures_the_list_is_no_measure(machine: str) -> None:
 
 
 def test_proxmox_nodes_are_asked_only_where_a_type_is_named() -> None:
-    assert not any(facts.cpu_types for facts in observe_cluster(cluster(), World().ports).pve_nodes)
-    assert all(facts.cpu_types for facts in observe_cluster(with_cpu(cluster(), "host"), World().ports).pve_nodes)
+    assert not any(facts.cpu_types for facts in observe_cluster(cluster(), World().ports).observed.pve_nodes)
+    assert all(
+        facts.cpu_types for facts in observe_cluster(with_cpu(cluster(), "host"), World().ports).observed.pve_nodes
+    )

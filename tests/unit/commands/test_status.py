@@ -10,7 +10,8 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.rebuild_state import write_rebuild
-from bootstrap.commands.reports.status import ClusterStatus, Datastore, cluster_status
+from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.reports.status_values import ClusterStatus, Datastore
 from bootstrap.commands.verbs.up import Up
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid

@@ -87,15 +87,13 @@ def test_doctors_arithmetic_has_no_zero_where_nothing_is_known() -> None:
     world = World()
     up(world)
     world.pve_nodes = [replace(world.pve_nodes[0], cores=0, memory_mib=0)]
-    found = check_capacity(
-        ClusterView(cluster(), observe_proxmox(cluster(), world.ports)), Up().plan(cluster(), world.ports)
-    )
+    found = check_capacity(observe_proxmox(cluster(), world.ports), Up().plan(cluster(), world.ports))
     assert "pve1: its CPUs and memory are unknown: the token lacks Sys.Audit on /nodes/pve1" in found.says
     assert "0 cores" not in found.says
 
 
 def test_doctor_tells_quorum_and_kvm_in_advance() -> None:
-    bare = observe_proxmox(cluster(), World().ports)
+    bare = observe_proxmox(cluster(), World().ports).observed
     fine, lame = frozenset({"sse2", "svm"}), frozenset({"sse2"})
     nodes = [PveNodeFacts(name=PveNodeName("pve1"), online=True, cpu_flags=flags) for flags in (fine, lame)]
     assert check_kvm(ClusterView(cluster(), replace(bare, pve_nodes=(nodes[0],)))).verdict is Verdict.OK

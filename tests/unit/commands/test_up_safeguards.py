@@ -41,7 +41,7 @@ def test_the_apis_own_address_is_never_taken_for_a_machines() -> None:
     world = World(vip=VIP)
     up(world, spec)
     server = next(vm for vm in world.vms.values() if vm.holds_vip)
-    observed = observe_cluster(spec, world.ports)
+    observed = observe_cluster(spec, world.ports).observed
     assert observed.vip_holder == server.name
     assert dict(observed.addresses)[MachineName(server.name)] == server.address
     server.files["config.yaml"] = server.unit = ""

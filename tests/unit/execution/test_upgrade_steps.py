@@ -8,7 +8,8 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.verbs.up import Up, choose_version
+from bootstrap.commands.observing.versions import choose_version
+from bootstrap.commands.verbs.up import Up
 from bootstrap.commands.verbs.upgrade import Upgrade
 from bootstrap.errors import ArtifactError, GuestError, PreflightError, UsageError
 from bootstrap.events import Event, StepFinished
@@ -20,7 +21,6 @@ from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.plan import LaneStep, Plan
 from bootstrap.planning.provision.joining import access_lane
 from bootstrap.planning.verbs.upgrade import UpgradeOptions
-from bootstrap.planning.view import ClusterView
 from bootstrap.records.state.token_history import ClusterTokens
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
@@ -146,7 +146,7 @@ def test_a_version_and_a_channel_contradict_each_other(world: World) -> None:
 def test_machines_that_join_later_get_what_the_servers_run(world: World) -> None:
     upgrade(world, NEXT)
     ports = world.ports
-    assert choose_version(cluster(1, 2), ports, observe_cluster(cluster(1, 2), ports)) == NEXT
+    assert choose_version(observe_cluster(cluster(1, 2), ports), ports) == NEXT
     spec = cluster(1, 3)
     Up().run(Up().plan(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
     assert world.kube_nodes[MachineName("demo-workers-3")].version == NEXT
@@ -154,8 +154,7 @@ def test_machines_that_join_later_get_what_the_servers_run(world: World) -> None
 
 def migrate(world: World, spec: ClusterSpec) -> list[StepFinished]:
     ports = world.ports
-    observed = observe_cluster(spec, ports)
-    server = needed_server(ClusterView(spec, observed))
+    server = needed_server(observe_cluster(spec, ports))
     lane = access_lane(spec, server, further=(LaneStep(step=MigrateToEtcd(machine=server)),))
     events: list[Event] = []
     plan: Plan = replace(Up().plan(spec, ports), lanes=(lane,))

@@ -78,7 +78,7 @@ def joined(draw: st.DrawFn) -> KubeNode:
 
 
 def problems(observed: Observed) -> tuple[str, ...]:
-    spec = with_existing_sizes(SPEC, observed)
+    spec = with_existing_sizes(ClusterView(SPEC, observed)).spec
     return problems_of(ClusterView(spec, observed), machine_states(ClusterView(spec, observed)))
 
 
@@ -93,7 +93,7 @@ def test_neighbours_are_no_trouble_and_are_not_touched(vms: list[VmRecord], node
     observed = replace(seen(*OURS, *vms), kube_nodes=(*(alone.kube_nodes or ()), *nodes))
     assert problems(alone) == ()
     assert problems(observed) == ()
-    up = plan_up(ClusterView(with_existing_sizes(SPEC, observed), observed), version="")
+    up = plan_up(with_existing_sizes(ClusterView(SPEC, observed)), version="")
     assert up.empty
     assert up.notes == ()
     down = plan_down(ClusterView(SPEC, observed), has_traces=False)
@@ -118,9 +118,9 @@ def test_a_machine_that_was_renamed_and_is_out_of_sight_gets_no_double() -> None
     )
     nodes = (*(seen(SERVER, SECOND).kube_nodes or ()), kube_node(MachineName("demo-workers-1"), ready=False))
     observed = replace(seen(SERVER, SECOND, nodes=nodes), unreachable=(renamed,))
-    plan = plan_up(ClusterView(with_existing_sizes(SPEC, observed), observed), version="")
+    plan = plan_up(with_existing_sizes(ClusterView(SPEC, observed)), version="")
     assert not [machine for machine in plan.machines if machine.action == "create"]
     assert plan.unreached
     theirs = replace(observed, unreachable=(replace(renamed, tags=frozenset({"demo"})),))
-    plan = plan_up(ClusterView(with_existing_sizes(SPEC, theirs), theirs), version="v1.33.3+k3s1")
+    plan = plan_up(with_existing_sizes(ClusterView(SPEC, theirs)), version="v1.33.3+k3s1")
     assert [machine.spec.name for machine in plan.machines if machine.action == "create"] == ["demo-workers-1"]

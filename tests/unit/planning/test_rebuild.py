@@ -90,7 +90,7 @@ def noted(spec: ClusterSpec, observed: Observed) -> RebuildNote:
     return RebuildNote(
         stage=Stage.TEARING_DOWN,
         version=VERSION,
-        pools=pool_sizes(with_existing_sizes(spec, observed)),
+        pools=pool_sizes(with_existing_sizes(ClusterView(spec, observed)).spec),
         kept=kept_machines(ClusterView(spec, observed)),
     )
 

@@ -23,7 +23,7 @@ from bootstrap.errors import HomelabError, InventoryError
 from bootstrap.model.visible import visible, visible_json
 
 if TYPE_CHECKING:
-    from bootstrap.commands.reports.status import ClusterStatus
+    from bootstrap.commands.reports.status_values import ClusterStatus
 
 UNHEALTHY = 1
 WATCH_EVERY_S = 2.0
