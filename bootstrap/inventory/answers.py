@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from bootstrap.errors import UsageError
 from bootstrap.inventory.document import Mapping, Node, Scalar
@@ -15,9 +16,12 @@ from bootstrap.inventory.keys.proxmox import ProxmoxKeys
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.secret import read_token
+from bootstrap.inventory.values.section import Key, Section
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.model.ids import Vmid
+
+S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,34 +62,26 @@ def read_connection(connection: Connection, *, base: Path, environ: Map[str, str
     places = Places(base=base, environ=environ)
     values = ProxmoxKeys.read(Mapping(entries={**said.entries, **sections}), Where(path="proxmox"), problems)
     found = read_token(values, places, problems) if values is not None else None
-    _refuse(problems)
-    if values is None or found is None:
+    values = _whole(values, problems)
+    if found is None:
         raise UsageError("there is no API token")
     return values.make_endpoint(found, places)
 
 
 def parse_endpoint(text: str) -> str:
     """An endpoint with its port. Raises UsageError."""
-    problems = Problems()
-    tree = _given({"endpoint": ("--endpoint", text)})
-    values = ProxmoxKeys.read(tree, Where(path="proxmox"), problems)
-    _refuse(problems)
-    return values.sure(ProxmoxKeys.endpoint) if values is not None else text
+    return _checked(ProxmoxKeys, ProxmoxKeys.endpoint, text, flag="--endpoint").sure(ProxmoxKeys.endpoint)
 
 
 def parse_token_id(text: str) -> str:
     """A token's id, `user@realm!name`. Raises UsageError."""
-    problems = Problems()
-    ProxmoxKeys.read(_given({"token_id": ("--token-id", text)}), Where(path="proxmox"), problems)
-    _refuse(problems)
+    _checked(ProxmoxKeys, ProxmoxKeys.token_id, text, flag="--token-id")
     return text
 
 
 def parse_channel(text: str, *, flag: str) -> str:
-    """A k3s release channel. Raises UsageError, which names those that there are."""
-    problems = Problems()
-    K3sKeys.read(_given({"channel": (flag, text)}), Where(path="k3s"), problems)
-    _refuse(problems)
+    """A k3s release channel. Raises UsageError, which names the existing ones."""
+    _checked(K3sKeys, K3sKeys.channel, text, flag=flag)
     return text
 
 
@@ -96,11 +92,7 @@ def check_answers(answers: Overrides) -> Root:
         UsageError: With every problem, each under its flag.
     """
     problems = Problems()
-    values = Root.read(apply_overrides(Mapping(), answers, problems), Where(path="", line=1), problems)
-    _refuse(problems)
-    if values is None:
-        raise UsageError("these answers make no inventory")
-    return values
+    return _whole(Root.read(apply_overrides(Mapping(), answers, problems), Where(path="", line=1), problems), problems)
 
 
 def parse_template(text: str) -> TemplateRef:
@@ -123,8 +115,16 @@ def _given(named: Map[str, tuple[str, object]]) -> Mapping:
     return Mapping(entries=entries)
 
 
-def _refuse(problems: Problems) -> None:
+def _checked(section: type[S], key: Key[Any], text: str, *, flag: str) -> S:
+    """A section in which one value was given. Raises UsageError."""
+    problems = Problems()
+    return _whole(section.read(_given({key.name: (flag, text)}), Where(path=""), problems), problems)
+
+
+def _whole(section: S | None, problems: Problems) -> S:
+    """A section without problems. Raises UsageError."""
     found = problems.in_order()
-    if found:
-        first, *others = (str(problem) for problem in found)
+    if found or section is None:
+        first, *others = [str(problem) for problem in found] or ["these answers make no inventory"]
         raise UsageError(first, details="\n".join(others))
+    return section

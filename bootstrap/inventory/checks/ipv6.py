@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from bootstrap.inventory.keys.k3s import K3sKeys
 from bootstrap.inventory.keys.network import Ipv6Keys, NetworkKeys
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems
-from bootstrap.inventory.values.ipv6_formats import AddressRange6, Cidrs
+from bootstrap.inventory.values.address_formats import AddressRange, Cidrs
 from bootstrap.inventory.values.section import Key
 
 _PODS_PREFIXES = range(48, 64)
@@ -49,7 +49,9 @@ def _check_addresses(network: NetworkKeys, ipv6: Ipv6Keys, problems: Problems) -
         _check_gateway(ipv6, addresses, problems)
 
 
-def _check_range(network: NetworkKeys, ipv6: Ipv6Keys, addresses: AddressRange6, problems: Problems) -> None:
+def _check_range(
+    network: NetworkKeys, ipv6: Ipv6Keys, addresses: AddressRange[IPv6Address], problems: Problems
+) -> None:
     where, subnet = ipv6.at(Ipv6Keys.addresses), ipv6.subnet
     if not ipv6.given(Ipv6Keys.subnet):
         guess = IPv6Network((addresses.first, 64), strict=False)
@@ -63,7 +65,7 @@ def _check_range(network: NetworkKeys, ipv6: Ipv6Keys, addresses: AddressRange6,
         problems.add(where, f"{len(addresses)} addresses for the {len(own)} of network.addresses", "widen the range")
 
 
-def _check_gateway(ipv6: Ipv6Keys, addresses: AddressRange6, problems: Problems) -> None:
+def _check_gateway(ipv6: Ipv6Keys, addresses: AddressRange[IPv6Address], problems: Problems) -> None:
     gateway, where = ipv6.gateway, ipv6.at(Ipv6Keys.gateway)
     subnet = ipv6.subnet
     if gateway is None:

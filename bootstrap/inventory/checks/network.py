@@ -14,7 +14,7 @@ from bootstrap.inventory.keys.pools import VipKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.values.ipv6_formats import Cidrs
+from bootstrap.inventory.values.address_formats import Cidrs
 from bootstrap.inventory.values.section import Key, Section
 from bootstrap.model.words import count
 

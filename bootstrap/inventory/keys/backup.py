@@ -56,10 +56,6 @@ def _cron_hint(text: str) -> str:
     return f"it has {fields} fields; such as 0 */6 * * *, every six hours" if fields != len(_CRON_FIELDS) else ""
 
 
-def _same(text: str) -> str:
-    return text
-
-
 CRON: Final = Text(
     label="five cron fields: minute, hour, day of the month, month, day of the week",
     pattern=r" *[A-Za-z0-9*/,-]+(?: +[A-Za-z0-9*/,-]+){4} *",
@@ -69,16 +65,16 @@ CRON: Final = Text(
 S3_ENDPOINT: Final = Text(
     label="a host, or host:port, without https://",
     pattern=r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?",
-    parse=_same,
+    parse=str,
     loose=True,
     explain=lambda text: f"write {re.sub(r'^[a-z0-9]+://|/+$', '', text)}" if "://" in text else "",
 )
 S3_BUCKET: Final = Text(
     label="a bucket's name of 3 to 63 lower-case letters, digits, dots and hyphens",
     pattern=r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
-    parse=_same,
+    parse=str,
 )
-S3_REGION: Final = Text(label="a region's name, such as eu-central-1", pattern=r"[A-Za-z0-9][A-Za-z0-9-]*", parse=_same)
+S3_REGION: Final = Text(label="a region's name, such as eu-central-1", pattern=r"[A-Za-z0-9][A-Za-z0-9-]*", parse=str)
 S3_FOLDER: Final = Text(label="a folder's path", pattern=r"[A-Za-z0-9._/-]+", parse=lambda text: text.strip("/"))
 
 

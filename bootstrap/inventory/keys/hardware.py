@@ -19,7 +19,7 @@ class DiskOptionKeys(Section, makes=DiskOptions):
     ssd = Key(kind=Boolean(), default_doc=_KEPT, example=True, doc="Present the disks as SSDs to guests.")
     iothread = Key(kind=Boolean(), default_doc=_KEPT, example=True, doc="Use a separate I/O thread for each disk.")
     cache = Key(
-        kind=Choice(options=("none", "writethrough", "writeback", "directsync", "unsafe")),
+        kind=Choice(options=("none", "writethrough", "writeback", "directsync", "unsafe"), parse=str),
         default_doc=_KEPT,
         example="none",
         doc="Proxmox's cache mode; `unsafe` loses data at a power failure.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bootstrap.inventory.files import Places
-from bootstrap.inventory.values import ipv6_formats as forms6
+from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.scalars import Choice
@@ -39,19 +39,21 @@ class K3sKeys(Section, exclusive=("version", "channel")):
         doc="Additional names and addresses for the API's certificate.",
     )
     disable = Key(
-        kind=ListOf(item=Choice(options=("traefik", "servicelb", "metrics-server", "local-storage", "coredns"))),
+        kind=ListOf(
+            item=Choice(options=("traefik", "servicelb", "metrics-server", "local-storage", "coredns"), parse=str)
+        ),
         default_doc="none",
         example=["traefik"],
         doc="k3s components to disable.",
     )
     cluster_cidr = Key(
-        kind=forms6.CIDRS,
+        kind=ip_forms.CIDRS,
         default_doc="k3s's 10.42.0.0/16; with network.ipv6 also one of fd00::/8, derived from the cluster's name",
         example="10.52.0.0/16",
         doc="Network of the pods; with IPv6 two, the IPv4 one first.",
     )
     service_cidr = Key(
-        kind=forms6.CIDRS,
+        kind=ip_forms.CIDRS,
         default_doc="k3s's 10.43.0.0/16; with network.ipv6 also one of fd00::/8, derived from the cluster's name",
         example="10.53.0.0/16",
         doc="Network of the services; with IPv6 two, the IPv4 one first.",

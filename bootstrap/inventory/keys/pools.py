@@ -7,9 +7,10 @@ from typing import Final
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.keys.hardware import DataDiskKeys, DeviceKeys, DiskOptionKeys
 from bootstrap.inventory.keys.network import PoolNetworkKeys
+from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
-from bootstrap.inventory.values.scalars import Boolean, EnumChoice, Integer, Size
+from bootstrap.inventory.values.scalars import Boolean, Integer, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.hardware import Hardware
@@ -111,7 +112,7 @@ class PoolKeys(Section):
         doc="Network of the pool's machines, if it differs; all machines must reach each other.",
     )
     machine = Key(
-        kind=EnumChoice(of=MachineKind),
+        kind=choice_of(MachineKind),
         default=MachineKind.VM.value,
         example=MachineKind.LXC.value,
         doc="vm, or lxc for containers: lighter, but limited (see docs/lxc.md); servers are always VMs.",
@@ -148,7 +149,7 @@ class VipKeys(Section, makes=VipSpec):
     """A virtual IP address for the API, which moves to a healthy server."""
 
     address = Key(
-        kind=forms.ADDRESS,
+        kind=ip_forms.ADDRESS,
         example="192.168.1.40",
         doc="A free address in the machines' network.",
         required=("needs its address", "such as vip: 192.168.1.40"),

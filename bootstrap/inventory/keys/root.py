@@ -13,7 +13,7 @@ from bootstrap.inventory.keys.proxmox import ProxmoxKeys
 from bootstrap.inventory.keys.template import DEFAULT_TEMPLATE_TAG, TemplateKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import MapOf
-from bootstrap.inventory.values.scalars import Boolean, EnumChoice, Integer, Number, Size
+from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
 from bootstrap.model.ids import PoolName
@@ -37,7 +37,7 @@ class SshKeys(Section, makes=SshSpec):
         doc="SSH key to log in with.",
     )
     host_keys = Key(
-        kind=EnumChoice(of=HostKeyPolicy),
+        kind=choice_of(HostKeyPolicy),
         default=_SSH.host_keys.value,
         example="accept-new",
         doc="How host keys are verified: read through Proxmox VE, or trusted on first use.",
@@ -90,7 +90,7 @@ class Root(
         doc="The cloud-init template to clone; a plain word is its name, a plain number its vmid.",
     )
     clone = Key(
-        kind=EnumChoice(of=CloneMode),
+        kind=choice_of(CloneMode),
         default=CloneMode.LINKED.value,
         example="full",
         doc="Clone type of VMs: linked where possible, or full.",

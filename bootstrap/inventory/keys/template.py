@@ -6,7 +6,7 @@ from typing import Final
 
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.values import string_formats as forms
-from bootstrap.inventory.values.scalars import EnumChoice, Integer
+from bootstrap.inventory.values.scalars import Integer, choice_of
 from bootstrap.inventory.values.section import Key, Section, fill
 from bootstrap.model.cluster import DEFAULT_IMAGE, IMAGES, BuildPolicy, TemplateRef
 
@@ -33,7 +33,7 @@ class TemplateKeys(Section, exclusive=("name", "tag", "vmid", "image")):
         doc="The image's checksum.",
     )
     build = Key(
-        kind=EnumChoice(of=BuildPolicy),
+        kind=choice_of(BuildPolicy),
         default=BuildPolicy.AUTO.value,
         example="never",
         doc="Let `up` build the template of `image` if it is missing; it asks first.",

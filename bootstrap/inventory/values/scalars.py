@@ -115,47 +115,35 @@ class Text(ScalarKind[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(ScalarKind[str]):
-    """One of a few words."""
+class Choice(ScalarKind[T]):
+    """One of a few words.
+
+    Attributes:
+        options: The words.
+        parse: Makes the value of one.
+    """
 
     options: tuple[str, ...]
+    parse: Callable[[str], T]
 
     def words(self) -> str:
         """See `Kind`."""
         return "one of " + ", ".join(self.options)
 
-    def convert(self, node: Scalar) -> str:
+    def convert(self, node: Scalar) -> T:
         """See `ScalarKind`."""
         if node.text not in self.options:
             raise RefusedError(f"must be {self.words()}, not {shown(node.text)}")
-        return node.text
+        return self.parse(node.text)
 
     def schema(self) -> Json:
         """See `Kind`."""
         return {"type": "string", "enum": list(self.options)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnumChoice(ScalarKind[E]):
+def choice_of(enumeration: type[E]) -> Choice[E]:
     """One of an enumeration's words."""
-
-    of: type[E]
-
-    def words(self) -> str:
-        """See `Kind`."""
-        return self._choice.words()
-
-    def convert(self, node: Scalar) -> E:
-        """See `ScalarKind`."""
-        return self.of(self._choice.convert(node))
-
-    def schema(self) -> Json:
-        """See `Kind`."""
-        return self._choice.schema()
-
-    @property
-    def _choice(self) -> Choice:
-        return Choice(options=tuple(each.value for each in self.of))
+    return Choice(options=tuple(each.value for each in enumeration), parse=enumeration)
 
 
 @dataclass(frozen=True, kw_only=True)

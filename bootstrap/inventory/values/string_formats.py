@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -49,29 +48,11 @@ ALLOWED_LABELS: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class AddressRange:
-    """Addresses from `first` to `last`, both included."""
-
-    first: IPv4Address
-    last: IPv4Address
-
-    def __len__(self) -> int:
-        return int(self.last) - int(self.first) + 1
-
-    def __contains__(self, address: object) -> bool:
-        return isinstance(address, IPv4Address) and self.first <= address <= self.last
-
-
 def _dns_name(text: str) -> str:
     """In lower case: DNS makes no difference."""
     if len(text) > _DNS_MOST:
         raise RefusedError(f"has {len(text)} characters, and DNS allows {_DNS_MOST}")
     return text.lower()
-
-
-def _same(text: str) -> str:
-    return text
 
 
 def _name_hint(text: str) -> str:
@@ -85,30 +66,6 @@ def _pool_name(text: str) -> PoolName:
     if text == "workers":
         raise RefusedError("the pool 'workers' has a key of its own", "move it to workers: at the top level")
     return PoolName(text)
-
-
-def _address(text: str) -> IPv4Address:
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        raise RefusedError(f"{shown(text)} is not an IPv4 address", "four numbers from 0 to 255") from None
-
-
-def _network(text: str) -> IPv4Network:
-    try:
-        loose = IPv4Network(text, strict=False)
-    except ValueError:
-        raise RefusedError(f"{shown(text)} is not an IPv4 network", "such as 192.168.1.0/24") from None
-    if str(loose.network_address) != text.partition("/")[0]:
-        raise RefusedError(f"{shown(text)} has host bits set", f"write {loose}")
-    return loose
-
-
-def _address_range(text: str) -> AddressRange:
-    first, last = (_address(part.strip()) for part in text.split("-"))
-    if first > last:
-        raise RefusedError(f"{shown(text)} ends before it begins", f"write {last}-{first}")
-    return AddressRange(first=first, last=last)
 
 
 def _vmid_range(text: str) -> VmidRange:
@@ -226,15 +183,6 @@ def _endpoint_hint(text: str) -> str:
     return write
 
 
-def _url(text: str) -> str:
-    return text.rstrip("/")
-
-
-def _fingerprint(text: str) -> str:
-    digits = text.replace(":", "").upper()
-    return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
-
-
 def _fingerprint_hint(text: str) -> str:
     digits = re.sub(r"[^0-9A-Fa-f]", "", text)
     if len(digits) == 40:
@@ -271,35 +219,26 @@ STORAGE_NAME: Final = Text(
     label="a Proxmox storage's name", pattern=r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]", parse=StorageName
 )
 POOL_ID: Final = Text(
-    label="a Proxmox resource pool's name", pattern=r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,2}", parse=_same
+    label="a Proxmox resource pool's name", pattern=r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,2}", parse=str
 )
-VM_NAME: Final = Text(label="a VM's name", pattern=_DNS_NAME, parse=_same)
-TAG: Final = Text(label="a Proxmox tag", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", parse=_same)
+VM_NAME: Final = Text(label="a VM's name", pattern=_DNS_NAME, parse=str)
+TAG: Final = Text(label="a Proxmox tag", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", parse=str)
 IMAGE: Final = Text(
     label="an image's name (debian-13), an https address, or a volume (local:import/x.qcow2)",
     pattern=rf"[a-z0-9][a-z0-9.-]*|https?://{_HOST}(?::[0-9]{{1,5}})?/[^\s?#]+|"
     r"[A-Za-z][A-Za-z0-9._-]*:(?:import|[0-9]+)/[^\s,]+",
-    parse=_same,
+    parse=str,
 )
 CHECKSUM: Final = Text(
-    label="sha256: or sha512: and its hex digits", pattern=r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", parse=_same
+    label="sha256: or sha512: and its hex digits", pattern=r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", parse=str
 )
 CPU_TYPE: Final = Text(
-    label="a Proxmox CPU type, such as host or x86-64-v2-AES", pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*", parse=_same
+    label="a Proxmox CPU type, such as host or x86-64-v2-AES", pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*", parse=str
 )
 BRIDGE: Final = Text(
     label="a bridge's name of at most 15 characters, such as vmbr0",
     pattern=r"[A-Za-z][A-Za-z0-9_.-]{0,14}",
-    parse=_same,
-)
-ADDRESS: Final = Text(label="an IPv4 address", pattern=_IP, parse=_address, loose=True)
-NETWORK: Final = Text(
-    label="an IPv4 network with its prefix length, such as 192.168.1.0/24",
-    pattern=rf"{_IP}/[0-9]{{1,2}}",
-    parse=_network,
-)
-ADDRESS_RANGE: Final = Text(
-    label="two IPv4 addresses, such as 192.168.1.50-192.168.1.80", pattern=rf"{_IP} ?- ?{_IP}", parse=_address_range
+    parse=str,
 )
 VMID_RANGE: Final = Text(
     label="two vmids, such as 7000-7999", pattern=r"[0-9]{1,10} ?- ?[0-9]{1,10}", parse=_vmid_range, loose=True
@@ -307,12 +246,12 @@ VMID_RANGE: Final = Text(
 OSTEMPLATE: Final = Text(
     label="a container template, such as debian-13-standard or local:vztmpl/NAME.tar.zst",
     pattern=r"(?:[A-Za-z][A-Za-z0-9_.-]*:vztmpl/)?[A-Za-z0-9][A-Za-z0-9_.+~-]*",
-    parse=_same,
+    parse=str,
 )
 MAPPING: Final = Text(
     label="the name of a PCI resource mapping, such as gpu0",
     pattern=r"[A-Za-z][A-Za-z0-9_-]+",
-    parse=_same,
+    parse=str,
     explain=_mapping_hint,
 )
 API_NAME: Final = Text(
@@ -321,16 +260,16 @@ API_NAME: Final = Text(
     parse=_dns_name,
     explain=lambda text: "an address of the API's own is `vip`" if re.fullmatch(_IP, text) else "",
 )
-DOMAIN: Final = Text(label="a DNS domain", pattern=_DNS_NAME, parse=_same)
+DOMAIN: Final = Text(label="a DNS domain", pattern=_DNS_NAME, parse=str)
 SAN: Final = Text(
-    label="a host name or an IP address", pattern=rf"{_DNS_NAME}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+", parse=_same, loose=True
+    label="a host name or an IP address", pattern=rf"{_DNS_NAME}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+", parse=str, loose=True
 )
-LINUX_USER: Final = Text(label="a Linux user's name", pattern="[a-z_][a-z0-9_-]{0,31}", parse=_same)
+LINUX_USER: Final = Text(label="a Linux user's name", pattern="[a-z_][a-z0-9_-]{0,31}", parse=str)
 LABEL_KEY: Final = Text(label="a Kubernetes label key", pattern=_LABEL_KEY, parse=_label_key)
 LABEL_VALUE: Final = Text(
     label="a Kubernetes label value of at most 63 letters, digits, '-', '_' and '.'",
     pattern=f"(?:{_LABEL_NAME})?",
-    parse=_same,
+    parse=str,
 )
 TAINT: Final = Text(
     label="a taint such as key=value:NoSchedule",
@@ -341,13 +280,13 @@ TAINT: Final = Text(
 K3S_VERSION: Final = Text(
     label="a k3s version vX.Y.Z+k3sN",
     pattern=r"v[0-9]+\.[0-9]+\.[0-9]+(?:-(?:alpha|beta|rc)(?:\.?[0-9]+)?)?\+k3s[0-9]+",
-    parse=_same,
+    parse=str,
     explain=_version_hint,
 )
 K3S_CHANNEL: Final = Text(
     label="stable, latest, testing or vX.Y",
     pattern="|".join(_CHANNELS) + r"|v[0-9]+\.[0-9]+",
-    parse=_same,
+    parse=str,
     explain=_channel_hint,
 )
 ENDPOINT: Final = Text(
@@ -357,12 +296,14 @@ ENDPOINT: Final = Text(
     explain=_endpoint_hint,
 )
 URL: Final = Text(
-    label="an http or https URL", pattern=rf"https?://{_HOST}(?::[0-9]{{1,5}})?(?:/[^\s?#]*)?", parse=_url
+    label="an http or https URL",
+    pattern=rf"https?://{_HOST}(?::[0-9]{{1,5}})?(?:/[^\s?#]*)?",
+    parse=lambda text: text.rstrip("/"),
 )
 FINGERPRINT: Final = Text(
     label="a SHA-256 fingerprint, 32 pairs of hex digits with colons",
     pattern="(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{64}",
-    parse=_fingerprint,
+    parse=lambda text: bytes.fromhex(text.replace(":", "")).hex(":").upper(),
     loose=True,
     explain=_fingerprint_hint,
 )
@@ -377,9 +318,7 @@ TOKEN_ID: Final = Text(
 ENV_NAME: Final = Text(
     label="the name of an environment variable (capitals, digits, '_')",
     pattern="[A-Z_][A-Z0-9_]*",
-    parse=_same,
+    parse=str,
     secret=True,
 )
-KEYRING_NAME: Final = Text(
-    label="service/user in the keyring", pattern=r"[^/\s][^/]*/[^\s].*", parse=_same, secret=True
-)
+KEYRING_NAME: Final = Text(label="service/user in the keyring", pattern=r"[^/\s][^/]*/[^\s].*", parse=str, secret=True)

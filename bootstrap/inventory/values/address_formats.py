@@ -1,30 +1,37 @@
-"""How IPv6 addresses and networks are written, and k3s's networks of one family or both."""
+"""How addresses, networks and ranges of both IP families are written, and k3s's networks of one family or both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from bootstrap.inventory.document import Broken, Mapping, Node, Scalar
 from bootstrap.inventory.problems import Problems, Where, shown
 from bootstrap.inventory.values.scalars import Json, RefusedError, Text
-from bootstrap.inventory.values.string_formats import NETWORK
 
+_IP4: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _IP6: Final = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
 ALONE: Final = "IPv6 alone is not supported"
+_MOST_LENGTH: Final = 2**31
+
+A = TypeVar("A", IPv4Address, IPv6Address)
+N = TypeVar("N", IPv4Network, IPv6Network)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddressRange6:
-    """IPv6 addresses, both ends included."""
+class AddressRange(Generic[A]):
+    """Addresses from `first` to `last`, both included."""
 
-    first: IPv6Address
-    last: IPv6Address
+    first: A
+    last: A
 
     def __len__(self) -> int:
         """How many there are, as far as a length goes."""
-        return min(int(self.last) - int(self.first) + 1, 2**31)
+        return min(int(self.last) - int(self.first) + 1, _MOST_LENGTH)
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, type(self.first)) and self.first <= address <= self.last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +42,52 @@ class Cidrs:
     v6: IPv6Network | None = None
 
 
-def _address6(text: str) -> IPv6Address:
-    try:
-        return IPv6Address(text)
-    except AddressValueError:
-        raise RefusedError(f"{shown(text)} is not an IPv6 address", "such as fd12:3456:789a::50") from None
+@dataclass(frozen=True, kw_only=True)
+class _Family(Generic[A, N]):
+    """How texts of one IP family are read. Its methods raise RefusedError."""
+
+    name: str
+    addresses: type[A]
+    networks: type[N]
+    address_hint: str
+    network_hint: str
+
+    def address(self, text: str) -> A:
+        try:
+            return self.addresses(text)
+        except AddressValueError:
+            raise RefusedError(f"{shown(text)} is not an {self.name} address", self.address_hint) from None
+
+    def network(self, text: str) -> N:
+        try:
+            loose = self.networks(text, strict=False)
+        except ValueError:
+            raise RefusedError(f"{shown(text)} is not an {self.name} network", self.network_hint) from None
+        if loose.network_address != self.addresses(text.partition("/")[0]):
+            raise RefusedError(f"{shown(text)} has host bits set", f"write {loose}")
+        return loose
+
+    def range(self, text: str) -> AddressRange[A]:
+        first, last = (self.address(part.strip()) for part in text.split("-"))
+        if first > last:
+            raise RefusedError(f"{shown(text)} ends before it begins", f"write {last}-{first}")
+        return AddressRange(first=first, last=last)
+
+
+_V4: Final = _Family(
+    name="IPv4",
+    addresses=IPv4Address,
+    networks=IPv4Network,
+    address_hint="four numbers from 0 to 255",
+    network_hint="such as 192.168.1.0/24",
+)
+_V6: Final = _Family(
+    name="IPv6",
+    addresses=IPv6Address,
+    networks=IPv6Network,
+    address_hint="such as fd12:3456:789a::50",
+    network_hint="such as fd12:3456:789a::/64",
+)
 
 
 def _any_address(text: str) -> IPv4Address | IPv6Address:
@@ -55,36 +103,28 @@ def _any_address(text: str) -> IPv4Address | IPv6Address:
     return address
 
 
-def _network6(text: str) -> IPv6Network:
-    try:
-        loose = IPv6Network(text, strict=False)
-    except ValueError:
-        raise RefusedError(f"{shown(text)} is not an IPv6 network", "such as fd12:3456:789a::/64") from None
-    if loose.network_address != IPv6Address(text.partition("/")[0]):
-        raise RefusedError(f"{shown(text)} has host bits set", f"write {loose}")
-    return loose
-
-
-def _address_range6(text: str) -> AddressRange6:
-    first, last = (_address6(part.strip()) for part in text.split("-"))
-    if first > last:
-        raise RefusedError(f"{shown(text)} ends before it begins", f"write {last}-{first}")
-    return AddressRange6(first=first, last=last)
-
-
+ADDRESS: Final = Text(label="an IPv4 address", pattern=_IP4, parse=_V4.address, loose=True)
+ADDRESS6: Final = Text(label="an IPv6 address", pattern=_IP6, parse=_V6.address)
 ANY_ADDRESS: Final[Text[IPv4Address | IPv6Address]] = Text(
     label="an IPv4 or IPv6 address", pattern=rf"[0-9.]+|{_IP6}", parse=_any_address, loose=True
 )
-ADDRESS6: Final = Text(label="an IPv6 address", pattern=_IP6, parse=_address6)
+NETWORK: Final = Text(
+    label="an IPv4 network with its prefix length, such as 192.168.1.0/24",
+    pattern=rf"{_IP4}/[0-9]{{1,2}}",
+    parse=_V4.network,
+)
 NETWORK6: Final = Text(
     label="an IPv6 network with its prefix length, such as fd12:3456:789a::/64",
     pattern=rf"{_IP6}/[0-9]{{1,3}}",
-    parse=_network6,
+    parse=_V6.network,
+)
+ADDRESS_RANGE: Final = Text(
+    label="two IPv4 addresses, such as 192.168.1.50-192.168.1.80", pattern=rf"{_IP4} ?- ?{_IP4}", parse=_V4.range
 )
 ADDRESS_RANGE6: Final = Text(
     label="a range of IPv6 addresses, such as fd12:3456:789a::50-fd12:3456:789a::80",
     pattern=rf"{_IP6} *- *{_IP6}",
-    parse=_address_range6,
+    parse=_V6.range,
 )
 
 
