@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from ipaddress import IPv4Address
+from typing import Any
 
 from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
@@ -64,32 +65,25 @@ class PoolNetwork:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodePool:
-    """Machines of one kind.
+class MachineShape:
+    """What a pool says of its machines, and each of them has: declared here once for both.
 
     Attributes:
-        name: `control-plane` for the servers.
-        count: How many machines.
-        cores: vCPUs of each; never more than its Proxmox node has.
-        memory_mib: RAM of each.
-        disk_gib: System disk of each; never smaller than the template's.
+        cores: vCPUs; never more than the Proxmox node has.
+        memory_mib: RAM.
+        disk_gib: System disk; never smaller than the template's.
         cpu_type: A Proxmox CPU type, or None to choose the best that all Proxmox nodes in use share.
         labels: Kubernetes labels, sorted by key.
         taints: Kubernetes taints, sorted.
-        pve_nodes: Proxmox nodes its machines may go to; empty for all that the cluster may use.
-        storage: Storage for its full clones, or None for the cluster's.
-        hardware: Its machines' disks and devices.
-        network: Their bridge and VLAN, where these are the pool's own.
-        kind: What its machines are; servers are VMs.
+        pve_nodes: Proxmox nodes that are allowed; empty for all that the cluster may use.
+        storage: Storage for full clones, or None for the cluster's.
+        hardware: Disks and devices.
+        network: Bridge and VLAN, where these are the pool's own.
+        kind: VM or container; servers are VMs.
         ostemplate: Of containers: the template's volume (`local:vztmpl/NAME.tar.zst`) or the beginning of its name,
             whose newest version is meant; None for Debian's.
-        stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
-            way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
     """
 
-    name: PoolName
-    role: Role
-    count: int
     cores: int
     memory_mib: int
     disk_gib: int
@@ -102,6 +96,26 @@ class NodePool:
     network: PoolNetwork = field(default_factory=PoolNetwork)
     kind: MachineKind = MachineKind.VM
     ostemplate: str | None = None
+
+    def shape(self) -> dict[str, Any]:
+        """The fields declared here, with their values."""
+        return {each.name: getattr(self, each.name) for each in fields(MachineShape)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePool(MachineShape):
+    """Machines of one kind.
+
+    Attributes:
+        name: `control-plane` for the servers.
+        count: How many machines.
+        stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
+            way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
+    """
+
+    name: PoolName
+    role: Role
+    count: int
     stated: frozenset[str] = frozenset({"count", "cores", "memory_mib", "disk_gib"})
 
 
@@ -114,8 +128,8 @@ class Replaced:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineSpec:
-    """One machine we want. Sizes, places, kind and storage as in its `NodePool`.
+class MachineSpec(MachineShape):
+    """One machine we want.
 
     Attributes:
         address: A fixed one, or None where DHCP gives one.
@@ -127,21 +141,9 @@ class MachineSpec:
     name: MachineName
     role: Role
     pool: PoolName
-    cores: int
-    memory_mib: int
-    disk_gib: int
-    cpu_type: str | None
-    labels: tuple[tuple[str, str], ...] = ()
-    taints: tuple[Taint, ...] = ()
-    pve_nodes: tuple[PveNodeName, ...] = ()
-    storage: StorageName | None = None
     address: IPv4Address | None = None
     mac: str | None = None
     storage_address: IPv4Address | None = None
-    hardware: Hardware = field(default_factory=Hardware)
-    network: PoolNetwork = field(default_factory=PoolNetwork)
-    kind: MachineKind = MachineKind.VM
-    ostemplate: str | None = None
     replaces: tuple[Replaced, ...] = ()
 
 

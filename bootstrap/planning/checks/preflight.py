@@ -11,7 +11,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.k3s.dual_stack import NODE_PREFIX, NODE_PREFIX6, cluster_networks
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName
-from bootstrap.model.machine import MachineSpec, NodePool
+from bootstrap.model.machine import MachineShape, MachineSpec, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.capacity.placement import clones_full, needs_shared, not_shared
 from bootstrap.proxmox.disks_and_devices import check_disk_options, data_storage
@@ -155,7 +155,7 @@ def mtu_problem(facts: PveNodeFacts, bridge: str, mtu: int | None) -> str:
 
 
 def mtu_notes(
-    spec: ClusterSpec, places: Iterable[tuple[PveNodeFacts, TemplateFacts | None, MachineSpec | NodePool]]
+    spec: ClusterSpec, places: Iterable[tuple[PveNodeFacts, TemplateFacts | None, MachineShape]]
 ) -> tuple[str, ...]:
     """That machines' MTU is larger than what bridges have that state none."""
     found = {
@@ -171,16 +171,14 @@ def mtu_notes(
     )
 
 
-def _mtus(
-    spec: ClusterSpec, template: TemplateFacts | None, of: MachineSpec | NodePool
-) -> tuple[tuple[str, int | None], ...]:
+def _mtus(spec: ClusterSpec, template: TemplateFacts | None, of: MachineShape) -> tuple[tuple[str, int | None], ...]:
     """Bridge and MTU of each network device; what a template's has is not known here."""
     storage = spec.network.storage
     return ((bridge_of(spec, template, of), spec.network.mtu), *(((storage.bridge, storage.mtu),) if storage else ()))
 
 
 def network_problems(
-    spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts | None, of: MachineSpec | NodePool
+    spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts | None, of: MachineShape
 ) -> tuple[tuple[str, str], ...]:
     """What is wrong with the networks of such a machine on a Proxmox node, each with what to do."""
     storage = spec.network.storage

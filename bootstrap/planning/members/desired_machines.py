@@ -39,19 +39,8 @@ def wanted_machines(view: ClusterView) -> tuple[MachineSpec, ...]:
             name=name,
             role=pool.role,
             pool=pool.name,
-            cores=pool.cores,
-            memory_mib=pool.memory_mib,
-            disk_gib=pool.disk_gib,
-            cpu_type=pool.cpu_type,
-            labels=_labels(pool),
-            taints=pool.taints,
-            pve_nodes=pool.pve_nodes,
-            storage=pool.storage,
-            hardware=pool.hardware,
-            network=pool.network,
-            kind=pool.kind,
-            ostemplate=pool.ostemplate,
             mac=macs[name] if name in macs else wanted_mac(view.spec, name),
+            **pool.shape() | {"labels": _labels(pool)},
         )
         for pool in view.spec.pools
         for name in names(view, pool)
