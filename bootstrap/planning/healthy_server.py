@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.planning.members.desired_machines import machine_of
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
+from bootstrap.planning.view import ClusterView
 
 
 def healthy_server(view: ClusterView, *, besides: Collection[MachineName] = ()) -> MachineSpec | None:

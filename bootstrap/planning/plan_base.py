@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.members import unreachable
 from bootstrap.planning.members.twins import check_twins, twin_lines
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.lock import lock_vmid, marker_of
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
 
 
 def bare_plan(

@@ -6,21 +6,25 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import MachineRecord, NodePool, Replaced, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
-from bootstrap.planning.members.desired_machines import MachineState, machine_states
-from bootstrap.planning.members.unreachable import Unreachable
 from bootstrap.records.vms.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.members.desired_machines import MachineState
+    from bootstrap.planning.members.unreachable import Unreachable
 
 
 @dataclass(frozen=True)
 class ClusterView:
     """One cluster: its spec beside what was observed. What follows from both is computed once, when first asked for.
 
-    A machine that is there more than once (see `twins`) is so in `machines`, and once in the mappings.
+    A machine that is there more than once (see `twins`) is so in `machines`, and once in the mappings. All of planning
+    imports this module, so it imports the rest of planning only when it is asked.
     """
 
     spec: ClusterSpec
@@ -61,11 +65,15 @@ class ClusterView:
         Raises:
             PreflightError: A range of addresses is used up, or a machine that was declared lost gets no successor.
         """
+        from bootstrap.planning.members.desired_machines import machine_states
+
         return machine_states(self)
 
     @cached_property
     def unreachable(self) -> Unreachable:
         """The unreachable machines of the cluster."""
+        from bootstrap.planning.members.unreachable import Unreachable
+
         return Unreachable.of(self)
 
     @cached_property

@@ -6,15 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
+from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)

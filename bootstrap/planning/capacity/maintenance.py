@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import VmRecord
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
+from bootstrap.planning.view import ClusterView
 
 BY_INVENTORY = "proxmox.nodes"
 BY_HA = "Proxmox HA"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from bootstrap.errors import CapacityError
 from bootstrap.model.cluster import CloneMode, ClusterSpec
@@ -20,11 +19,8 @@ from bootstrap.model.observed import TemplateFacts, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.sizing import CPU_WARN_RATIO, LINKED_CLONE_GIB, Capacity, why_not
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import data_storage
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
 
 TEMPLATE_WAIT_MIB = 8192
 """How much more free memory a Proxmox node without the template must have than one that has it to be worth the minutes

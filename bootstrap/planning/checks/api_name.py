@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bootstrap.model.machine import Role
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
+from bootstrap.planning.view import ClusterView
 
 
 def other_server(view: ClusterView) -> str:

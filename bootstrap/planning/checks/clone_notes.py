@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind, MachineSpec
 from bootstrap.model.observed import PveNodeFacts, TemplateFacts
 from bootstrap.planning.checks.preflight import mtu_notes
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import LEVELS
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
 
 CPU_REMEDY = (
     "set a CPU type that all these Proxmox nodes have (such as x86-64-v2-AES), or remove `cpu`: the best common one "

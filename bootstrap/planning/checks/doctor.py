@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice, joined
 from bootstrap.errors import HomelabError
@@ -31,13 +30,10 @@ from bootstrap.planning.checks.preflight import (
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.templates.machine_images import container_bases
 from bootstrap.planning.templates.templates import usable_templates
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import unknown_remedy, unknown_types
 from bootstrap.proxmox.inherited import taken_off_notes
 from bootstrap.proxmox.networks import bridges_of
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
 
 OLDEST_MAJOR = 8
 """`ciupgrade` and the x86-64-v2 CPU types came with it."""

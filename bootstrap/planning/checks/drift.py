@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
@@ -12,9 +11,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineKind, RecordState
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.members.desired_machines import MachineState, surplus
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
+from bootstrap.planning.view import ClusterView
 
 
 def notes_on_drift(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[str, ...]:

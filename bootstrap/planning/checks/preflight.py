@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import joined
 from bootstrap.errors import PreflightError
@@ -14,12 +13,9 @@ from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineShape, MachineSpec, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.capacity.placement import clones_full, needs_shared, not_shared
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import check_disk_options, data_storage
 from bootstrap.proxmox.networks import bridge_of, vlan_of
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
 
 STORAGE_REMEDY = (
     "check it with `pvesm status` on the Proxmox node; for full clones, proxmox.storage in the inventory can select "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.model.machine import RecordState, Role
@@ -22,9 +21,7 @@ from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
 from bootstrap.planning.settings.drift import drifts
 from bootstrap.planning.settings.notes import notes_on_settings
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
+from bootstrap.planning.view import ClusterView
 
 
 def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str, ...]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice, joined
 from bootstrap.model.observed import VmRecord
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
+from bootstrap.planning.view import ClusterView
 
 _AGENT = "by its guest agent"
 _PROXMOX = "by its settings in Proxmox"

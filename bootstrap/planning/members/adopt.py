@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
@@ -17,11 +16,8 @@ from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.foreign import claims, namesake_notes, stranger_notes
 from bootstrap.planning.plan import Action, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.templates.steps import AdoptTemplate
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.template import TemplateVm
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
 
 _HOUR_S, _DAY_S = 3600, 86400
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.words import count
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
+from bootstrap.planning.view import ClusterView
 
 
 def authorizing_command(vmid: Vmid, *, kind: MachineKind, user: str, public_key: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
@@ -15,11 +14,8 @@ from bootstrap.planning.capacity.address_ranges import with_addresses
 from bootstrap.planning.members.pool_members import names, staying
 from bootstrap.planning.members.unreachable import Unreachable
 from bootstrap.planning.provision.successors import with_successors
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.macs import wanted_mac
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
 
 MACHINE_LABEL = "homelab-k8s/machine"
 """The Kubernetes label of machines that are no VMs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.machine import MachineSpec, RecordState, Role
@@ -13,10 +12,8 @@ from bootstrap.planning.members.desired_machines import as_it_is, machine_of, wa
 from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.plan import Action, Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.lock import check_lock_place
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
@@ -17,12 +16,10 @@ from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.model.words import count
 from bootstrap.planning.provision.successors import pool_of
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.lock import is_marker, marker_name
 from bootstrap.records.vms.machine import lacks_only_a_signature
 from bootstrap.records.vms.proof import NOT_IN_POOL
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
 
 
 def claims(view: ClusterView) -> tuple[VmRecord, ...]:

@@ -12,15 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.observed import KubeNode, UnreachableVm, VmRecord
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
+from bootstrap.planning.view import ClusterView
 
 _MOST_DIGITS = 10
 """Of a machine's number."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
+from bootstrap.planning.view import ClusterView
 
 
 def twin_lines(view: ClusterView) -> tuple[str, ...]:

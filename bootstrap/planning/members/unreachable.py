@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.observed import OWNER_TAG, UnreachableVm
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.lock import lock_vmid, marker_name
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
 
 
 def _may_be_ours(vm: UnreachableVm, spec: ClusterSpec) -> bool:

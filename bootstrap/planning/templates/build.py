@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
@@ -34,11 +33,8 @@ from bootstrap.planning.templates.steps import (
     UploadSeed,
 )
 from bootstrap.planning.templates.templates import reaches
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.template import BuildState, Recipe, TemplateVm, template_vmid
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
 
 TIDIED = Gate("leftovers_gone")
 _ISO = re.compile(r"[^:]+:iso/hk8s-[0-9a-f]{8}-([0-9]{1,9})\.iso")

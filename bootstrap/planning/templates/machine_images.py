@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
@@ -14,10 +13,7 @@ from bootstrap.model.observed import ARCHITECTURES, Observed, OsTemplate, PveNod
 from bootstrap.planning.capacity.placement import Bases, ContainerBase, Sources
 from bootstrap.planning.checks.preflight import storage_on, storage_problem
 from bootstrap.planning.templates.templates import allowed_pve_nodes, usable_templates
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
-
+from bootstrap.planning.view import ClusterView
 
 DEFAULT_OSTEMPLATE = "debian-13-standard"
 """Of Proxmox's own list (`pveam available`): with systemd and an SSH server, as k3s and we need them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
@@ -11,11 +10,9 @@ from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.templates.steps import cloud_init_key
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.inherited import reasons, refused
 from bootstrap.records.vms.template import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
-
-if TYPE_CHECKING:
-    from bootstrap.planning.view import ClusterView
 
 
 def usable_templates(view: ClusterView) -> Mapping[PveNodeName, TemplateFacts]:
