@@ -19,7 +19,7 @@ IMAGES = ("debian-13", "debian-12", "ubuntu-24.04", "ubuntu-26.04")
 """The cloud images known by name; `data/images.yaml` says where they are."""
 
 DEFAULT_IMAGE = "debian-13"
-"""What templates of ours are made of, unless somebody says otherwise."""
+"""The image that our templates are built from by default."""
 
 
 class CloneMode(StrEnum):
@@ -61,7 +61,7 @@ class TemplateRef:
     """How the template is found: by exactly one of name, tag and vmid, or by what it is made of.
 
     Attributes:
-        image: A cloud image as `template build` takes it: what templates of ours are made of. Beside a tag it is what
+        image: A cloud image as `template build` takes it: what our templates are built from. Beside a tag it is what
             is built where no template at all has that tag.
         checksum: The image's, as `sha256:HEX`; empty for the publisher's.
         build: Whether one of `image` is built where it is missing.
@@ -210,7 +210,7 @@ class VipSpec:
     """An address that follows a living server, by keepalived.
 
     Attributes:
-        address: In the machines' network, used by nobody else; DHCP must not hand it out.
+        address: In the machines' network and not in use; DHCP must not hand it out.
         router_id: VRRP's virtual router id, 1-255, or None to derive it from the cluster's name.
     """
 

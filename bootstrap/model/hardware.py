@@ -26,7 +26,7 @@ class DiskOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataDisk:
-    """A second disk, raw: nobody formats or mounts it.
+    """A second disk, raw: it is neither formatted nor mounted.
 
     Attributes:
         storage: Where it is, or None for where the pool's full clones would be.

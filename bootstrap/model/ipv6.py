@@ -23,7 +23,7 @@ class StaticAddresses6:
     Attributes:
         first, last: Both ends belong to us.
         subnet: The network they are in; its prefix length goes to the guests.
-        gateway: Default route, a link-local address perhaps, or None: router advertisements tell it.
+        gateway: Default route, a link-local address perhaps, or None: router advertisements give it.
     """
 
     first: IPv6Address

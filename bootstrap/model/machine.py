@@ -110,7 +110,7 @@ class NodePool(MachineShape):
         name: `control-plane` for the servers.
         count: How many machines.
         stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
-            way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
+            way to what exists: after `up --workers 3`, `status` expects three without a file.
     """
 
     name: PoolName
@@ -135,7 +135,7 @@ class MachineSpec(MachineShape):
         address: A fixed one, or None where DHCP gives one.
         mac: The MAC address net0 is to have, in upper case, or None to keep the one its clone was given.
         storage_address: A fixed one of the storage network, for net1.
-        replaces: Unreachable machines that it stands in for, by the user's word (docs/adr/0008).
+        replaces: Unreachable machines that it replaces, because the user declared them lost (docs/adr/0008).
     """
 
     name: MachineName
@@ -148,19 +148,19 @@ class MachineSpec(MachineShape):
 
 
 class RecordState(StrEnum):
-    """How far a VM of ours has come when its record was written."""
+    """How far a VM had come when its record was written."""
 
     CLONING = "cloning"
     """Written by the clone request itself; the tag is not there yet, since a clone request takes none."""
     MADE = "made"
     """Written with the configuration; the tag is there from then on."""
     LEAVING = "leaving"
-    """On its way out of the cluster: no longer counted, to be removed by the command that was told to, or the next."""
+    """Being removed from the cluster: it no longer counts; the command that marked it, or the next, removes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloneAsked:
-    """The request that a clone comes of; its task tells whether that was ours.
+    """The request that made a clone; its task shows whether the clone is ours.
 
     Attributes:
         template: What is cloned.
@@ -175,11 +175,10 @@ class CloneAsked:
 class MachineRecord:
     """What a VM's description says of the machine it is.
 
-    `vmid` is part of it so that a copy somebody makes of our VM, which copies the description and the
-    tags too, is not taken for ours.
+    `vmid` is part of it so that a copy of our VM, which has the description and the tags too, is not taken for ours.
 
     Attributes:
-        replaces: Machines that it stands in for, which were unreachable when it was made.
+        replaces: Machines that it replaces, which were unreachable when it was made.
         cloned: Of a clone that is not configured yet: the request it comes of.
     """
 

@@ -3,8 +3,7 @@
     row = Reading(answer, Source(call="list the guests of pve1"))
     vmid = row.at("vmid").integer(100, 999_999_999)
 
-What is not of its form raises an error that names the call, the field and the value; nothing else is raised, whatever
-is in there.
+A value of another form raises an error that names the call, the field and the value; nothing else is ever raised.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ MOST_CHARACTERS = 1024 * 1024
 """Of one text; what others wrote has no reason to be longer."""
 
 LAST_UNIX_S = 253_402_300_799
-"""The last second of the year 9999, which is the last that a date can tell."""
+"""The last second of the year 9999: dates end there."""
 
 _ABSENT = object()
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
@@ -63,7 +62,7 @@ def shown(value: object) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """A value that nobody has checked yet, with where it stands.
+    """A value that is not checked yet, with its place.
 
     Attributes:
         value: As JSON or YAML gives it.
@@ -91,7 +90,7 @@ class Reading:
         )
 
     def at(self, key: str) -> Reading:
-        """What a mapping has under a key; nothing where it has no such key, or is not there itself."""
+        """What a mapping has under a key; absent where the key or the mapping is missing."""
         if self.absent:
             return Reading(_ABSENT, self.source, self._below(key))
         return Reading(self._mapping().get(key, _ABSENT), self.source, self._below(key))
@@ -160,7 +159,7 @@ class Reading:
         raise self.wrong("0 or 1")
 
     def parsed(self, parse: Callable[[str], T], wanted: str) -> T:
-        """A text as what `parse` makes of it, which raises ValueError for one that is nothing of the kind."""
+        """A text as `parse` reads it; `parse` raises ValueError for a text of another form."""
         try:
             return parse(self.text())
         except ValueError:

@@ -42,7 +42,7 @@ class RightsNeeded:
         builds: What templates are built with, or None where none is.
         ostemplate_storages: Storages with templates that containers are made of.
         vmids: Of VMs and containers that are to be made.
-        own_vmids: Of those that are there.
+        own_vmids: Of VMs and containers that exist.
         tags: Tags that are set.
     """
 
@@ -68,7 +68,7 @@ class MissingPrivileges:
 
     Attributes:
         remedy: Commands that fix it, a line each.
-        why: What they are needed for, where the path does not tell.
+        why: What they are needed for, where the path does not show it.
     """
 
     path: str

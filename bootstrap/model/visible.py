@@ -28,7 +28,7 @@ def visible_line(text: str) -> str:
 
 
 def visible_json(text: str) -> str:
-    """JSON that holds no such character any more, and still the same values."""
+    """JSON with the same values and none of these characters."""
     return _IN_TEXT.sub(_json_escape, text)
 
 

@@ -54,15 +54,15 @@ class Observed:
         vip_holder: The running machine that has the API's own address; None where none was seen to.
         other_vips: Running machines with another address of that kind (/32), such as a VIP of before.
         kubeconfig_server: The server that our entries in the user's kubeconfig name; None where that is not known.
-        addresses: Address of each running machine the guest agent told now.
-        taken: Addresses of the machines' range that somebody who is not ours was found at.
+        addresses: Address of each running machine, as its guest agent reports it now.
+        taken: Addresses of the machines' range at which another host answers.
         lost_quorum: Set where the Proxmox cluster has no quorum; None too where the token may not ask (Sys.Audit).
         ostemplates: Templates of containers; looked for only where a pool is to have containers.
         unreachable: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
-        declared_lost: Those of them that the user has just declared lost, each of which gets a successor.
-        settings: The settings files of machines that were looked into: what `KubeNode.args` cannot tell.
+        declared_lost: The ones that the user has just declared lost; each gets a successor.
+        settings: The settings files of machines that were read: what `KubeNode.args` does not show.
         passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
-        refusing: Machines that refused our SSH key, of those that were asked.
+        refusing: Machines that refused our SSH key.
     """
 
     version: PveVersion
@@ -86,7 +86,7 @@ class Observed:
     refusing: tuple[MachineName, ...] = ()
 
     def k3s_arch(self, pve_node: PveNodeName) -> str:
-        """The architecture of a Proxmox node as k3s's releases name it; amd64 where nobody says."""
+        """The architecture of a Proxmox node as k3s's releases name it; amd64 where it is unknown."""
         return next((facts.k3s_arch for facts in self.pve_nodes if facts.name == pve_node), "amd64")
 
     @property

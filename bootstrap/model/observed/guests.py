@@ -9,12 +9,12 @@ from ipaddress import IPv4Address, IPv6Address
 from bootstrap.model.ids import MachineName
 
 Settings = Mapping[str, tuple[str, ...]]
-"""Names of k3s's settings without dashes, each with its values as k3s writes them; `NAME+` adds to what is there."""
+"""Names of k3s's settings without dashes, each with its values as k3s writes them; `NAME+` adds values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuestInterface:
-    """A network interface as the guest agent tells it; `mac` is upper case.
+    """A network interface as the guest agent reports it; `mac` is upper case.
 
     `lone` are those of `addresses` that are a network of their own (/32), as keepalived gives a VIP.
     """
@@ -28,7 +28,7 @@ class GuestInterface:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsFile:
-    """A settings file; its values may be secrets, so they are in no text that anybody sees.
+    """A settings file; its values may be secrets, so no text shows them.
 
     Attributes:
         name: Its path.

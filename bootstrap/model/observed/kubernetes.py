@@ -20,7 +20,7 @@ class KubeNode:
 
     Attributes:
         ready: The Ready condition is True and its lease was renewed within 30 s (Ready alone can be stale:
-            a stopped k3s stays Ready for 40 s, and after a cold boot the API tells of the time before). Where it was
+            a stopped k3s stays Ready for 40 s, and after a cold boot the API reports the state before it). Where it was
             looked at with its machine, the VM runs, too, and so does k3s there if the lease is older than a renewal.
         problem: Why it is not ready, in Kubernetes' words; empty when it is.
         version: kubeletVersion.
@@ -32,7 +32,7 @@ class KubeNode:
         lease_age_s: Seconds since its kubelet renewed its lease, by the API server's clock; None without a lease.
         renewed: When that was, by the machine's own clock; every 10 s. A list knows it best.
         args: What its k3s was started with: command line and settings files, secrets masked. k3s itself writes it
-            into the annotation k3s.io/node-args at each start. None where it does not tell.
+            into the annotation k3s.io/node-args at each start. None where it is missing.
         env: The names of k3s's own variables (K3S_...) in its environment, likewise, from k3s.io/node-env.
     """
 
@@ -61,7 +61,7 @@ class Pod:
     """A pod on a node.
 
     Attributes:
-        uid: Tells it from a later pod of its name.
+        uid: Distinguishes it from a later pod of its name.
         controller: Kind of the object that owns it (`ReplicaSet`, `DaemonSet`, ...), empty for a bare pod.
         finished: Succeeded or Failed: nothing is lost with it.
         mirror: The kubelet's image of a static pod; it cannot be evicted.

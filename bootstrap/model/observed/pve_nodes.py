@@ -47,7 +47,7 @@ class PveNodeFacts:
         online: Whether it can be asked.
         problem: What it answered where it counts as online and yet cannot be asked; else empty.
         cores: Logical CPUs (`maxcpu`): the most one VM may have.
-        cpu_flags, cpu_types: CPU flags as /proc/cpuinfo names them; the CPU types it knows, empty where nobody asked.
+        cpu_flags, cpu_types: CPU flags as in /proc/cpuinfo; the CPU types it knows, empty where they were not read.
         architecture: As `uname -m` names it: x86_64 or aarch64.
         bridges: Names of bridges, SDN vnets among them; empty where the token may not list them.
         vnets, mtus: Those of them that are SDN vnets; the MTUs of those whose settings state one.
@@ -96,11 +96,11 @@ class PveNodeFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class LostQuorum:
-    """A Proxmox cluster without quorum: pmxcfs lets nobody write below /etc/pve, so nothing can be changed.
+    """A Proxmox cluster without quorum: pmxcfs allows no writes below /etc/pve, so nothing can be changed.
 
     Attributes:
         total: Proxmox nodes of the cluster.
-        away: Those that are off, as far as the node asked sees them.
+        away: The ones that are off, as the node that was asked sees it.
     """
 
     total: int

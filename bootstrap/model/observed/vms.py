@@ -9,10 +9,10 @@ from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 
 OWNER_TAG = "homelab-k8s"
-"""The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
+"""The tag of all our VMs; Proxmox stores tags in lower case, sorted."""
 
 UNCHECKED = "its record was not checked"
-"""Why a VM is nobody's until somebody has looked at its record's seal."""
+"""Why a VM does not count as ours before its record's seal is checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,10 @@ class VmRecord:
         settings: Options that it may have inherited and may not keep, as config keys and values.
         unfinished: Nothing of it is there but the lock of a clone: no name, no record. Its clone has just begun, or
             has died.
-        clone_runs: Of an unfinished one, whether some task clones on its Proxmox node; None where that cannot be told.
+        clone_runs: Of an unfinished one, whether a task clones on its Proxmox node; None where that is unknown.
         ha_managed: Whether Proxmox HA starts, stops and moves it.
-        problem: What of it cannot be read, its record among that; it is nobody's then. Else empty.
-        resource_pool: The Proxmox resource pool it is in, or None; told where the inventory names one.
+        problem: What of it cannot be read, such as its record; it does not count as ours then. Else empty.
+        resource_pool: The Proxmox resource pool it is in, or None; read only where the inventory names one.
         doubt: Why what its description says is not to be believed, in a few words; empty where it is (see
             `records.vms.proof`), which means nothing where it has no record.
     """
@@ -109,21 +109,21 @@ class VmRecord:
 
     @property
     def identity(self) -> str | None:
-        """What tells this very VM from another one of the same vmid.
+        """What distinguishes this VM from another one with the same vmid.
 
-        A VM's SMBIOS UUID, which Proxmox VE makes new for each. Containers have no such thing: for them it is net0's
-        MAC address, which is new as well, unless the inventory wants MAC addresses to be stable.
+        A VM's SMBIOS UUID, which Proxmox VE makes new for each. Containers have none: for them it is net0's MAC
+        address, which is new as well, unless the inventory wants stable MAC addresses.
         """
         return self.smbios_uuid if self.kind is MachineKind.VM else container_identity(self.mac)
 
 
 def container_identity(mac: str | None) -> str:
-    """What tells a container from another one of its vmid: net0's MAC address, in upper case."""
+    """What distinguishes a container from another one with its vmid: net0's MAC address, in upper case."""
     return f"net0 {mac or 'without a MAC address'}"
 
 
 def has_tag(vm: VmRecord, tag: str) -> bool:
-    """Whether a VM has a tag, in whatever case: with `tag-style: case-sensitive=1` Proxmox VE keeps it."""
+    """Whether a VM has a tag, in upper or lower case: with `tag-style: case-sensitive=1` Proxmox VE keeps it."""
     return any(one.lower() == tag.lower() for one in vm.tags)
 
 
@@ -132,7 +132,7 @@ class UnreachableVm:
     """A VM or a container on a Proxmox node that cannot be asked; `/cluster/resources` lists it, and no more is known.
 
     Attributes:
-        name: Empty where Proxmox VE no longer tells it: about five minutes after the node went away (9.2, observed).
+        name: Empty where Proxmox VE no longer shows it: about five minutes after the node went offline (9.2, observed).
         tags: In lower case.
         why: Why the Proxmox node cannot be asked: `offline`, or what it answered.
     """

@@ -1,4 +1,4 @@
-"""Hands out fixed addresses: who keeps which, which are free, and which somebody else was found at. Pure."""
+"""Hands out fixed addresses: which machines keep theirs, which are free, and at which another host answers. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class _Range:
     """A range of fixed addresses, of the machines' network or of their storage network, and who has which.
 
     Attributes:
-        kept: Of machines that exist, of unreachable ones, and of those that come back as they were. A machine that was
+        kept: Of machines that exist, that are unreachable, or that a rebuild makes again. A machine that was
             made without a storage network keeps none.
         used: All addresses that a VM has.
-        taken: Those that somebody else was found at.
+        taken: The ones at which another host answers.
     """
 
     addresses: StaticAddresses
@@ -44,7 +44,7 @@ class _Range:
                 yield address
 
     def taken_within(self) -> tuple[IPv4Address, ...]:
-        """The addresses of the range that somebody else was found at."""
+        """The addresses of the range at which another host answers."""
         return tuple(sorted(each for each in self.taken if self.addresses.first <= each <= self.addresses.last))
 
     def of(self, machine: MachineSpec) -> IPv4Address | None:
@@ -135,7 +135,7 @@ def candidates(machines: Sequence[MachineSpec], view: ClusterView, *, spare: int
     Args:
         view: The cluster, as wanted and as seen.
         machines: All that are wanted.
-        spare: How many more of each range, for those that somebody turns out to have.
+        spare: How many more of each range, in case some turn out to be taken.
     """
     found: list[IPv4Address] = []
     for each in _ranges(view):
@@ -154,7 +154,7 @@ def _storage_range(spec: ClusterSpec) -> StaticAddresses | None:
 
 
 def passed_over(machines: Sequence[MachineSpec], view: ClusterView) -> tuple[str, ...]:
-    """A note on the addresses that new machines would have got, had nobody answered there."""
+    """A note on the addresses that new machines do not get since another host answers there."""
     notes = []
     for each in _ranges(view):
         given = [address for address in map(each.of, machines) if address is not None]

@@ -1,4 +1,4 @@
-"""Which of the addresses a guest agent tells is the machine's own."""
+"""Which of the addresses that a guest agent reports is the machine's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def choose_address(
     """The address of the interface with net0's MAC address, or why there is none, in one line.
 
     Bridges, tunnels and pods' interfaces have addresses too (docker0, cni0, flannel.1): only net0's count, no
-    link-local ones, no loopback ones unless `subnet` lies there, and only those in `subnet` where that is given.
+    link-local ones, no loopback ones unless `subnet` is there, and only addresses in `subnet` where that is given.
     Never one of `besides`: the API's own address wanders from server to server. An address that is a network of its own
     (/32) comes last: keepalived gives a VIP so, and the inventory may have another one now, or none.
     """

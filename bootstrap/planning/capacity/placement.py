@@ -31,7 +31,7 @@ Rank = Callable[[Capacity, MachineSpec], tuple[float, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where each new machine goes, and what is worth a word to the user."""
+    """Where each new machine goes, and notes for the user."""
 
     of: Mapping[MachineName, PveNodeName]
     notes: tuple[str, ...] = ()
@@ -105,11 +105,11 @@ def place(
     Args:
         view: The cluster, as wanted and as seen.
         new: Machines that have no VM yet, in order.
-        existing: VMs of ours that are there.
+        existing: The cluster's VMs.
         sources: What they can be made of on each Proxmox node that may be used.
 
     Raises:
-        CapacityError: Not all fit; details tell per Proxmox node why not.
+        CapacityError: Not all fit; the details say why, for each Proxmox node.
     """
     start = rooms(view, existing, sources)
     by_need = sorted(new, key=lambda machine: (-machine.memory_mib, -machine.cores))
@@ -156,8 +156,8 @@ def _with_existing(capacity: Capacity, existing: Sequence[VmRecord]) -> Capacity
 def _with_template(capacity: Capacity, templates: Mapping[PveNodeName, TemplateFacts]) -> Capacity:
     """The room beside a template that is yet to come, and what waiting for it is worth.
 
-    Several are made side by side, so where no Proxmox node has one yet it costs nobody more time than the others. What
-    was begun is finished, so that a run that was cut off ends as it would have.
+    Several are built in parallel, so where no Proxmox node has one yet, none waits longer than the others. A build that
+    was interrupted is finished, so that the machines go where they would have gone.
     """
     here = templates.get(capacity.pve_node)
     if here is None or not here.planned:

@@ -21,7 +21,7 @@ LINKED_CLONE_GIB = 4
 """Space a linked clone is counted with: binary 0.1, images and their unpacked layers 2, logs and pods the rest."""
 
 CPU_WARN_RATIO = 2.0
-"""vCPUs per core above which the user is told."""
+"""vCPUs per core above which a plan has a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Capacity:
 
     @property
     def is_known(self) -> bool:
-        """Whether the Proxmox node told its CPUs and memory; none has 0 of both."""
+        """Whether the Proxmox node's CPUs and memory are known; no node has 0 of both."""
         return bool(self.cores or self.memory_mib)
 
     @property

@@ -15,12 +15,12 @@ def other_server(view: ClusterView) -> str:
 
     Of servers' own addresses any will do. Without an inventory file nothing is wanted of it.
     """
-    told = urlsplit(view.observed.kubeconfig_server or "").hostname
-    if told is None or not view.spec.states_settings or told == view.spec.api_host:
+    named = urlsplit(view.observed.kubeconfig_server or "").hostname
+    if named is None or not view.spec.states_settings or named == view.spec.api_host:
         return ""
     if view.spec.api_host is not None:
-        return f"the kubeconfig uses {told} for the API, and the inventory {view.spec.api_host}"
-    return "" if _is_address(told) else f"the kubeconfig uses {told}, which is no longer in the inventory"
+        return f"the kubeconfig uses {named} for the API, and the inventory {view.spec.api_host}"
+    return "" if _is_address(named) else f"the kubeconfig uses {named}, which is no longer in the inventory"
 
 
 def _is_address(text: str) -> bool:

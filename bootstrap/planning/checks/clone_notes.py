@@ -1,4 +1,4 @@
-"""What clones get other than was asked for, or cannot run with where they are put: told before they are made. Pure."""
+"""Notes on new clones: what they get instead of what was asked for, and why they may not start. Pure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def small_disk_notes(spec: ClusterSpec, templates: Iterable[TemplateFacts]) -> t
 
 
 def cpu_problem(cpu_type: str | None, facts: PveNodeFacts) -> str:
-    """Why a CPU type does not run on a Proxmox node; empty where it does, or that cannot be told.
+    """Why a CPU type does not run on a Proxmox node; empty where it does, or that is unknown.
 
     Only the x86-64 levels are judged: QEMU starts a VM with one only if the CPU has all its flags (Proxmox VE sets
     `enforce`). Of vendors' models QEMU knows more than we do.

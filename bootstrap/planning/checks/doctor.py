@@ -105,7 +105,7 @@ def check_version(observed: Observed, packages: Mapping[PveNodeName, Mapping[str
 
     Args:
         observed: What there is.
-        packages: Versions by package, of each Proxmox node that tells them.
+        packages: Versions by package, of each Proxmox node that shows them.
     """
     version = observed.version
     facts = (("version", version.text),)
@@ -165,7 +165,7 @@ def check_kvm(view: ClusterView) -> Check:
 
 
 def check_template(view: ClusterView) -> Check:
-    """Whether the template is there and complete; full clones are worth a word.
+    """Whether the template exists and is complete; with a warning where clones will be full ones.
 
     Raises:
         PreflightError: It is not.

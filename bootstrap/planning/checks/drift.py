@@ -109,19 +109,19 @@ def _versions(view: ClusterView) -> Iterator[str]:
     running = _running(view)
     if not running:
         return
-    told = ", ".join(str(version) for version in running)
+    listed = ", ".join(str(version) for version in running)
     wanted = _parsed(view.spec.k3s.version)
     if wanted is None:
         if len(running) > 1:
             yield Advice(
-                "the machines run different k3s versions, {}: `homelab-k8s upgrade --to {}`", told, running[-1]
+                "the machines run different k3s versions, {}: `homelab-k8s upgrade --to {}`", listed, running[-1]
             )
     elif wanted < running[-1]:
         yield from older_inventory_notes(view)
     elif running != (wanted,):
         yield Advice(
             "the cluster runs k3s {}, the inventory says {}, and `up` does not upgrade: `homelab-k8s upgrade --to {}`",
-            told,
+            listed,
             wanted,
             wanted,
         )
@@ -131,9 +131,9 @@ def older_inventory_notes(view: ClusterView) -> Iterator[str]:
     """That the inventory states an older release than what runs, and what new machines get."""
     running, wanted = _running(view), _parsed(view.spec.k3s.version)
     if running and wanted is not None and wanted < running[-1]:
-        told = ", ".join(str(version) for version in running)
+        listed = ", ".join(str(version) for version in running)
         yield (
-            f"the cluster runs k3s {told}, newer than the inventory's {wanted}, and downgrades are not possible: set "
+            f"the cluster runs k3s {listed}, newer than the inventory's {wanted}, and downgrades are not possible: set "
             f"`k3s: {{version: {running[-1]}}}` there"
         )
 
@@ -161,7 +161,7 @@ def _parsed(text: str | None) -> K3sVersion | None:
 def unfinished_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each clone in our range without name and record: left alone, its vmid passed over.
 
-    Who acts has waited for those that are being made; one that stays so has lost the task that made it.
+    Commands wait for clones that are being made; one that stays unfinished has lost its task.
     """
     return tuple(
         f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, so its VMID is skipped; if no task is "

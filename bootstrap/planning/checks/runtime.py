@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 CLOCK_WARN_S = 5.0
-"""Proxmox VE and the guests tell whole seconds, and an answer takes its time."""
+"""Proxmox VE and the guests report whole seconds, and an answer takes time."""
 CLOCK_FAIL_S = 60.0
 """A certificate made now would not be valid yet, or a token be refused, by as much."""
 ROOM_WARN_MIB = 64
@@ -42,14 +42,14 @@ _MOST_NAMED = 10
 
 @dataclass(frozen=True, kw_only=True)
 class GuestSeen:
-    """What a machine told of itself.
+    """What a machine reports of itself.
 
     Attributes:
-        clock_s: By how many seconds its clock is ahead of ours; None where it did not tell.
+        clock_s: By how many seconds its clock is ahead of ours; None where it is not reported.
         writes_ms: How long single synced writes took on its etcd disk; empty where that was not measured.
         disk_problem: Why it could not be; empty where it could.
         selinux: What SELinux lacks there, in words; empty where nothing.
-        passwords: Who could log in by SSH with a password; None where it did not tell.
+        passwords: Users who could log in by SSH with a password; None where they are not reported.
         problem: Why it could not be asked at all; empty where it could.
     """
 
@@ -207,7 +207,7 @@ def check_spread(view: ClusterView) -> Check:
 
 
 def check_worker_token(held: WorkerToken | None) -> Check:
-    """Whether a worker that somebody has broken into opens no more than a worker needs."""
+    """Whether a compromised worker gives access to no more than a worker needs."""
     if held is None:
         return skipped("no server reports its k3s settings")
     if held is WorkerToken.AGENT:

@@ -29,7 +29,7 @@ _NO_PASSWORDS = Advice(
 
 
 def check_token(token: ApiToken, held: Sequence[str]) -> Check:
-    """Whether somebody who got the token would have the VMs alone, or the Proxmox nodes too.
+    """Whether a stolen token gives access to the VMs alone, or to the Proxmox nodes too.
 
     Args:
         token: The token; it was accepted.

@@ -68,7 +68,7 @@ def standing_state(machine_state: MachineState) -> str:
 
 
 def _without_settings(view: ClusterView, wanted: Sequence[MachineState]) -> list[MachineState]:
-    """Machines but those whose settings are told to differ: labels and taints are among them."""
+    """The machines without those whose settings differ, which is reported on its own and covers labels and taints."""
     told = {drift.machine_state.name for drift in drifts(view, wanted) if drift.restarts}
     return [machine_state for machine_state in wanted if machine_state.name not in told]
 
@@ -90,7 +90,7 @@ def _missing(view: ClusterView, wanted: Sequence[MachineState]) -> Iterator[str]
         return
     for machine in missing:
         if machine.role is Role.CONTROL_PLANE and view.on_sqlite:
-            # `up` refuses: nobody can join a server with sqlite before its data is in etcd.
+            # `up` refuses: no server can join one with sqlite before its data is in etcd.
             yield Advice(
                 "{}: VM missing: `homelab-k8s scale {} {}`", machine.name, machine.pool, view.spec.control_plane.count
             )
@@ -109,7 +109,7 @@ def _unasked(view: ClusterView) -> Iterator[str]:
 
 
 def _vip(view: ClusterView) -> Iterator[str]:
-    """That nobody has the API's own address, where every server that runs could be asked, or has it otherwise."""
+    """That no server has the VIP, where every running server could be asked; or that keepalived has other settings."""
     other, left = with_other_settings(view), left_over(view)
     if other:
         yield Advice(
@@ -134,7 +134,7 @@ def _kubeconfig(view: ClusterView) -> Iterator[str]:
 def _orphans(view: ClusterView) -> Iterator[str]:
     """Kubernetes nodes that removed machines have left; none that may be an unreachable one, or that `up` deletes.
 
-    A node that is Ready, or is not called as a machine of ours is, is a neighbour's that has joined.
+    A node that is Ready, or has another kind of name than our machines, is another machine that has joined.
     """
     called = re.compile(rf"{re.escape(view.spec.name)}-.+-[1-9][0-9]*")
     unreachable = view.unreachable

@@ -1,4 +1,4 @@
-"""Two machines that claim one address: anyone who connects there may reach the wrong one, with our secrets."""
+"""Two machines that claim one address: a connection there may reach the wrong one, with our secrets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _KUBERNETES = "by its Kubernetes node"
 def claim_lines(view: ClusterView) -> tuple[str, ...]:
     """A sentence on each address that several machines claim.
 
-    A guest agent tells what root in the machine likes, and so does a kubelet of its own node. The API's own
-    address belongs to nobody.
+    A guest agent reports what root in the machine wants, and so does a kubelet of its node. The VIP belongs to no
+    machine.
     """
     claims: defaultdict[IPv4Address, dict[str, tuple[VmRecord, str]]] = defaultdict(dict)
     for name, vm, address, how in _claims(view):
@@ -29,14 +29,14 @@ def claim_lines(view: ClusterView) -> tuple[str, ...]:
 
 
 def _claims(view: ClusterView) -> Iterator[tuple[str, VmRecord, IPv4Address, str]]:
-    told = dict(view.observed.addresses)
+    agents = dict(view.observed.addresses)
     for vm, record in sorted(view.machines, key=lambda pair: pair[0].vmid):
         name = record.machine
         kube_node = view.kube_nodes.get(name)
-        # A node that is not Ready tells what was; the address may have gone to another one rightly.
+        # The address of a node that is not Ready is old: another machine may have it by right.
         of_node = kube_node.address if kube_node is not None and kube_node.ready and vm.running else None
         found = (
-            (told.get(name), _AGENT),
+            (agents.get(name), _AGENT),
             (vm.address, _PROXMOX),
             (vm.storage_address, _PROXMOX),
             (of_node, _KUBERNETES),

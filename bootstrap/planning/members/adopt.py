@@ -38,7 +38,7 @@ def plan_adopt(
         new_key: The SSH key is not there, and is created.
 
     Raises:
-        PreflightError: One of `vmids` says no such thing.
+        PreflightError: One of `vmids` cannot be adopted.
     """
     wanted = vmids or view.spec.placement.vmids
     built = [one for one in templates if one.doubt and one.smbios_uuid and one.vmid in wanted]
@@ -112,7 +112,7 @@ def _template_lane(one: TemplateVm) -> Lane:
 
 
 def _facts(vm: VmRecord) -> str:
-    """What tells a machine of ours from another VM: what it is, since when it runs, where it is, and what it lacks."""
+    """What shows whether a VM is ours: what it is, since when it runs, its resource pool, and the doubt."""
     what = "a container" if vm.kind is MachineKind.LXC else "a VM"
     runs = f"up {_age(vm.uptime_s)}" if vm.running else "powered off"
     state = f", {vm.state}" if vm.state else ""

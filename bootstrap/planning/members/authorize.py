@@ -1,4 +1,4 @@
-"""Machines that refuse our SSH key: how that is said, and how they are given it without a login. Pure."""
+"""Machines that refuse our SSH key: the texts, and how they are given the key without a login. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def authorizing_command(vmid: Vmid, *, kind: MachineKind, user: str, public_key:
 
 
 def refusing_lines(view: ClusterView) -> Iterator[str]:
-    """One line for each machine of ours that refused our SSH key, with the commands that fix it."""
+    """One line for each machine that refused our SSH key, with the commands that fix it."""
     for name in view.observed.refusing:
         vm = view.vm_of.get(name)
         way = Advice("`homelab-k8s adopt {}` has its guest agent add the key", view.spec.name)
@@ -38,7 +38,7 @@ def refusing_lines(view: ClusterView) -> Iterator[str]:
 
 
 def not_maintained(cluster: ClusterName, command: str, machines: int) -> HomelabError:
-    """The error with which a command ends that found nothing to do and machines that it could do nothing on."""
+    """The error of a command with nothing left to do but machines that refused our SSH key."""
     who = f"{count(machines, 'machine')} refuse{'s' * (machines == 1)}"
     return HomelabError(
         f"{command} of {cluster} is not complete: {who} our SSH key",

@@ -1,4 +1,4 @@
-"""Which machines the cluster consists of, by name, and what exists of them."""
+"""Which machines the cluster is to have, and the state of each."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def wanted_machines(view: ClusterView) -> tuple[MachineSpec, ...]:
 
 
 def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
-    """The pool's labels; containers tell what they are, so that pods can keep away from them."""
+    """The pool's labels; containers have one more, so that pods can avoid them."""
     if pool.kind is MachineKind.VM:
         return pool.labels
     return tuple(sorted(({MACHINE_LABEL: pool.kind.value} | dict(pool.labels)).items()))
 
 
 def _macs(view: ClusterView) -> dict[MachineName, str | None]:
-    """The MAC addresses of machines that have been made, and of those that come back as they were."""
+    """The MAC addresses of machines that exist, and of machines that a rebuild makes again."""
     macs = {kept.name: kept.mac for kept in view.spec.kept if kept.mac is not None}
     return macs | {record.machine: vm.mac for vm, record in view.machines if record.state is not RecordState.CLONING}
 
@@ -70,13 +70,13 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MachineState:
-    """A wanted machine beside what there is of it.
+    """A wanted machine, and what exists of it.
 
     Attributes:
         vm: Its VM, or None.
         kube_node: Its Kubernetes node, or None (not registered, or the API cannot be asked).
         unreachable: The unreachable VM that it is, or may be.
-        held: Why nothing may be done about it, in a few words; empty where something may.
+        held: Why it must be left alone, in a few words; else empty.
     """
 
     machine: MachineSpec
@@ -112,7 +112,7 @@ class MachineState:
 
     @property
     def doubtful(self) -> bool:
-        """Whether it is missing, or is one of the unreachable machines: nobody knows."""
+        """Whether it is unknown if it is missing or one of the unreachable machines."""
         return self.vm is None and bool(self.held) and not self.unreachable_by_name
 
     @property
@@ -202,7 +202,7 @@ def _with_unreachable(bare: tuple[MachineState, ...], unreachable: Unreachable) 
 
 
 def as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:
-    """A machine that exists stays what it is, whatever its pool says now; `replace` makes the other of it."""
+    """A machine that exists stays a VM or a container, even if its pool says otherwise now; `replace` changes that."""
     if vm is None or vm.kind is machine.kind:
         return machine
     labels = tuple(label for label in machine.labels if label[0] != MACHINE_LABEL)
@@ -210,7 +210,7 @@ def as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:
 
 
 def machine_of(vm: VmRecord, record: MachineRecord) -> MachineSpec:
-    """The machine a VM of ours is, as it stands: sizes are the VM's, labels and taints are not known."""
+    """The machine that a VM is now: sizes are the VM's, labels and taints are not known."""
     return MachineSpec(
         name=record.machine,
         role=record.role,
@@ -230,6 +230,6 @@ def login_user(spec: ClusterSpec, vm: VmRecord) -> str:
 
 
 def surplus(view: ClusterView) -> tuple[VmRecord, ...]:
-    """Machines of ours that the inventory no longer asks for, and those that were on their way out."""
+    """The cluster's machines that the inventory no longer asks for, and the ones that are being removed."""
     wanted = {member.name for pool in view.spec.pools for member in staying(view, pool)}
     return tuple(vm for vm, record in view.machines if record.machine not in wanted)

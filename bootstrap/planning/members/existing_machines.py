@@ -1,4 +1,4 @@
-"""The machines that are there, for plans that keep them all and do something on each."""
+"""The machines that exist, for plans that keep them all and do something on each."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Present:
 
 
 def present_machines(view: ClusterView) -> tuple[Present, ...]:
-    """Every machine of ours that is more than a half-made clone, servers first, in their numbers' order.
+    """Every machine of the cluster that is more than an interrupted clone: servers first, then by pool and number.
 
-    One that has several VMs is left out: which of them it is nobody knows.
+    One that has several VMs is left out: it is unknown which of them it is.
     """
     doubled = view.twins
     wanted = {machine.name: machine for machine in wanted_machines(view)}

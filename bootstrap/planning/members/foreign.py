@@ -33,7 +33,7 @@ def is_claim(vm: VmRecord, spec: ClusterSpec) -> bool:
 
 
 def all_foreign(view: ClusterView) -> bool:
-    """Whether all that says it is the cluster's is foreign."""
+    """Whether all VMs that claim to be the cluster's are foreign."""
     return bool(claims(view)) and not view.vms
 
 
@@ -79,7 +79,7 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
 
 
 def claim_notes(view: ClusterView) -> Iterator[str]:
-    """One line that says how many there are, and what takes them over."""
+    """One line with their number, and the command that takes them over."""
     found = claims(view)
     if found:
         yield Advice(
@@ -98,7 +98,7 @@ def _they_say(number: int, spec: ClusterSpec) -> str:
 
 
 def strangers_notes(view: ClusterView) -> tuple[str, ...]:
-    """One line for each VM that looks like ours and is not: it is left alone; and for what cannot be read at all.
+    """One line for each VM that looks like ours and is not, and for what cannot be read at all.
 
     Those to adopt share one.
     """
@@ -106,12 +106,12 @@ def strangers_notes(view: ClusterView) -> tuple[str, ...]:
 
 
 def strangers_problems(view: ClusterView) -> tuple[str, ...]:
-    """What of it is trouble: that all which says it is the cluster's is foreign, and what cannot be read."""
+    """The notes that are a problem: all that claims to be the cluster's is foreign, or something cannot be read."""
     return (*(claim_notes(view) if all_foreign(view) else ()), *_unreadable(view))
 
 
 def strangers_notices(view: ClusterView) -> tuple[str, ...]:
-    """What of it is none: anyone who may write into any VM's notes could turn everybody's status red."""
+    """The notes that are no problem: whoever may write a VM's notes could make every status fail."""
     return (*(() if all_foreign(view) else claim_notes(view)), *_left_alone(view))
 
 
@@ -160,7 +160,7 @@ def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
 
 
 def why_stranger(vm: VmRecord) -> str:
-    """Why a VM of ours by looks is not ours, in a few words."""
+    """Why a VM that looks like ours is not ours, in a few words."""
     record = vm.record
     if record is None:
         return vm.problem or vm.doubt or "it has no record of this tool"

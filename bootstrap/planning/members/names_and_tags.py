@@ -19,7 +19,7 @@ from bootstrap.planning.plan import Action, Lane, LaneStep, PlannedMachine
 
 
 def lost_marks(vm: VmRecord) -> str:
-    """What of its name and tags somebody has changed on a VM of ours, as in `is called nas`; empty for nothing."""
+    """What was changed of a machine's name and tags in Proxmox, as in `is named nas`; empty for nothing."""
     record = vm.record
     if record is None or record.state is not RecordState.MADE:
         return ""  # a clone request sets no tags, and what leaves needs none
@@ -30,7 +30,7 @@ def lost_marks(vm: VmRecord) -> str:
 
 
 def marks_to_restore(vm: VmRecord) -> dict[str, str | int]:
-    """The Proxmox config keys that put a machine's name and tags back; tags that users have added stay."""
+    """The Proxmox config keys that restore a machine's name and tags; tags that users have added stay."""
     record = vm.record
     if record is None or not lost_marks(vm):
         return {}
@@ -48,7 +48,7 @@ def _lost_tags(vm: VmRecord, record: MachineRecord) -> list[str]:
 
 
 def mark_notes(all_states: Sequence[MachineState]) -> tuple[str, ...]:
-    """One line for each machine whose name or tags somebody has changed in Proxmox VE."""
+    """One line for each machine whose name or tags were changed in Proxmox VE."""
     lost = _lost(all_states)
     return tuple(
         Advice(
@@ -64,7 +64,7 @@ def mark_notes(all_states: Sequence[MachineState]) -> tuple[str, ...]:
 
 
 def with_marks_restored(lanes: Sequence[Lane], all_states: Sequence[MachineState]) -> tuple[Lane, ...]:
-    """The lanes, with the names and tags of machines put back before anything else is done to them."""
+    """The lanes; the names and tags of machines are restored before anything else."""
     first = {str(name): (LaneStep(step=RestoreMarks(machine=name)),) for name in _lost(all_states)}
     there = {lane.name for lane in lanes}
     return (
@@ -76,7 +76,7 @@ def with_marks_restored(lanes: Sequence[Lane], all_states: Sequence[MachineState
 def shown_restored(
     machines: Sequence[PlannedMachine], all_states: Sequence[MachineState]
 ) -> tuple[PlannedMachine, ...]:
-    """The plan's machines; those that nothing else is done about show what is put back."""
+    """The plan's machines; the ones with nothing else to do show what is restored."""
     lost = _lost(all_states)
     return tuple(
         replace(each, action=Action.REPAIR, reason=f"{lost[each.spec.name]} in Proxmox")

@@ -1,4 +1,4 @@
-"""Which machines a pool consists of: those that stay, those that are to come, those that are to go.
+"""Which machines a pool has: the ones that stay, are added, or are removed.
 
 A machine's number is a name and no rank: pools may have gaps. What Proxmox VE has counts first; a machine whose VM is
 gone but whose Kubernetes node is left gets a new VM under its name; further ones take the lowest free numbers.
@@ -101,8 +101,8 @@ def staying(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
 def worst_first(candidates: Sequence[Member], number: int) -> tuple[Member, ...]:
     """The order in which machines are replaced: at most `number` of them, the first to be replaced first.
 
-    Those without a VM, then those that are not well, then cordoned ones; of the others always one from the Proxmox node
-    that has most of them, so that the rest stays spread, and there the newest.
+    First without a VM, then not well, then cordoned; of the others always the newest one on the Proxmox node that has
+    most of them, so that the rest stays spread.
     """
     left = list(candidates)
     chosen: list[Member] = []
@@ -125,7 +125,7 @@ def _youth(member: Member) -> tuple[datetime, int]:
 
 
 def names(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
-    """The machines the pool is to have: those that stay, and new ones with the lowest free numbers."""
+    """The machines the pool is to have: the ones that stay, and new ones with the lowest free numbers."""
     stay = [member.name for member in staying(view, pool)]
     taken = {*(member.name for member in members(view, pool)), *view.kube_nodes, *view.succeeded}
     known = dict.fromkeys(kept.name for kept in view.spec.kept if kept.pool == pool.name)

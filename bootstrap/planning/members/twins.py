@@ -1,4 +1,4 @@
-"""Two VMs whose records name one machine of a cluster: nobody can tell which of them is the machine."""
+"""Two VMs whose records name one machine of a cluster: it is unknown which of them is the machine."""
 
 from __future__ import annotations
 

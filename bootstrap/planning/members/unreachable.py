@@ -1,7 +1,7 @@
-"""Machines on Proxmox nodes that cannot be asked: whose they may be, what is held back for them, and how it is said.
+"""Machines on Proxmox nodes that cannot be asked: whose they may be, what must wait for them, and the texts.
 
-Their records cannot be read, so vmid, tags and (for a few minutes) the name tell whose they are. Whatever may be the
-machine that is missing counts as that machine: it may run, write to the same storage and have the same address. See
+Their records cannot be read: vmid, tags and (for a few minutes) the name show whose they are. A VM that may be the
+missing machine counts as that machine: it may run, write to the same storage and have the same address. See
 docs/adr/0008-machines-out-of-sight.md.
 """
 
@@ -23,8 +23,8 @@ from bootstrap.records.vms.lock import lock_vmid, marker_name
 def _may_be_ours(vm: UnreachableVm, spec: ClusterSpec) -> bool:
     """Whether an unreachable VM may be a machine of this cluster; its marker is none.
 
-    Every machine carries our tag and its cluster's; where these were taken off, name and vmid have to tell. One that
-    has both and another name was renamed.
+    Every machine has our tag and its cluster's; where these were removed, name and vmid decide. One that has both and
+    another name was renamed.
     """
     if vm.name == marker_name(spec.name) or vm.vmid == lock_vmid(spec.placement.vmids):
         return False
@@ -43,7 +43,7 @@ class Unreachable:
     """The unreachable machines of a cluster.
 
     Attributes:
-        vms: All that may be machines of it, but for those that have successors by the user's word.
+        vms: All that may be machines of it, except the ones that the user has declared lost.
         named: Those of them whose names are known and are no visible machine's.
         addresses: Fixed addresses that are known to be theirs.
         blind: Whether every missing machine may be one of them, or may get the address of one: then none is made.
@@ -80,14 +80,14 @@ def _addresses(names: Iterable[MachineName], view: ClusterView) -> Iterator[tupl
 
 
 def _counts(vm: UnreachableVm, view: ClusterView) -> bool:
-    """Whether it may be a machine of the cluster that has no successor by the user's word."""
+    """Whether it may be a machine of the cluster that was not declared lost."""
     succeeded = (*view.replaced, *view.observed.declared_lost)
     replaced = any(vm.vmid == old.vmid and vm.name in ("", old.machine) for old in succeeded)
     return _may_be_ours(vm, view.spec) and not replaced
 
 
 def _by_its_name(vm: UnreachableVm, view: ClusterView) -> UnreachableVm:
-    """A name that somebody else has given it says nothing of which machine it is."""
+    """The VM, without its name if that is not one of ours: it does not show which machine it is."""
     return vm if vm.name.startswith(f"{view.spec.name}-") else replace(vm, name="")
 
 
@@ -123,7 +123,7 @@ def lines(view: ClusterView) -> tuple[str, ...]:
 
 
 def left_behind(view: ClusterView) -> tuple[str, ...]:
-    """What `down` cannot remove, a line each, those that have successors too."""
+    """What `down` cannot remove, a line each; VMs that were declared lost, too."""
     return tuple(
         Advice(
             "{} ({}) is left: run `homelab-k8s down` again once {} is back",
@@ -142,7 +142,7 @@ def require_reachable(view: ClusterView, *, what: str, of: Sequence[UnreachableV
     Args:
         view: The cluster, as wanted and as seen.
         what: What cannot be done, as in `demo cannot be rebuilt`.
-        of: Those that matter; None: all.
+        of: The ones that matter; None: all.
 
     Raises:
         PreflightError: There are such machines; nothing was touched.
@@ -160,7 +160,7 @@ def require_reachable(view: ClusterView, *, what: str, of: Sequence[UnreachableV
 
 
 def incomplete(cluster: ClusterName, command: str, told: Sequence[str]) -> HomelabError:
-    """The error with which a command ends that has done all it could, and yet not all that was asked."""
+    """The error of a command that has done all it could, but not all that was asked."""
     return HomelabError(
         f"{command} of {cluster} is not complete: not all machines could be reached",
         details=few_lines(told),

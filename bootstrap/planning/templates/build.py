@@ -42,13 +42,13 @@ _ISO = re.compile(r"[^:]+:iso/hk8s-[0-9a-f]{8}-([0-9]{1,9})\.iso")
 
 @dataclass(frozen=True, kw_only=True)
 class TemplatesSeen:
-    """What there is of templates.
+    """The templates that exist.
 
     Attributes:
         templates: Ours, and VMs that are to become ones.
-        isos: NoCloud ISOs of ours, by Proxmox node.
+        isos: Our NoCloud ISOs, by Proxmox node.
         key: Fingerprint of our SSH key.
-        foreign: Those that say they are ours, and are not signed with a key that this computer has: left alone.
+        foreign: VMs that claim to be ours, and are not signed with a key of this computer: they are ignored.
     """
 
     templates: tuple[TemplateVm, ...]
@@ -59,7 +59,7 @@ class TemplatesSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """What `template build` was told; storages that are None are chosen.
+    """The options of `template build`; storages that are None are chosen.
 
     Attributes:
         pve_nodes: Where; empty for all the inventory allows.
@@ -104,12 +104,12 @@ def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeF
 
 
 def _usable(online: Iterable[PveNodeFacts], names: Container[PveNodeName]) -> list[PveNodeFacts]:
-    """Those that are named, even if Proxmox HA has them in maintenance; without names, all that take machines."""
+    """The named ones, even if Proxmox HA has them in maintenance; without names, all that take machines."""
     return [facts for facts in online if (facts.name in names if names else facts.takes_machines)]
 
 
 def plan_build(view: ClusterView, recipe: Recipe, verb_options: BuildOptions, seen: TemplatesSeen) -> Plan:
-    """Plan the builds that are missing, those that were begun, and the removal of what dead ones left.
+    """Plan the builds that are missing or interrupted, and the removal of what dead builds left.
 
     Raises:
         PreflightError: No storage fits, or no vmid is free.
@@ -224,7 +224,7 @@ def _build(
 
 
 def _goes_on(one: TemplateVm, spec: ClusterSpec, recipe: Recipe, seen: TemplatesSeen) -> bool:
-    """Whether a build that was begun can be gone on with; see `BuildState`."""
+    """Whether an interrupted build can be resumed; see `BuildState`."""
     record = one.record
     if one.template or one.vmid not in spec.placement.vmids or record.recipe != recipe.hash:
         return False
@@ -236,7 +236,7 @@ def _goes_on(one: TemplateVm, spec: ClusterSpec, recipe: Recipe, seen: Templates
 def _free_address(view: ClusterView, *, place: int) -> IPv4Address | None:
     """An address for a while: from the end of the range, where machines come last. None with DHCP.
 
-    By the Proxmox node's place among those that build, so that a build that goes on has the one it began with.
+    It depends on the Proxmox node's place among the builders, so that a resumed build has the address it began with.
     """
     addresses = view.spec.network.addresses
     if addresses is None:
@@ -273,7 +273,7 @@ def _build_lanes(builds: Sequence[TemplateBuild], *, needs: tuple[Gate, ...]) ->
 def _tidy_lanes(
     spec: ClusterSpec, seen: TemplatesSeen, *, keep: Iterable[TemplateBuild], reports: bool
 ) -> tuple[Lane, ...]:
-    """A lane that removes what dead builds left in our vmid range, where nobody else builds while we hold the lock."""
+    """A lane that removes what dead builds left in our vmid range: with the lock held, no other build runs there."""
     kept = {build.vmid for build in keep}
     stale = [one for one in seen.templates if not one.template and one.vmid in spec.placement.vmids]
     steps: list[RemoveTemplate | RemoveIsos] = [_removal(one) for one in stale if one.vmid not in kept]

@@ -42,10 +42,10 @@ class TemplateChoice:
 
 
 def template_choices(observed: Observed) -> tuple[TemplateChoice, ...]:
-    """Every way to name a template: those that serve most Proxmox nodes first, unusable ones last.
+    """Every way to name a template: first what serves most Proxmox nodes, unusable ones last.
 
-    Templates of ours are named by their image, since a newer one has another name; but for those of an image that was
-    given as an address or a volume, which a name cannot bring back. A tag is a choice only where it
+    Our templates are named by their image, since a newer one has another name; except where the image was given as an
+    address or a volume, which has no name. A tag is a choice only where it
     serves more Proxmox nodes than anything else does.
     """
     named = [_choice(observed, ref) for ref in _named(observed.templates)]
@@ -69,7 +69,7 @@ def _tagged(observed: Observed) -> Iterator[TemplateChoice]:
 
 
 def free_vmids(used: Iterable[Vmid], *, own: Iterable[Vmid] = ()) -> VmidRange:
-    """A thousand vmids, from 7000 on, that nobody has: one thousand for a cluster keeps clusters apart.
+    """A thousand unused vmids, from 7000 on: with a thousand each, clusters do not meet.
 
     Args:
         used: All vmids in use.

@@ -1,7 +1,7 @@
 """Which templates `up` has built before machines are made, and what they will be. Pure.
 
 What is asked for is an image and the k3s that machines will get. Where a Proxmox node lacks that template, planning
-goes on with one that is *planned*; placement counts what it costs, and those that machines are then put on are built.
+goes on with one that is *planned*; placement counts its cost, and it is built where machines are placed on it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bootstrap.records.vms.template import TEMPLATE_TAG, image_name, image_of_vo
 IMAGE_GIB = 3
 """Size of a cloud image's disk: Debian's generic ones have 3 GiB, Ubuntu's 3.5."""
 _FIRST_PLANNED = Vmid(999_999_999)
-"""Proxmox VE's highest vmid: no template has one of those that count down from here."""
+"""Proxmox VE's highest vmid; planned templates count down from here, where no real one is."""
 
 
 def may_build(view: ClusterView) -> bool:
@@ -50,7 +50,7 @@ def with_planned(view: ClusterView) -> Observed:
 
 
 def _planned(view: ClusterView) -> Iterator[TemplateFacts]:
-    """The templates that Proxmox nodes would get which have not what is asked for."""
+    """The templates that the Proxmox nodes without a fitting one would get."""
     served, vmids = _served(view), view.spec.placement.vmids
     builds = filter(_is_build, view.observed.vms)
     begun = {vm.pve_node for vm in builds if vm.vmid in vmids}
@@ -63,7 +63,7 @@ def _planned(view: ClusterView) -> Iterator[TemplateFacts]:
 
 
 def _is_build(vm: VmRecord) -> bool:
-    """Whether a VM is to become a template of ours; a clone that is not configured yet has its tag, and a record."""
+    """Whether a VM is to become one of our templates; a clone that is not configured yet has a record, too."""
     return vm.record is None and TEMPLATE_TAG in vm.tags
 
 

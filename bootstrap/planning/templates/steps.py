@@ -164,11 +164,11 @@ class SealTemplate:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveIsos:
-    """Have NoCloud ISOs of ours gone.
+    """Have some of our NoCloud ISOs gone.
 
     Attributes:
         isos: Proxmox node and volume of each.
-        reports: Warn of those that the token may not remove; they hold no secret, so once is enough.
+        reports: Warn of ISOs that the token may not remove; they hold no secret, so once is enough.
     """
 
     phase: ClassVar[str] = "tidy"
@@ -183,7 +183,7 @@ class RemoveIsos:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveTemplate:
-    """Have a template of ours gone that no linked clone stands on, or what a dead build left."""
+    """Have one of our templates gone that has no linked clone, or what a dead build left."""
 
     phase: ClassVar[str] = "tidy"
     vmid: Vmid

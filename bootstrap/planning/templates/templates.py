@@ -41,10 +41,10 @@ def usable_templates(view: ClusterView) -> Mapping[PveNodeName, TemplateFacts]:
 
 
 def _best(spec: ClusterSpec, templates: Sequence[TemplateFacts], facts: PveNodeFacts) -> TemplateFacts:
-    """The one that is asked for, one of ours, the Proxmox node's own; of several of ours the one made last.
+    """The best one: as asked for, ours, on the Proxmox node itself; of several of ours the newest.
 
     Raises:
-        PreflightError: Several that are not signed are as good: anybody may give one of theirs that name or tag.
+        PreflightError: Several that are not signed are equally good: any template may have that name or tag.
     """
 
     def rank(template: TemplateFacts) -> tuple[bool, bool, bool]:
@@ -82,7 +82,7 @@ def matching_templates(view: ClusterView) -> tuple[TemplateFacts, ...]:
 
 
 def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
-    """Whether a template is of the image and the k3s that are asked for, as far as can be told without a publisher.
+    """Whether a template is of the image and the k3s that are asked for, as far as is known without a publisher.
 
     Publishers put new images in place of old ones all the time: unless the inventory names a checksum, an older image
     of that name will do.
@@ -130,7 +130,7 @@ def _matches(wanted: TemplateRef, template: TemplateFacts) -> bool:
     if wanted.vmid is not None:
         return template.vmid == wanted.vmid
     if wanted.tag is not None:
-        # One that claims to be of ours and is not signed is meant by nobody who does not name it.
+        # A template that claims to be ours and is not signed is used only if it is named.
         return wanted.tag.lower() in template.tags and not (template.claims and wanted.tag.lower() == TEMPLATE_TAG)
     if wanted.image is not None:
         return TEMPLATE_TAG in template.tags and template.image == image_name(wanted.image)
