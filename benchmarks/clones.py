@@ -59,9 +59,9 @@ def clones(name: str, *, rounds: int) -> list[Table]:
         )
     headings = ("how", "rounds of 20", "clones", "failed", "tasks refused the lock", "s per round", "repeat")
     note = (
-        "A clone on this storage holds its lock for 1.1 s, which Proxmox VE waits for 10 s at most. Seconds are the "
-        f"lab's, whose clock runs {1 / SCALE:.0f} times as fast. {LABS + 1} labs run side by side, each with a storage "
-        "of its own. *failed*: after the client's own repetitions."
+        "A clone on this storage holds its lock for 1.1 s; Proxmox VE waits at most 10 s for it. Seconds are the "
+        f"lab's, whose clock runs {1 / SCALE:.0f} times as fast. {LABS + 1} labs run in parallel, each with its own "
+        "storage. *failed*: after the client's own retries."
     )
     return [Table(title="Clones under lock contention", headings=headings, rows=rows, notes=(note,))]
 

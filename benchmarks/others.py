@@ -24,7 +24,7 @@ PLAY = Path(__file__).parent / "ansible" / "site.yml"
 ANSIBLE = "ansible>=12,<13"
 """Carries community.proxmox."""
 
-TITLE = "The same cluster by other means"
+TITLE = "The same cluster with other tools"
 _FIRST_VMID = 7500
 _USER = "debian"
 

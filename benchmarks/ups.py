@@ -15,16 +15,16 @@ SCALE_OF_MANY = 0.5
 """Machines of such a run take half of their time, so that all benchmarks fit in a quarter of an hour. That is no
 advantage: what the client does weighs twice as much."""
 UP = "`up` on simulated machines"
-NOTHING = "Commands that find nothing to do"
+NOTHING = "Commands with nothing to do"
 
 _HEADINGS = (
     *("machines", "Proxmox nodes", "time scale", "wall s", "longest lane s", "overhead", "critical path s", "gaps"),
     *("client CPU s", "per 10 machines", "peak MiB", "repeat"),
 )
 _NOTE = (
-    "*overhead*: wall time of the process over the longest lane's own time (its steps, their waits within them; not "
-    "its wait for the API). *gaps*: what of the wall time is no step of the critical path, start-up and look included. "
-    "*time scale*: real seconds for each second that a machine takes; the lab's delays are those of KVM on an SSD."
+    "*overhead*: wall time of the process divided by the longest lane's own time (its steps with their waits, without "
+    "its wait for the API). *gaps*: the part of the wall time in no step of the critical path, including start-up and "
+    "observation. *time scale*: real seconds for each second of a machine; the lab's delays are those of KVM on an SSD."
 )
 
 
