@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from bootstrap.model.reading import Source, read_json
 from bootstrap.records.state.state_items import IDENTITY
@@ -32,7 +32,7 @@ class Identity:
 
 def render_identity(identity: Identity) -> str:
     """The state item's text; a secret."""
-    return json.dumps({"format": FORMAT, "token": identity.token, "tls": identity.tls})
+    return json.dumps({"format": FORMAT} | asdict(identity))
 
 
 def parse_identity(text: str) -> Identity:

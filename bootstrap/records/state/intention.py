@@ -6,7 +6,7 @@ It is advice and no state: `bootstrap.planning.provision.unfinished` decides by 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from bootstrap.errors import UnreadableError
 from bootstrap.model.ids import MachineName, PoolName
@@ -39,16 +39,8 @@ class Intention:
 
 def render_intention(intention: Intention) -> str:
     """As JSON."""
-    body = {
-        "format": FORMAT,
-        "command": intention.command,
-        "again": intention.again,
-        "since": intention.since,
-        "counts": dict(intention.counts),
-        "machines": dict(intention.machines),
-        "version": intention.version,
-    }
-    return json.dumps(body)
+    pairs = {"counts": dict(intention.counts), "machines": dict(intention.machines)}
+    return json.dumps({"format": FORMAT} | asdict(intention) | pairs)
 
 
 def parse_intention(text: str | None) -> Intention | None:

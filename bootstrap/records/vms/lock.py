@@ -8,9 +8,8 @@ See docs/adr/0005-one-holder-at-a-time.md for why it is a VM.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, UnreadableError
@@ -18,7 +17,7 @@ from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, Vmid
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.reading import Source, read_json
-from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, body_in, is_sealed
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, body_in, is_sealed, render_sealed, text_in
 
 MARK = "homelab-k8s-lock:"
 FORMAT = 1
@@ -98,23 +97,12 @@ def marker_of(cluster: ClusterName, vms: Iterable[VmRecord]) -> VmRecord | None:
 
 def render_lock(record: LockRecord, *, key: RecordKey, bearer: Bearer) -> str:
     """The description text that holds a record and its seal, for a marker VM."""
-    body: dict[str, object] = {
-        "format": FORMAT,
-        "cluster": record.cluster,
-        "who": record.who,
-        "pid": record.pid,
-        "process": record.process,
-        "run": record.run,
-        "command": record.command,
-        "since": record.since,
-        "beat": record.beat,
-    }
+    body = {"format": FORMAT} | asdict(record)
     sentence = (
         f"Lock of homelab-k8s on the cluster {record.cluster}. Not a machine: never started, removed when the command "
         "ends."
     )
-    sealed = key.sealed(RecordKind.LOCK, body, bearer)
-    return f"{sentence}\n{MARK} {json.dumps(sealed, separators=(',', ':'))}"
+    return render_sealed(body, RecordKind.LOCK, key=key, bearer=bearer, mark=MARK, sentence=sentence, into="")
 
 
 def doubt_about_lock(
@@ -148,11 +136,11 @@ def doubt_about_lock(
 
 def parse_lock(description: str) -> LockRecord | None:
     """The record in a description, or None where there is none that is whole."""
-    line = next((line for line in description.splitlines() if line.startswith(MARK)), None)
-    if line is None:
+    text = text_in(description, mark=MARK)
+    if text is None:
         return None
     try:
-        body = read_json(line.removeprefix(MARK), Source(call="read the lock in the description", who="it"))
+        body = read_json(text, Source(call="read the lock in the description", who="it"))
         body.at("format").integer(FORMAT, FORMAT)
         return LockRecord(
             cluster=ClusterName(body.at("cluster").word(CLUSTER_NAME_FORM, "a cluster's name")),

@@ -10,7 +10,6 @@ Proxmox keeps descriptions but for trailing newlines (docs/proxmox.md#config); a
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -28,7 +27,7 @@ from bootstrap.model.ids import (
 from bootstrap.model.machine import CloneAsked, MachineRecord, RecordState, Replaced, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.model.reading import LAST_UNIX_S, Reading, Source, read_json
-from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, render_sealed, text_in
 
 MARK = "homelab-k8s-record:"
 FORMAT = 1
@@ -47,13 +46,11 @@ def render_record(record: MachineRecord, *, key: RecordKey, identity: str | None
     """
     kind = RecordKind.CLONE if identity is None else RecordKind.MACHINE
     bearer = Bearer(vmid=record.vmid, name=record.machine, identity=identity or "")
-    body = key.sealed(kind, _body(record), bearer)
     sentence = (
         f"k3s machine of the cluster {record.cluster}, managed by homelab-k8s. Without the next line it is no longer "
         "recognized."
     )
-    line = f"{MARK} {json.dumps(body, separators=(',', ':'))}"
-    return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
+    return render_sealed(_body(record), kind, key=key, bearer=bearer, mark=MARK, sentence=sentence, into=into)
 
 
 def _body(record: MachineRecord) -> dict[str, object]:
@@ -75,26 +72,14 @@ def _body(record: MachineRecord) -> dict[str, object]:
     return body
 
 
-def with_line(line: str, *, mark: str, into: str) -> str:
-    """A description with its first line that begins with `mark` replaced; empty where it has no such line."""
-    lines = into.splitlines(keepends=True)
-    for number, old in enumerate(lines):
-        if old.startswith(mark):
-            lines[number] = line + old[len(old.splitlines()[0]) :]
-            return "".join(lines)
-    return ""
-
-
 def read_record(description: str) -> MachineRecord | None:
     """The record in a description, or None where there is none.
 
     Raises:
         UnreadableError: It is damaged, or somebody has made it up.
     """
-    for line in description.splitlines():
-        if line.startswith(MARK):
-            return _parse_body(read_json(line.removeprefix(MARK), _SOURCE))
-    return None
+    text = text_in(description, mark=MARK)
+    return None if text is None else _parse_body(read_json(text, _SOURCE))
 
 
 def record_or_problem(description: str) -> tuple[MachineRecord | None, str]:

@@ -97,13 +97,39 @@ def parse_record_key(text: str | None) -> RecordKey | None:
     return RecordKey(secret) if len(secret) == SECRET_BYTES else None
 
 
+def render_sealed(
+    body: Mapping[str, object], kind: RecordKind, *, key: RecordKey, bearer: Bearer, mark: str, sentence: str, into: str
+) -> str:
+    """A description with a record and its seal.
+
+    Args:
+        body: The record's fields.
+        kind: What it is of.
+        key: Seals it.
+        bearer: The VM.
+        mark: What the record's line begins with.
+        sentence: For people, where the description is a new one.
+        into: The description as it is: what users wrote around the line stays, byte for byte.
+    """
+    line = f"{mark} {json.dumps(key.sealed(kind, body, bearer), separators=(',', ':'))}"
+    lines = into.splitlines(keepends=True)
+    for number, old in enumerate(lines):
+        if old.startswith(mark):
+            lines[number] = line + old[len(old.splitlines()[0]) :]
+            return "".join(lines)
+    return f"{sentence}\n{line}"
+
+
+def text_in(description: str, *, mark: str) -> str | None:
+    """What follows the mark on the first line that begins with it; None where no line does."""
+    return next((line.removeprefix(mark) for line in description.splitlines() if line.startswith(mark)), None)
+
+
 def body_in(description: str, *, mark: str) -> dict[str, object] | None:
     """The JSON object of the first line that begins with `mark`; None where there is none that can be read."""
-    line = next((line for line in description.splitlines() if line.startswith(mark)), None)
-    if line is None:
-        return None
+    text = text_in(description, mark=mark)
     try:
-        body = json.loads(line.removeprefix(mark))
+        body = json.loads(text or "null")
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None

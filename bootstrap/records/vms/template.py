@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -20,8 +20,7 @@ from bootstrap.model.ids import VMIDS, PveNodeName, Vmid
 from bootstrap.model.observed import UNCHECKED
 from bootstrap.model.reading import LAST_UNIX_S, Source, read_json
 from bootstrap.records.vms.lock import lock_vmid
-from bootstrap.records.vms.machine import with_line
-from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, is_sealed
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, is_sealed, render_sealed, text_in
 
 MARK = "homelab-k8s-template:"
 FORMAT = 1
@@ -211,24 +210,13 @@ def render_template(record: TemplateRecord, *, key: RecordKey, name: str, identi
         identity: Its SMBIOS UUID.
         into: The description as it is: what users wrote around the line stays.
     """
-    body: dict[str, object] = {
-        "format": FORMAT,
-        "recipe": record.recipe,
-        "image": record.image,
-        "k3s": record.k3s,
-        "state": record.state.value,
-        "vmid": record.vmid,
-        "key": record.key,
-        "made": record.made,
-        "version": record.version,
-    }
+    body = {"format": FORMAT} | asdict(record)
     sentence = (
         f"Template of homelab-k8s: {record.image} with k3s {record.k3s}. "
         "Without the next line it is no longer recognized."
     )
     bearer = Bearer(vmid=record.vmid, name=name, identity=identity)
-    line = f"{MARK} {json.dumps(key.sealed(RecordKind.TEMPLATE, body, bearer), separators=(',', ':'))}"
-    return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
+    return render_sealed(body, RecordKind.TEMPLATE, key=key, bearer=bearer, mark=MARK, sentence=sentence, into=into)
 
 
 def doubt_about_template(description: str, *, bearer: Bearer, keys: Iterable[RecordKey]) -> str:
@@ -254,10 +242,10 @@ def read_template(description: str) -> TemplateRecord | None:
     Raises:
         UnreadableError: It is damaged, or somebody has made it up.
     """
-    line = next((line for line in description.splitlines() if line.startswith(MARK)), None)
-    if line is None:
+    text = text_in(description, mark=MARK)
+    if text is None:
         return None
-    body = read_json(line.removeprefix(MARK), Source(call="read the template's record", who="it"))
+    body = read_json(text, Source(call="read the template's record", who="it"))
     body.at("format").integer(FORMAT, FORMAT)
     return TemplateRecord(
         recipe=body.at("recipe").text(most=_MOST),
