@@ -1,9 +1,9 @@
-"""Texts of ours that advise commands, told apart from words of others that look the same. Pure.
+"""Our texts that advise commands, as opposed to words of others that look the same. Pure.
 
     Advice("{} is powered off: `homelab-k8s up`", machine)
 
 What is shown gets the options of the command that was run (`cli.invocation`), and may then be pasted. So a command is
-one that stands in a template of ours, never one that is found in a finished sentence: a machine's words in it may hold
+one in a template that we wrote, never one that is found in a finished sentence: a machine's words in it may hold
 a command as well, and lose the backtick that ours begin with. A sentence made in any other way is a plain text, and
 nothing in it is completed.
 """
@@ -33,7 +33,7 @@ class Advice(str):
     commands: tuple[tuple[int, int], ...]
 
     def __new__(cls, template: str, *values: object) -> Self:
-        """Fill a template of ours; pieces of advice among the values stay what they are.
+        """Fill one of our templates; pieces of advice among the values stay what they are.
 
         Args:
             template: A text with commands in backticks, such as "`homelab-k8s up`"; `{}` for each value.
@@ -98,7 +98,7 @@ def _filled(piece: str, values: Iterator[object], render: Callable[[str], str] |
 
 
 def _quoted(text: str) -> str:
-    """A text of others as it may stand in a sentence of ours: nothing in it looks like a command that we advise."""
+    """A text of others as it may stand in one of our sentences: nothing in it looks like a command that we advise."""
     return text.replace(f"`{PROGRAM}", f"'{PROGRAM}")
 
 

@@ -11,7 +11,7 @@
     │   ├── PermissionDeniedError   1    the token lacks a privilege
     │   ├── VmNotFoundError         1
     │   ├── VmOutOfSightError       1    it may be on a Proxmox node that cannot be asked
-    │   ├── VmidTakenError          1    somebody else was faster: take the next
+    │   ├── VmidTakenError          1    another request was faster: take the next
     │   ├── TaskFailedError         1    a Proxmox task ended in anything but OK or WARNINGS
     │   ├── AgentNotConfiguredError 1    the VM's `agent` option is off: waiting is in vain
     │   └── AgentNotRunningError    1    the guest agent does not answer (yet)
@@ -25,11 +25,11 @@
     │   └── KubeUnreachableError    1    the Kubernetes API does not answer (yet)
     ├── DrainError                  1    pods cannot leave a Kubernetes node; it is as schedulable as before
     ├── ArtifactError               4    a k3s release could not be had, or its checksum is wrong
-    │   └── ArtifactUnreachableError 4   ... since nobody answered where it is
-    ├── UnreadableError             1    what somebody wrote is not of the form that it must have: call, field, value
+    │   └── ArtifactUnreachableError 4   ... since the server does not answer
+    ├── UnreadableError             1    a text of others is not of the form that it must have: call, field, value
     │                                    (of Proxmox VE, Kubernetes and guests it is their error as well)
     ├── NotOursError                1    ownership was checked and denied; nothing was done
-    ├── ClusterBusyError            1    somebody else works on the cluster; nothing was touched
+    ├── ClusterBusyError            1    another run is in progress; nothing was changed
     ├── DeadlineError               1    a wait ran out of time
     ├── RunFailedError              1    some lanes of a run failed; carries each one's error
     └── InterruptedRunError       130    Ctrl-C
@@ -49,10 +49,10 @@ from typing import ClassVar
 from bootstrap.advice import Advice, joined
 
 MOST_LINES = 10
-"""Lines of a list in an error: of hundreds of machines nobody reads more, and the log of the run has them all."""
+"""Lines of a list in an error: nobody reads hundreds, and the log of the run has them all."""
 
 MOST_CAUSES = 5
-"""Different failures that the error of a whole run tells."""
+"""Different failures that the error of a whole run shows."""
 
 _NUMBER = re.compile(r"\d+")
 _HEAD, _TAIL, _LINE = 200, 200, 4000
@@ -74,7 +74,7 @@ def some_of(names: Sequence[object], most: int) -> str:
 
 
 def head_and_tail(text: str, *, head: int = 10, tail: int = 40, line: int = 500) -> str:
-    """The beginning and the end of what somebody else said, with a word on what is left out between.
+    """The beginning and the end of a text of others, with a word on what is left out between.
 
     Args:
         text: Of any length; a machine that is not trusted may print without end.
@@ -112,7 +112,7 @@ class HomelabError(Exception):
 
     Attributes:
         brief: One line: what failed and on which machine.
-        details: What the other side said, verbatim; may have several lines; empty where nobody said anything. Of
+        details: What the other side said, verbatim; may have several lines; empty where it said nothing. Of
             more than some hundred lines the beginning and the end.
         resolution: What the user does next; empty where nothing is known to help.
         again_helps: Whether the same command may succeed with nothing changed in between, so that "again continues"
@@ -219,7 +219,7 @@ class VmNotFoundError(HypervisorError):
 
 
 class VmOutOfSightError(HypervisorError):
-    """A VM is not where it was, and may be where nobody can be asked: it must not be taken for gone."""
+    """A VM is not where it was, and may be on a Proxmox node that cannot be asked: it must not be taken for gone."""
 
 
 class VmidTakenError(HypervisorError):
@@ -261,7 +261,7 @@ class KeyRefusedError(SshUnreachableError):
 
 
 class HostKeyError(GuestError):
-    """The SSH host key is not the one that Proxmox VE told, or that was met the first time."""
+    """The SSH host key is not the one that Proxmox VE reported, or that was seen the first time."""
 
     again_helps = False
 
@@ -300,7 +300,7 @@ class ArtifactError(HomelabError):
 
 
 class ArtifactUnreachableError(ArtifactError):
-    """Nobody answered where a release is to be fetched, or the answer broke off."""
+    """The server that has a release does not answer, or its answer broke off."""
 
     again_helps = True
 
@@ -320,7 +320,7 @@ class UnreadableObjectError(UnreadableError, KubernetesError):
 
 
 class UnreadableGuestError(UnreadableError, GuestError):
-    """What a machine printed, or its guest agent told, is not what our scripts and QEMU's agent tell."""
+    """What a machine or its guest agent answered is not of the form of our scripts and of QEMU's agent."""
 
 
 class NotOursError(HomelabError):
@@ -330,7 +330,7 @@ class NotOursError(HomelabError):
 
 
 class ClusterBusyError(HomelabError):
-    """Somebody else works on the cluster; nothing was touched."""
+    """Another run is in progress; nothing was changed."""
 
 
 class DeadlineError(HomelabError):
@@ -387,7 +387,7 @@ def _causes(failures: Sequence[tuple[str, HomelabError]]) -> str:
 class InterruptedRunError(HomelabError):
     """Ctrl-C: running steps ended cleanly, the rest was not started.
 
-    `details` may tell where each lane stands, a line each; it is cut as `few_lines` does.
+    `details` may say where each lane stands, a line each; it is cut as `few_lines` does.
     """
 
     exit_code = 130

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: frozen events, and the sink they go to.
+"""What a run reports while it goes on: frozen events, and the sink they go to.
 
 Workers put events on the runner's queue; only the main thread hands them to a sink, so that a sink
 needs no lock. Times are seconds of a monotonic clock since the run began.
@@ -37,7 +37,7 @@ class RunStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class LanesAdded:
-    """A run goes on with further lanes, which nobody could name when it began; as in `RunStarted`.
+    """A run goes on with further lanes, which were not known when it began; as in `RunStarted`.
 
     A name that was there already is that of a lane which begins again: a machine that is built where it was removed.
     """
@@ -113,7 +113,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Waited:
-    """A wait inside a step has ended, well or not; short ones are not told.
+    """A wait inside a step has ended, well or not; short ones are not reported.
 
     Attributes:
         problem: The last reason why it had to go on.

@@ -16,10 +16,10 @@ from bootstrap.ports import Clock
 T = TypeVar("T")
 
 SAY_AFTER_S = 15.0
-"""A wait that takes longer tells what it waits for, and again each time as long has passed."""
+"""A wait that takes longer reports what it waits for, and again each time as long has passed."""
 
 TOLD_FROM_S = 0.05
-"""A wait that was shorter is not told when it ends."""
+"""A wait that was shorter is not reported when it ends."""
 
 WaitListener = Callable[[str, str, float], None]
 """Hears of a wait that has ended: what was waited for, the last problem, and for how many seconds."""
@@ -30,7 +30,7 @@ _listener: ContextVar[WaitListener | None] = ContextVar("wait_listener", default
 
 @contextmanager
 def hearing_waits(listener: WaitListener) -> Iterator[None]:
-    """Tell `listener` of every wait of `TOLD_FROM_S` and more that ends in this thread; not of waits within waits."""
+    """Call `listener` for every wait of `TOLD_FROM_S` and more that ends in this thread, not for waits within waits."""
     token = _listener.set(listener)
     try:
         yield
@@ -61,7 +61,7 @@ _sink: ContextVar[EventSink | None] = ContextVar("looking_sink", default=None)
 
 @contextmanager
 def telling(sink: EventSink) -> Iterator[None]:
-    """Let what only looks tell `sink` of long waits: it is given no sink of its own."""
+    """Report long waits of code that only looks to `sink`: that code has no sink of its own."""
     token = _sink.set(sink)
     try:
         yield
@@ -70,7 +70,7 @@ def telling(sink: EventSink) -> Iterator[None]:
 
 
 def tell(message: str) -> None:
-    """Tell the user a fact, where somebody listens (`telling`)."""
+    """Report a fact to the user, where a sink is set (`telling`)."""
     sink = _sink.get()
     if sink is not None:
         sink(Told(message=message))

@@ -19,7 +19,7 @@ from bootstrap.ports import Clock
 from bootstrap.waiting import waiting
 
 LOCK_TIMEOUT_S = 10.0
-"""Proxmox VE's, for the locks of storages (PVE::Storage: cluster_lock_storage, 10 s unless told otherwise)."""
+"""Proxmox VE's, for the locks of storages (PVE::Storage: cluster_lock_storage, 10 s by default)."""
 
 AIM = 0.25
 """The share of the timeout that the last in the line should wait. Well below it: the lock of a shared storage is
@@ -30,7 +30,7 @@ FIRST_AT_ONCE = 4
 
 MOST_AT_ONCE = 16
 FULL_AT_ONCE = 4
-"""Full clones copy outside of the lock, and take as long as the disk does: their time tells nothing about it."""
+"""Full clones copy outside of the lock, and take as long as the disk does: their time says nothing about it."""
 
 _NEWEST_WEIGHT = 0.3
 
@@ -121,7 +121,7 @@ class CloneTurns:
         Args:
             storage: Whose lock is taken; names of storages that are not shared have their Proxmox node before them.
             full: A full clone.
-            urgent: Goes before those that are not: the others wait for the servers.
+            urgent: Goes before the rest of the line: other lanes wait for the servers.
             clock: Measures.
             stop: Set when the run is interrupted.
 
@@ -151,7 +151,7 @@ class CloneTurns:
                 line.admit()
 
     def cap(self, storage: str, *, full: bool) -> CloneCap | None:
-        """The cap now; None where nobody has cloned."""
+        """The cap now; None where no clone was made."""
         with self._guard:
             line = self._lines.get((storage, full))
             return line.cap if line else None

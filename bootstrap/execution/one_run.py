@@ -1,4 +1,4 @@
-"""Runs of several plans, one after the other, told as one: one start, one end, times from the first start on."""
+"""Runs of several plans, one after the other, reported as one: one start, one end, times from the first start on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bootstrap.ports import Clock
 
 
 class OneRun:
-    """A sink for the events of several runs, and a context manager: leaving it tells the end.
+    """A sink for the events of several runs, and a context manager: leaving it reports the end.
 
     Args:
         sink: Hears one run.

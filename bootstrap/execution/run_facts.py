@@ -76,8 +76,8 @@ class GuestFacts:
         k3s_version: What that says of itself; empty where it says nothing, being damaged.
         active_state: systemd's word for its k3s unit, empty without one.
         sub_state: systemd's finer word, such as `running`, `start` or `auto-restart`.
-        restarts: How often systemd has restarted the unit since it was last told to start it.
-        boot: Another one after each boot; empty where it does not tell.
+        restarts: How often systemd has restarted the unit since its last explicit start.
+        boot: Another one after each boot; empty where it is not known.
     """
 
     address: IPv4Address
@@ -96,7 +96,7 @@ class GuestFacts:
         """Whether k3s runs there.
 
         An agent's unit stays `activating` for minutes while its node is Ready: READY=1 waits for a heartbeat that the
-        kubelet may repeat every 5 minutes only (k3s 1.33 and newer). One that was restarted meanwhile is a loop.
+        kubelet may repeat every 5 minutes only (k3s 1.33 and newer). One that systemd has restarted is a loop.
         """
         starts = self.active_state == "activating" and self.sub_state == "start" and not self.restarts
         return starts or self.active_state in ("active", "reloading")
@@ -149,7 +149,7 @@ class Findings:
                 self.places.put(machine.spec.name, machine.place)
 
     def next_vmid(self) -> Vmid | None:
-        """A vmid of our range that nobody was seen to use and no machine of the plan has, or None."""
+        """A vmid of our range that was not seen in use and no machine of the plan has, or None."""
         with self._lock:
             return next((Vmid(vmid) for vmid in self._vmids if vmid not in self._reserved), None)
 

@@ -93,7 +93,7 @@ class Runner:
         self._inbox.put(event)
 
     def run(self) -> Report:
-        """Run the plan to its end. Never raises for a failed step: the report tells."""
+        """Run the plan to its end. Never raises for a failed step: the report has it."""
         plan = self._plan
         self._sink(
             RunStarted(

@@ -36,7 +36,7 @@ class ClusterNetworks:
 
 
 def cluster_networks(spec: ClusterSpec) -> ClusterNetworks:
-    """The networks of pods and services; with IPv6 on, those that are not given are unique local ones (RFC 4193)."""
+    """The networks of pods and services; with IPv6 on, the ones not given are unique local (RFC 4193)."""
     pods, services = spec.k3s.cluster_cidr or PODS, spec.k3s.service_cidr or SERVICES
     if spec.network.ipv6 is None:
         return ClusterNetworks(pods=(pods,), services=(services,))
@@ -113,7 +113,7 @@ def choose_address6(
 ) -> IPv6Address | str:
     """The IPv6 address of the interface with net0's MAC address, or why there is none, in one line.
 
-    The guest agent tells addresses without their flags, so privacy addresses cannot be told from others. Of several,
+    The guest agent reports addresses without their flags, so privacy addresses look like others. Of several,
     these come first, since a node's address must not change: unique local ones before global ones (a provider may
     change a home's prefix any day), then the one made from the MAC address (RFC 4291, appendix A), then the lowest.
     """
@@ -151,7 +151,7 @@ def check_families(spec: ClusterSpec, observed: Observed) -> None:
     """Refuse to give a cluster that is there another set of address families: k3s cannot change them.
 
     "You cannot change an existing cluster" to dual stack (k3s documentation, Dual-stack networking). A server's VM
-    tells what it was made with.
+    says what it was made with.
 
     Raises:
         PreflightError: Nothing was touched.

@@ -54,7 +54,7 @@ def render_keepalived(
 
     A server whose check fails twice has no claim (FAULT), and one that comes back does not take the VIP from who has it
     (`nopreempt`, which needs BACKUP as the state to begin with): each move breaks clients' connections. That rules out
-    a `weight` for the check: with `nopreempt` nobody would take over from a holder whose priority has merely sunk.
+    a `weight` for the check: with `nopreempt` no server would take over from a holder whose priority has merely sunk.
 
     Args:
         vip: The VIP.
@@ -65,7 +65,7 @@ def render_keepalived(
         peers: The other servers' own addresses; with none, keepalived falls back to multicast.
 
     Raises:
-        GuestError: The interface, as the server tells it, is no name of one.
+        GuestError: The interface, as the server reports it, is no name of one.
     """
     if not _INTERFACE.fullmatch(interface):
         raise GuestError(
@@ -109,7 +109,7 @@ vrrp_instance vip {{
 
 
 def choose_peers(address: IPv4Address, *, others: tuple[IPv4Address, ...], servers: int) -> tuple[IPv4Address, ...]:
-    """Whom a server's keepalived tells of itself: the others whose address is known.
+    """Whom a server's keepalived sends its adverts to: the others whose address is known.
 
     Where there will be others but none is known yet it is itself, which has no effect but lines in the journal: peers
     can be changed without losing the VIP, but not the way from multicast to unicast (keepalived 2.2.7: 1.7 s).

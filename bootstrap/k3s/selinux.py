@@ -16,7 +16,7 @@ def selinux_problem(name: str, facts: Mapping[str, Sequence[str]]) -> str:
 
     Args:
         name: The machine, or the template that is built.
-        facts: What facts.sh told of it.
+        facts: What facts.sh printed there.
     """
     lacks = " ".join(facts.get("selinux_lacks", ())).split()
     if list(facts.get("selinux", ())) != [ENFORCING] or not lacks:

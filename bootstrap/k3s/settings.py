@@ -1,7 +1,7 @@
 """k3s's settings as values: of a file, of several files together, of a process that runs. Pure.
 
 As k3s reads them (pkg/configfilearg/parser.go): the files of config.yaml.d come after config.yaml, in order of their
-names; a later value replaces, `NAME+` adds to the list. As it tells of them (pkg/nodeconfig/nodeconfig.go): a list of
+names; a later value replaces, `NAME+` adds to the list. As it reports them (pkg/nodeconfig/nodeconfig.go): a list of
 arguments, `--NAME=VALUE` as two, with the values of secrets left out.
 """
 
@@ -24,7 +24,7 @@ OMITTED: Final = "********"
 SECRET: Final = frozenset({"token", "agent-token", "datastore-endpoint", "vpn-auth", "etcd-s3-access-key"}) | {
     "etcd-s3-secret-key"
 }
-"""Settings whose values are shown to nobody; k3s's own list (pkg/nodeconfig/nodeconfig.go)."""
+"""Settings whose values are never shown; k3s's own list (pkg/nodeconfig/nodeconfig.go)."""
 
 _COMMAS: Final = frozenset({"tls-san", "disable", "cluster-cidr", "service-cidr"})
 """Lists of which one value may hold several, between commas."""
@@ -70,7 +70,7 @@ def guest_settings(machine: MachineName, files: Iterable[tuple[str, str]], *, pe
 
 
 def parse_args(args: Sequence[str]) -> Settings:
-    """The settings of a process, by the arguments that k3s tells of (its command, `server` or `agent`, comes first)."""
+    """The settings of a process, by the arguments that k3s reports (its command, `server` or `agent`, comes first)."""
     found: dict[str, tuple[str, ...]] = {}
     rest = list(args)
     while rest:

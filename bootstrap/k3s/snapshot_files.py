@@ -30,7 +30,7 @@ def parse_snapshots(listing: object) -> tuple[Snapshot, ...]:
 
 
 def _snapshot(thing: Reading) -> Snapshot | None:
-    """An ETCDSnapshotFile (k3s.cattle.io/v1) as a value; None where it does not even tell its name."""
+    """An ETCDSnapshotFile (k3s.cattle.io/v1) as a value; None where it has no name."""
     try:
         return _parsed(thing)
     except UnreadableError as error:

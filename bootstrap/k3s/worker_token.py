@@ -1,4 +1,4 @@
-"""Which token a cluster's workers hold, as its servers tell. Pure.
+"""Which token a cluster's workers hold, as its servers show. Pure.
 
 With the servers' token k3s hands out the keys of all CAs and that of the encrypted Secrets
 (`/v1-k3s/server-bootstrap`), and lets the cluster's token be replaced: anyone who is root on one worker then has the
@@ -33,7 +33,7 @@ class WorkerToken(StrEnum):
 
 
 def worker_token(observed: Observed) -> WorkerToken | None:
-    """By the servers as they were started; None where none tells. One that lets the old kind in counts for all."""
+    """By the servers as they were started; None where none shows. One that lets the old kind in counts for all."""
     servers = [each for each in observed.kube_nodes or () if "control-plane" in each.roles and each.env is not None]
     if not servers:
         return None

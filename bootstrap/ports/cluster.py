@@ -45,7 +45,7 @@ class KubeApi(Protocol):
     ) -> bool:
         """Make sure these labels and taints are on the node; whether anything changed.
 
-        Others stay. Stale ones are taken off; a label whose value somebody has changed stays.
+        Others stay. Stale ones are taken off; a label whose value was changed stays.
         """
         ...
 
@@ -54,7 +54,7 @@ class KubeApi(Protocol):
     ) -> bool:
         """Have the node say that the machine's address is this one; whether anything changed, False without a node.
 
-        The node of restored data, or of a machine that was off, tells the address of before, and k3s ends over it. One
+        The node of restored data, or of a machine that was off, has the address of before, and k3s ends over it. One
         with another address of the machine's `own` is left as it is.
         """
         ...
@@ -83,7 +83,7 @@ class KubeApi(Protocol):
         ...
 
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """What k3s tells of its etcd snapshots (ETCDSnapshotFile, k3s 1.29 and newer); empty where it tells none."""
+        """What k3s records of its etcd snapshots (ETCDSnapshotFile, k3s 1.29 and newer); may be empty."""
         ...
 
     def close(self) -> None:

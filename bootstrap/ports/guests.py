@@ -82,7 +82,7 @@ class GuestShells(Protocol):
         ...
 
     def check(self) -> str:
-        """See that machines can be logged in to with the key, and tell which it is, in a few words. Makes none.
+        """See that machines can be logged in to with the key, and say which it is, in a few words. Makes none.
 
         Raises:
             PreflightError: It is not there, no key, or one that neither its file nor the user's SSH agent can use.
@@ -109,6 +109,6 @@ class GuestShells(Protocol):
         Raises:
             SshUnreachableError: Refused, timed out, reset: may pass while the machine boots.
             HostKeyError: Another host key than `host_key`.
-            GuestError: The key was refused, or the machine lets anybody in, and the like: final.
+            GuestError: The key was refused, or the machine asks for no key, and the like: final.
         """
         ...

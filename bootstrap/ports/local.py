@@ -39,7 +39,7 @@ class RemovedKubeconfig:
 class KubeconfigStore(Protocol):
     """The user's kubeconfig files.
 
-    Ours is what is known by a mark of ours (`bootstrap.k3s.kubeconfig.entries`), whatever it is called; entries of
+    Ours is what has one of our marks (`bootstrap.k3s.kubeconfig.entries`), whatever it is called; entries of
     others are left, also those of our name.
     """
 
@@ -59,11 +59,11 @@ class KubeconfigStore(Protocol):
 
         Args:
             kubeconfig: YAML text with one cluster, user and context.
-            name: What our entries are called where nobody else's are.
+            name: What our entries are called unless others have that name.
             path: File to write, or None for those of `$KUBECONFIG`, else ~/.kube/config.
             known: Marks that our cluster had before.
             switch: Make ours the current context in any case.
-            create: Have our entries there; else those that are there are renewed, and nothing is added.
+            create: Have our entries there; else existing ones are renewed, and nothing is added.
         """
         ...
 
@@ -71,7 +71,7 @@ class KubeconfigStore(Protocol):
         """Remove our entries, and what points to them.
 
         Args:
-            name: What our entries are called where nobody else's are.
+            name: What our entries are called unless others have that name.
             paths: Files that may have them besides those of `$KUBECONFIG`.
             known: The marks of our cluster.
         """
@@ -126,14 +126,14 @@ class RecordKeys(Protocol):
         ...
 
     def locks(self, cluster: ClusterName) -> tuple[RecordKey, ...]:
-        """Those that the record of a cluster's lock may be sealed with: its own, and those of templates. Reads only.
+        """The keys that a cluster's lock may be sealed with: its own, and those of templates. Reads only.
 
         A `down` that removes the cluster's key with its state seals the lock with one of templates before.
         """
         ...
 
     def templates(self) -> tuple[RecordKey, ...]:
-        """Those that records of templates may be sealed with, the one that new ones are sealed with first. Reads only.
+        """The keys that records of templates may be sealed with, first the one for new records. Reads only.
 
         Templates serve several clusters and outlive them: where the inventory names an SSH key it follows from that,
         else it is the home's own.
@@ -151,7 +151,7 @@ class Process:
 
     Attributes:
         who: `user@host`.
-        mark: Tells it from all other processes there ever were on its host; empty where that cannot be had.
+        mark: Distinguishes it from all other processes there ever were on its host; empty where that is not known.
     """
 
     who: str
@@ -167,7 +167,7 @@ class Processes(Protocol):
         ...
 
     def state(self, mark: str) -> bool | None:
-        """Whether the process of a mark lives; None where that cannot be told from here (another machine's)."""
+        """Whether the process of a mark lives; None where that is not known here (another machine's)."""
         ...
 
     def utc_text(self) -> str:
@@ -181,7 +181,7 @@ class Processes(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateFacts:
-    """The certificate somebody shows.
+    """A certificate that a server shows.
 
     Attributes:
         fingerprint: SHA-256, upper-case hex pairs with colons.
@@ -203,7 +203,7 @@ class EndpointFacts:
     """Proxmox VE's endpoint, asked without the token.
 
     Attributes:
-        clock_s: By how many seconds its clock is ahead of ours (whole seconds); None where it does not tell.
+        clock_s: By how many seconds its clock is ahead of ours (whole seconds); None where it does not say.
     """
 
     certificate: CertificateFacts
@@ -226,7 +226,7 @@ class Probes(Protocol):
         ...
 
     def answers(self, address: IPv4Address) -> bool:
-        """Whether somebody has an address, as far as can be told without root: by TCP port 22 and by ARP."""
+        """Whether an address is in use, as far as that shows without root: by TCP port 22 and by ARP."""
         ...
 
 

@@ -32,8 +32,8 @@ class PveFacts:
     """One reading of a Proxmox cluster; `used_vmids` are those of VMs and containers alike.
 
     Attributes:
-        unreachable: VMs on Proxmox nodes that cannot be asked which may be machines of this tool: those that carry
-            its tag, and those named `<cluster>-...` in the range (a clone that was cut off has no tag yet).
+        unreachable: VMs on Proxmox nodes that cannot be asked which may be machines of this tool: they carry
+            its tag, or are named `<cluster>-...` in the range (a clone that was cut off has no tag yet).
         passed_over: As in `Observed`.
     """
 
@@ -101,7 +101,7 @@ class Hypervisor(Protocol):
 
         `vms` holds each VM and container (no templates) that lies in `vmids`, carries our tag, has a record, or is
         named `<cluster>-...`. A Proxmox node that cannot be asked is no error as long as another one can be: it is
-        told as not online, and its VMs are in `unreachable`.
+        reported as not online, and its VMs are in `unreachable`.
         """
         ...
 
@@ -117,7 +117,7 @@ class Hypervisor(Protocol):
         ...
 
     def cpu_types(self, pve_node: PveNodeName) -> frozenset[str]:
-        """The CPU types that a Proxmox node knows; of custom models (`custom-NAME`) those that the token may see."""
+        """The CPU types that a Proxmox node knows; of custom models (`custom-NAME`) only what the token may see."""
         ...
 
     def has_resource_pool(self, name: str) -> bool:
@@ -137,7 +137,7 @@ class Hypervisor(Protocol):
         ...
 
     def is_free(self, vmid: Vmid) -> bool:
-        """Whether nothing in the Proxmox cluster has a vmid, also none of those that the token may not see."""
+        """Whether nothing in the Proxmox cluster has a vmid, counting what the token may not see."""
         ...
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
@@ -145,11 +145,11 @@ class Hypervisor(Protocol):
         ...
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
-        """Clone a template. Raises VmidTakenError when somebody has taken the vmid meanwhile."""
+        """Clone a template. Raises VmidTakenError when the vmid has been taken."""
         ...
 
     def create_container(self, request: ContainerRequest, *, warn: Warn) -> None:
-        """Make a container. Raises VmidTakenError when somebody has taken the vmid meanwhile."""
+        """Make a container. Raises VmidTakenError when the vmid has been taken."""
         ...
 
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
@@ -179,7 +179,7 @@ class Hypervisor(Protocol):
         """Pull the plug. Proxmox HA does that for a VM it manages, and does not start it again.
 
         Raises:
-            HypervisorError: Somebody has told HA to start it again.
+            HypervisorError: HA has been asked to start it again.
         """
         ...
 
@@ -193,7 +193,7 @@ class Hypervisor(Protocol):
     def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         """Ask the guest agent for the interfaces. At most one such call is in flight per Proxmox node.
 
-        Of a container Proxmox VE tells them itself.
+        Proxmox VE reports a container's itself.
 
         Raises:
             AgentNotConfiguredError, AgentForbidsError: Final.
@@ -231,7 +231,7 @@ class Hypervisor(Protocol):
         ...
 
     def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
-        """The fingerprint (`SHA256:...`) of a container's SSH host key, which Proxmox VE told when it made it.
+        """The fingerprint (`SHA256:...`) of a container's SSH host key, which Proxmox VE reported when it made it.
 
         None where that cannot be had: another token made it, or another Proxmox node, or too long ago.
         """
@@ -280,7 +280,7 @@ class Markers(Protocol):
         """Make one on the first of `pve_nodes` (empty: of all) that is online, and await it.
 
         Raises:
-            VmidTakenError: Somebody has the vmid: of several who try at once, one gets it.
+            VmidTakenError: The vmid is taken: of several who try at once, one gets it.
         """
         ...
 

@@ -85,7 +85,7 @@ class TemplateMaker(Protocol):
         ...
 
     def templates(self) -> tuple[TemplateVm, ...]:
-        """All templates of ours, and VMs that are to become ones, with who depends on them."""
+        """All templates of this tool, and VMs that are to become ones, with what depends on them."""
         ...
 
     def volumes(self, pve_node: PveNodeName, storage: StorageName, *, content: str) -> frozenset[str]:

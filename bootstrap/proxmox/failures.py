@@ -1,7 +1,7 @@
 """What Proxmox VE says when it refuses, turned into the library's errors. Pure.
 
 The texts are those of Proxmox VE 8.4, as recorded, and of 9's sources. Matching goes by text because the status
-tells nothing: nearly everything is a 500.
+says nothing: nearly everything is a 500.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _setting(text: str, resolution: str) -> _Known:
 
 
 NO_QUORUM = r"no quorum|'/etc/pve/[^']*'.* - Permission denied|'/etc/pve/[^']*' failed: Permission denied"
-"""Without quorum pmxcfs lets nobody write below /etc/pve, root included: seen on 9.2 for clones and config changes."""
+"""Without quorum pmxcfs allows no writes below /etc/pve, not even root's: seen on 9.2 for clones and config changes."""
 
 QUORUM_REMEDY = (
     "the Proxmox cluster has no quorum, so nothing can be changed: `pvecm status` on a Proxmox node shows which "

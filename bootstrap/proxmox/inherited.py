@@ -105,7 +105,7 @@ def taken_off_notes(templates: Iterable[TemplateFacts]) -> tuple[str, ...]:
 
 
 def own_tags(inherited: Iterable[str], *, template: Iterable[str]) -> frozenset[str]:
-    """The tags of a clone that are not its template's, in whatever case: somebody has given it those since."""
+    """The tags of a clone that are not its template's, in whatever case: they were added since."""
     theirs = {tag.lower() for tag in template}
     return frozenset(tag for tag in inherited if tag.lower() not in theirs)
 

@@ -1,4 +1,4 @@
-"""MAC addresses that follow from names, so that a DHCP server can be told of machines before they exist. Pure."""
+"""MAC addresses that follow from names, so that a DHCP server can be set up before machines exist. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which line of a Proxmox task's log tells why it failed. Pure.
+"""Which line of a Proxmox task's log says why it failed. Pure.
 
 A worker's exit status is what its last `die` said. Where a program it ran has failed, that is no more than its exit
 code, and the program's own words stand in the log before it (qemu-server: `QEMU exited with code`; pve-common:
@@ -14,7 +14,7 @@ _VAGUE = re.compile(
     r"QEMU exited with code|\bexit code \d+|unexpected status|got signal \d+|interrupted by signal"
     r"|^(?:start failed|clone failed|unable to create image)?:?\s*$"
 )
-"""Exit statuses that tell that something failed, and not what."""
+"""Exit statuses that say that something failed, and not what."""
 
 _NOISE = re.compile(
     r"^TASK |^\s*$|\bwarning\b|^WARN|^transferred |^drive-\w+: |^create (?:full|linked) clone|^Formatting "
@@ -39,7 +39,7 @@ _COMPLAINT = re.compile(
 
 
 def telling_line(log: Sequence[str], *, exit_status: str) -> str:
-    """The line that tells why a task failed: its exit status, unless that is vague and the log has a better one.
+    """The line that says why a task failed: its exit status, unless that is vague and the log has a better one.
 
     Args:
         log: The end of the task's log, oldest line first.

@@ -121,7 +121,7 @@ def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:
 
 
 def _net0_options(spec: ClusterSpec, machine: MachineSpec, own: Mapping[str, str]) -> dict[str, str | None]:
-    """What net0's options have to be; None for those that must not be there."""
+    """What net0's options have to be; None for the ones that must not be there."""
     bridge = machine.network.bridge or spec.network.bridge or own.get("bridge", "vmbr0")
     vlan = vlan_of(spec, machine)
     own_tag = own.get("tag") if bridge == own.get("bridge") else None

@@ -53,7 +53,7 @@ class SnapshotNote:
         made_s: Unix seconds.
         size: In bytes.
         sha256: Of the file, lower-case hex.
-        ca: SHA-256 of the server CA's file, which tells one cluster's certificates from another's.
+        ca: SHA-256 of the server CA's file, which is another one for each cluster's certificates.
     """
 
     name: str
@@ -117,7 +117,7 @@ def is_taken_name(name: str, *, prefix: str, server: MachineName) -> bool:
 
 
 def parse_taken(told: Mapping[str, str], *, prefix: str, server: MachineName, cluster: ClusterName) -> SnapshotNote:
-    """What snapshot.sh tells of the snapshot that it took. The name becomes that of a file here.
+    """What snapshot.sh printed of the snapshot that it took. The name becomes that of a file here.
 
     Raises:
         ValueError: Something is missing, or has an odd form.
@@ -157,7 +157,7 @@ def parse_on_disk(line: str, server: MachineName) -> Snapshot | None:
 
 
 def made_s(name: str) -> int | None:
-    """When a snapshot was taken, in Unix seconds, from its name; None where that does not tell."""
+    """When a snapshot was taken, in Unix seconds, from its name; None where that does not say."""
     found = next((match for match in _MADE.finditer(name) if match.end() == len(name)), None)
     return int(found["made"]) if found else None
 

@@ -61,7 +61,7 @@ apt_get() {
     apt-get --quiet --option "DPkg::Lock::Timeout=$LOCK_S" --option APT::Update::Error-Mode=any "$@" >./apt.log 2>&1
 }
 
-# off UNIT...: keep units from starting at boot; those that are not there need nothing.
+# off UNIT...: keep units from starting at boot; missing ones need nothing.
 off() {
     for unit in "$@"; do
         if [ "$(systemctl is-enabled "$unit" 2>/dev/null)" = enabled ]; then

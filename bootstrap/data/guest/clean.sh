@@ -1,9 +1,9 @@
 #!/bin/sh
-# Takes out of a VM that is to become a template what must differ between machines, and what nobody needs. After it
-# nobody can log in until cloud-init has run anew.
+# Takes out of a VM that is to become a template what must differ between machines, and what no machine needs. After it
+# no login works until cloud-init has run again.
 set -eu
 
-# Each is somebody's: cloud-init makes them anew (keys, network, user), systemd the machine-id.
+# Each is made again: cloud-init makes new ones (keys, network, user), systemd the machine-id.
 cloud-init clean --logs
 rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init /etc/systemd/network/10-cloud-init-*.network
 rm -f /etc/ssh/ssh_host_*

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells whether cloud-init is done with this boot, and how it went.
+# Prints whether cloud-init is done with this boot, and how it went.
 # Prints done=0, or done=1 with status=done|error|degraded|disabled and lines error=... and warning=...
 # Environment: WITHIN_S  look again for as many seconds while it is not done; once only, if not given
 # needs: cloud_init_errors.py

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells facts of this machine, one KEY=value a line. A value is empty where there is nothing to tell.
+# Prints facts about this machine, one KEY=value a line. A value is empty where there is none.
 # Environment: UNIT  the k3s unit to look at (k3s or k3s-agent); may be empty or unset.
 set -eu
 
@@ -58,7 +58,7 @@ selinux_lacks() {
     done
 }
 
-# Another word after each boot. A container has its host's boot_id; its first process starts anew.
+# Another word after each boot. A container has its host's boot_id; its first process is another one.
 boot() {
     boot_id=
     read -r boot_id </proc/sys/kernel/random/boot_id || :

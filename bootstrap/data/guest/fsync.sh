@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells how long single synced writes take where etcd writes its log: one `write_s=SECONDS` a line.
+# Prints how long single synced writes take where etcd writes its log: one `write_s=SECONDS` a line.
 # Nothing is left behind, and what is written fits into one page of etcd's own log.
 set -eu
 export LC_ALL=C

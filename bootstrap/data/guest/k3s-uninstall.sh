@@ -1,6 +1,6 @@
 #!/bin/sh
 # Removes k3s and its data from this machine. Installed as k3s-uninstall.sh on servers and as k3s-agent-uninstall.sh
-# on agents, as upstream names them; its name tells which unit it is for.
+# on agents, as upstream names them; its name says which unit it is for.
 # The Kubernetes node object stays (delete it with kubectl), and so does /etc/rancher/node, which holds the password
 # that lets this machine join again under its name.
 set -eu
@@ -27,7 +27,7 @@ for command in kubectl crictl ctr; do
     fi
 done
 # Empties a directory. It stays where a file system is mounted on it (a disk that the machine has for k3s's data); one
-# that is mounted below it, such as a volume that could not be unmounted, is somebody's data and is not entered.
+# that is mounted below it, such as a volume that could not be unmounted, is a user's data and is not entered.
 clear() {
     if [ -e "$1" ]; then
         find "$1" -xdev -depth ! -type d -delete

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells the snapshots on this server's disk: snapshot=SIZE TIME NAME, bytes and Unix seconds; and etcd=1 or etcd=0.
+# Prints the snapshots on this server's disk: snapshot=SIZE TIME NAME, bytes and Unix seconds; and etcd=1 or etcd=0.
 set -eu
 
 DB=/var/lib/rancher/k3s/server/db

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells who could log in by SSH with a password: known=1, and user=NAME for each; known=0 where sshd does not tell its
+# Prints who could log in by SSH with a password: known=1, and user=NAME for each; known=0 where sshd does not show its
 # settings (on some systems it does while it runs alone).
 set -eu
 export LC_ALL=C

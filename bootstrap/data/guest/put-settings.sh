@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts k3s's settings of ours in place; starts nothing, and files in config.yaml.d stay. Prints restart=1 where the unit
+# Puts our settings of k3s in place; starts nothing, and files in config.yaml.d stay. Prints restart=1 where the unit
 # has to be restarted for it, until `DONE=1` says that it was.
 # Environment: DONE  1: the unit runs with the settings
 # Beside this script, without DONE=1: config.yaml (secret; moved away or removed in any case)

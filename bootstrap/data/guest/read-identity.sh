@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints the cluster's CAs and the key that signs its service accounts' tokens, as a base64 tar. They are secrets: to
 # standard output only, which is the SSH connection.
-# The files are those that k3s takes for its own where they are there before its first start (its documentation,
+# The files are the ones that k3s takes for its own where they are there before its first start (its documentation,
 # "Using Custom CA Certificates").
 set -eu
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tells k3s's settings files of this machine: file=PATH BASE64, one a line, and pending=1 where something was written
-# that k3s has not been restarted with, else pending=0; and where keepalived has settings of ours, vrid=NUMBER and
+# Prints k3s's settings files of this machine: file=PATH BASE64, one a line, and pending=1 where something was written
+# that k3s has not been restarted with, else pending=0; and where keepalived has our settings, vrid=NUMBER and
 # vip=ADDRESS. They hold secrets: to standard output only, which is the SSH connection.
 set -eu
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Drops this server's own copy of the cluster's data, so that it joins anew with its next start; its settings name the
-# server to join by now. Snapshots stay. Starts nothing.
+# Drops this server's own copy of the cluster's data, so that it joins again with its next start; its settings name the
+# server to join. Snapshots stay. Starts nothing.
 set -eu
 
 SERVER=/var/lib/rancher/k3s/server

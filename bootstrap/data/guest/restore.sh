@@ -100,9 +100,9 @@ restore_etcd() {
     # In the environment of the reset alone, which ends by itself.
     code=0
     K3S_TOKEN=$(cat ./restore-token) timeout "$RESET_S" "$K3S" "$@" >./restore.log 2>&1 || code=$?
-    # The words count, not the exit code alone: k3s ends the same way when it is told to stop in the middle.
+    # The words count, not the exit code alone: k3s ends the same way when it is stopped in the middle.
     if [ "$code" != 0 ] || ! grep -q 'cluster membership has been reset' ./restore.log; then
-        # Between etcd's own lines, hundreds of them, those in which k3s tells why.
+        # Between etcd's own lines, hundreds of them, the ones in which k3s says why.
         grep -e 'level=fatal' -e 'level=error' ./restore.log | tail -n 10 >&2 || :
         tail -n 5 ./restore.log >&2
         fail "k3s could not restore $NAME (exit code $code)"

@@ -5,7 +5,7 @@
 # Environment: NAME    what the snapshot's name begins with
 #              NODE    this server's Kubernetes node name
 #              FETCH   1 to leave a copy beside this script, as snapshot.out, that the login user may read
-#              BUCKET  must: into the bucket as well; try: likewise, but trouble there is only told; no: on this disk alone
+#              BUCKET  must: into the bucket as well; try: likewise, but trouble there is only reported; no: on this disk alone
 # Beside this script: snapshot.yaml (secret; removed in any case): k3s settings of the bucket. Without it they are those
 # of this server.
 # needs: sqlite_snapshot.py

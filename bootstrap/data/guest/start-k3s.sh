@@ -1,7 +1,7 @@
 #!/bin/sh
 # Enables the k3s unit and starts it, without waiting: a unit whose server refuses it stays `activating` for ever.
-# Prints time=... first, by this machine's clock: from when on the journal and the node tell of this start. Of a unit that
-# systemd has started meanwhile that is its own start. And before a restart before=..., the run (InvocationID) that it ends.
+# Prints time=... first, by this machine's clock: from when on the journal and the node show this start. Of a unit that
+# systemd has started already that is its own start. And before a restart before=..., the run (InvocationID) that it ends.
 # Environment: UNIT     k3s or k3s-agent
 #              RESTART  1 to restart it where it runs (new settings), else 0
 set -eu

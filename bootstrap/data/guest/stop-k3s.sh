@@ -16,7 +16,7 @@ if [ "$MARK" = 1 ] && [ -d "$DATA" ] && [ ! -e "$DATA/homelab-k8s-restore" ]; th
     changed=1
 fi
 if [ "$MARK" = 1 ] && [ -d "$DATA" ]; then
-    # Whoever starts it, by hand or by starting the machine, is refused as long as the mark is there.
+    # It does not start, by hand or with the machine, as long as the mark is there.
     (
         umask 022
         mkdir -p "$REFUSAL"

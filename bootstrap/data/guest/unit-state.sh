@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells a unit's state: active_state, sub_state, restarts, result, in systemd's words; time, and since: when its process
+# Prints a unit's state: active_state, sub_state, restarts, result, in systemd's words; time, and since: when its process
 # was started, both in Unix seconds by this machine's clock (since is empty where it was not); address, once for each IPv4
 # address that the machine has.
 # Environment: UNIT      such as k3s

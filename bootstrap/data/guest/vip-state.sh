@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tells how this server stands to the VIP: interface=NAME, the one that has its own address; active_state=STATE of
+# Prints how this server stands to the VIP: interface=NAME, the one that has its own address; active_state=STATE of
 # keepalived in systemd's words, empty where it is not installed; configured=1 where its settings are for this VIP, else
 # 0; holder=1 where it has the VIP now, else 0.
 # Environment: ADDRESS  this machine's own address

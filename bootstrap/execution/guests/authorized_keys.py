@@ -19,7 +19,7 @@ def add_key(vm: VmRecord, *, user: str, public_key: str, hypervisor: Hypervisor)
     The file has to be there: the guest agent would make it as root's and with a mode that sshd may refuse.
 
     Args:
-        vm: A VM of ours that runs.
+        vm: A machine's VM, which runs.
         user: Who is to be logged in as.
         public_key: A line of `authorized_keys`.
         hypervisor: Where its guest agent is asked.

@@ -3,7 +3,7 @@
 An unanswered call holds one of a Proxmox node's three API workers for 3 s, and at most one such call may be under
 way per Proxmox node (PVE 8.4, observed). With many machines booting there, asking each "are you up?" in turn makes the
 last one wait for minutes. So while no guest of a Proxmox node has answered yet, only the few that were powered on first
-are asked, in turn. How long the first took to boot then tells when the others are worth asking.
+are asked, in turn. How long the first took to boot then shows when the others are worth asking.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bootstrap.model.ids import MachineName, PveNodeName
 
 SCOUTS = 3
-"""Machines asked in turn while nobody has answered: several, since one may never come up."""
+"""Machines asked in turn while none has answered: several, since one may never come up."""
 
 MARGIN = 1.1
 """Others are asked when they have been on for as long as the slowest known boot took, and a tenth more."""
@@ -24,7 +24,7 @@ FEW = 2
 """So few that wait may be asked eagerly."""
 
 ANSWERED_LATE_S = 0.3
-"""A call that took this long came before the guest agent was up: its answer tells when that was."""
+"""A call that took this long came before the guest agent was up: its answer shows when that was."""
 
 AGAIN_AFTER_S = 3.0
 """A guest that was silent when it should be up is not asked again sooner, while others wait."""
@@ -88,7 +88,7 @@ class AgentPacing:
                 host.boot_s = max(host.boot_s, min(up_s, 2 * host.boot_s))
 
     def left(self, name: MachineName, pve_node: PveNodeName) -> None:
-        """Nobody waits for a machine's agent any more, however that ended."""
+        """A wait for a machine's agent has ended, in whichever way."""
         with self._lock:
             host = self._hosts[pve_node]
             if name in host.waiting:

@@ -1,4 +1,4 @@
-"""SSH host keys that nobody tells: the first one that a machine shows is kept, and another one refused afterwards.
+"""SSH host keys: as the guest agent reports them, else trusted on first use and kept. Any other is refused.
 
 They are kept in the cluster's state directory, a file a VM, as OpenSSH reads them.
 """
@@ -27,7 +27,7 @@ HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
 def read_host_key(vmid: Vmid, *, pve_node: PveNodeName, ports: Ports) -> str | NotYet:
-    """A VM's SSH host key, type and key, as its guest agent tells it.
+    """A VM's SSH host key, type and key, as its guest agent reports it.
 
     Raises:
         PermissionDeniedError: The token may not read files in guests.
@@ -41,9 +41,9 @@ def read_host_key(vmid: Vmid, *, pve_node: PveNodeName, ports: Ports) -> str | N
 
 
 def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
-    """A machine's SSH host key as its guest agent tells it; None where the first one that it shows counts.
+    """A machine's SSH host key as its guest agent reports it; None where the first one that it shows counts.
 
-    Of a container its fingerprint, where Proxmox VE tells it.
+    Of a container its fingerprint, where Proxmox VE knows it.
 
     Raises:
         PermissionDeniedError: The token may not read files in guests.
@@ -73,13 +73,13 @@ def log_in(
         name: The machine's.
         vm: Its VM.
         address: Where it is.
-        told: Its host key, or the fingerprint of it, as Proxmox VE tells it; None where it tells none.
+        told: Its host key, or the fingerprint of it, as Proxmox VE reports it; None where it reports none.
         spec: The cluster.
         ports: For the connection, and where keys are kept.
-        warn: Told of a key that is taken on trust.
+        warn: Called for a key that is trusted on first use.
 
     Raises:
-        HostKeyError: It has another host key than told, or than the first time.
+        HostKeyError: It has another host key than reported, or than the first time.
         HomelabError: As `GuestShells.connect`; or the key cannot be kept.
     """
 
@@ -108,7 +108,7 @@ def keep(name: MachineName, vm: VmRecord, host_key: str, spec: ClusterSpec, port
 
 
 def is_kept(vm: VmRecord, spec: ClusterSpec, ports: Ports, *, told: str | None = None) -> bool:
-    """Whether a machine's host key is kept: one of the fingerprint that is told, if one is."""
+    """Whether a machine's host key is kept: one of the fingerprint that is reported, if one is."""
     key = parse_host_key(ports.state.read(spec.name, known_hosts_item(vm)))
     return key is not None and (told is None or fingerprint(key).endswith(f" {told}"))
 
@@ -166,7 +166,7 @@ def fingerprint(host_key: str) -> str:
     try:
         digest = hashlib.sha256(base64.b64decode(text, validate=True)).digest()
     except ValueError:
-        return host_key  # no key; somebody has edited the file
+        return host_key  # no key; the file was edited
     return f"{kind} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 

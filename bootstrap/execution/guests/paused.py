@@ -29,7 +29,7 @@ class PauseWatch:
         self._found = ""
 
     def look(self) -> str:
-        """That the VM is paused, as a wait's problem; empty where it is not, or nobody tells."""
+        """That the VM is paused, as a wait's problem; empty where it is not, or where that is not known."""
         place, now_s = self._place, self._context.ports.clock.now_s()
         if place is None or now_s - self._looked_s < self._context.timeouts.pause_look_s:
             return self._found
@@ -37,7 +37,7 @@ class PauseWatch:
         try:
             vm = self._context.ports.hypervisor.read_vm(place.vmid, pve_node=place.pve_node)
         except HypervisorError as error:
-            logger.info("%s", error)  # the wait itself meets what is wrong, and tells it
+            logger.info("%s", error)  # the wait itself meets what is wrong, and reports it
             return self._found
         self._found = ""
         if vm.kind is MachineKind.VM and vm.halted:

@@ -31,7 +31,7 @@ REPEATED = frozenset({"accept-ra.sh", "install-k3s.sh", "install-vip.sh", "start
 """Scripts that change something, look first, and may be run again once it is sure that the first one has ended."""
 
 _BY_SIGNALS = frozenset({-1, 129, 137, 143})
-"""Statuses of a script that systemd ended since the machine goes down; sshd may have time to tell it."""
+"""Statuses of a script that systemd ended since the machine goes down; sshd may have time to report it."""
 _BOOT_S = 60.0
 
 
@@ -41,7 +41,7 @@ class LastingShell:
     Args:
         shell: The first connection.
         connect: Logs in again, for as long as a reboot takes; raises what `bootstrap.ports.GuestShells.connect` does.
-        warn: Told of each connection that was lost.
+        warn: Called for each connection that was lost.
         boot: What `facts.sh` calls this boot; empty where that is not known, and no reboot is followed.
         settle: Called after a reboot: waits until the machine has booted.
     """
@@ -88,7 +88,7 @@ class LastingShell:
         self._lastingly(lambda: self._shell.download(name, target=target))
 
     def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
-        """See `bootstrap.ports.GuestShell.command`; it is run once, since nobody knows what it does."""
+        """See `bootstrap.ports.GuestShell.command`; it is run once, since what it does is not known."""
         return self._shell.command(command, timeout_s=timeout_s)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class LastingShell:
         return rebooted
 
     def _boot_now(self) -> str:
-        """What this boot is called; empty where the machine does not tell."""
+        """What this boot is called; empty where the machine does not say."""
         try:
             told = self._shell.run(GuestScript(name="facts.sh"), timeout_s=_BOOT_S)
         except (ScriptError, SshUnreachableError):

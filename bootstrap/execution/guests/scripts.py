@@ -17,7 +17,7 @@ from bootstrap.model.reading import Reading, Source
 from bootstrap.ports import GuestScript, GuestShell
 
 WITHIN_S = "2"
-"""Scripts that tell a state look again and again for as long on the guest itself: one command in place of many.
+"""Scripts that print a state look again and again for as long on the guest itself: one command in place of many.
 
 Not for longer, since Ctrl-C is to end a run within 5 s and a command is not cut short.
 """

@@ -19,7 +19,7 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Own:
-    """What tells a machine's own node from one that an earlier machine or an earlier start has left behind.
+    """What distinguishes a machine's own node from one that an earlier machine or start has left behind.
 
     Attributes:
         address: The machine's, which is to be the node's InternalIP.

@@ -1,7 +1,7 @@
 """Drains a Kubernetes node as `kubectl drain` does: evictions that respect PodDisruptionBudgets, in waves.
 
 What differs from kubectl (1.33): pods that came while it was being cordoned are evicted too, a node whose kubelet is
-dead does not hold up anybody, and after a failure the node is as schedulable as before.
+dead holds up no drain, and after a failure the node is as schedulable as before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOOK_EVERY_S = 0.5
 ASK_AGAIN_S = 2.0
 """A refused eviction is asked for again after this long; budgets free up as other pods become ready."""
 DEAD_AFTER_S = 20.0
-"""A node that is not Ready for this long is not waited for: nobody there ends pods. A restart of k3s takes 9 s."""
+"""A node that is not Ready for this long is not waited for: its kubelet ends no pods. A restart of k3s takes 9 s."""
 MOST_WAVES = 2
 """One for the pods there, one for those bound just before the cordon was seen; who comes later tolerates cordons."""
 
@@ -50,7 +50,7 @@ class Drained:
 
 
 def is_evictable(pod: Pod) -> bool:
-    """Whether draining has to do with a pod at all: not with those that belong to the node itself."""
+    """Whether a drain evicts a pod at all: not the node's own, such as those of DaemonSets."""
     return not pod.stays
 
 
@@ -77,7 +77,7 @@ def evict_all(step: Drain, kube: KubeApi, wait_context: WaitContext) -> Drained:
 
 
 def _refuse_forbidden(step: Drain, pods: Iterable[Pod]) -> None:
-    """Raise for pods that would lose something nobody said may be lost; those that go by themselves are not ours."""
+    """Raise for pods that would lose something that no option allows; pods that are ending anyway do not count."""
     losses = [loss for loss in _losses(step, pods) if loss.pods]
     if losses:
         raise DrainError(

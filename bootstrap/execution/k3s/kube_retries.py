@@ -84,7 +84,7 @@ class KubeWrites:
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
     ) -> bool:
-        """Have a node, if there is one, tell this address, unless it tells one of `own`; whether anything changed."""
+        """Have a node, if any, report this address, unless it reports one of `own`; whether anything changed."""
         what = f"Kubernetes to record the address of {name}"
         return self._again(lambda kube: kube.set_kube_node_address(name, address, own=own), what)
 

@@ -19,11 +19,11 @@ REPORTED_S = 15.0
 
 
 class Readiness:
-    """Tells a node that is Ready from one that only says so, and a k3s that runs from one that ends again and again.
+    """Distinguishes a node that is Ready from a stale one, and a k3s that runs from one that ends again and again.
 
-    The node of restored data, of a machine that was rebuilt or of one that was powered on, tells of the time before:
-    Ready, and the address it had. k3s was seen to say READY=1 and to end seconds later, four times (1.36), since the
-    node had another address than the machine. What a fresh clone registers tells of nothing older.
+    The node of restored data, of a machine that was rebuilt or of one that was powered on, is stale:
+    Ready, with the address it had. k3s was seen to say READY=1 and to end seconds later, four times (1.36), since the
+    node had another address than the machine. What a fresh clone registers is never stale.
 
     Args:
         machine: The machine.
@@ -74,7 +74,7 @@ class Readiness:
         return f"{self._machine.role.unit} there is {active} ({sub})"
 
     def _young(self, lines: Lines) -> str:
-        """A process that runs for some seconds, by the machine's clock or, should that be set meanwhile, by ours."""
+        """A process that runs for some seconds, by the machine's clock or, as that may be set meanwhile, by ours."""
         restarts = lines.one("restarts")
         mark = (lines.one("since"), restarts)
         now_s, settle_s = self._clock.now_s(), self._context.timeouts.settle_s
@@ -88,7 +88,7 @@ class Readiness:
         return f"{self._machine.role.unit} there was started {max(age_s, 0):.0f} s ago{again}"
 
     def lacks(self, kube_node: KubeNode | None) -> str:
-        """What is missing for the node to be Ready, by what the last look told of k3s; empty where nothing is."""
+        """What is missing for the node to be Ready, by the last look at k3s; empty where nothing is."""
         problem = self._moved(kube_node)
         return problem if problem or kube_node is None else unreported(kube_node, self._since)
 
@@ -98,7 +98,7 @@ class Readiness:
             return "it has not registered yet"
         if not kube_node.ready:
             return kube_node.problem or "not Ready"
-        # An address that the machine has counts, and not one alone: somebody may have set another as `node-ip`.
+        # An address that the machine has counts, and not one alone: the user may have set another as `node-ip`.
         if not self._asked or kube_node.address in (self._address, *self._addresses):
             return ""
         return f"its Kubernetes node has the address {kube_node.address}, which the machine does not have"
@@ -115,6 +115,6 @@ class Readiness:
 
 
 def addresses_in(lines: Mapping[str, Sequence[str]]) -> frozenset[IPv4Address]:
-    """The addresses of a machine, as `unit-state.sh` told them."""
+    """The addresses of a machine, as `unit-state.sh` printed them."""
     told = {value_told({"address": [text]}, "address", machine="the machine") for text in lines.get("address", ())}
     return frozenset(address.parsed(IPv4Address, "an IPv4 address") for address in told)

@@ -1,4 +1,4 @@
-"""k3s's unit on a machine: started or restarted, waited for, and told apart from one that only loops."""
+"""k3s's unit on a machine: started or restarted, waited for, and distinguished from one that only loops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOURNAL_LINES = "400"
 
 
 def start_unit(machine: MachineSpec, context: RunContext, *, restart: bool) -> Starting:
-    """Start a server's unit and wait for it; a loop is told apart from a slow start by its journal.
+    """Start a server's unit and wait for it; its journal distinguishes a loop from a slow start.
 
     An agent's is not waited for like that, see `agent_start`.
 
@@ -32,7 +32,7 @@ def start_unit(machine: MachineSpec, context: RunContext, *, restart: bool) -> S
         restart: Whether it is restarted where it runs.
 
     Returns:
-        What tells how it goes on, for `await_api`: a unit that is active may end seconds later.
+        The start, which `await_api` goes on watching: a unit that is active may end seconds later.
 
     Raises:
         GuestError: Its journal names a cause that no waiting changes.
@@ -136,7 +136,7 @@ class Starting:
         machine: Whose.
         context: The run.
         since_s: When the start began, in seconds since the epoch by the machine's clock.
-        before: The run that a restart ended, whose lines tell nothing of this start; empty for none.
+        before: The run that a restart ended, whose lines say nothing about this start; empty for none.
     """
 
     def __init__(self, machine: MachineSpec, context: RunContext, *, since_s: int, before: str) -> None:

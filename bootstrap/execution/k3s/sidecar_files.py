@@ -19,7 +19,7 @@ def place_for(directory: Path, note: SnapshotNote) -> Path:
     """Where a snapshot goes in a directory here. Its name is the server's word: it leads nowhere else.
 
     Raises:
-        HomelabError: The name is no plain file name, or somebody else's file is in the way, or a link.
+        HomelabError: The name is no plain file name, or another file is in the way, or a link.
     """
     target = directory / note.name
     if not is_file_name(note.name) or target.parent != directory:

@@ -20,10 +20,10 @@ _OUT_OF_MEMORY = Cause(
 
 
 class Blame:
-    """What the runs of one start have told so far.
+    """What the runs of one start have shown so far.
 
     A run that ended is judged once; the one that goes on at each look. A cause that no waiting changes settles the
-    matter when it recurs, so that nobody waits for the end of a timeout; another one is said and waited for.
+    matter when it recurs, so that no timeout has to run out; another one is reported and waited for.
 
     Args:
         stands_s: For how long a run that goes on has to say the same, besides saying it again.
@@ -74,7 +74,7 @@ class Blame:
 
     @property
     def evidence(self) -> str:
-        """The lines that tell the cause; where none is known, the last ones that are bad news."""
+        """The lines that name the cause; where none is known, the last ones that are bad news."""
         found = self.found
         return "\n".join((found.evidence if found else ()) or last_words(self._runs))
 

@@ -39,7 +39,7 @@ class Run:
     """One start of a unit, until it ended if it did.
 
     Attributes:
-        id: Tells it from others (systemd's InvocationID).
+        id: systemd's InvocationID.
         lines: What k3s wrote, the last several hundred lines.
     """
 
@@ -50,11 +50,11 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What a run's lines tell.
+    """What a run's lines say.
 
     Attributes:
-        evidence: The lines that tell it, as k3s wrote them.
-        times: How many lines of the run tell it.
+        evidence: The lines that say so, as k3s wrote them.
+        times: How many lines of the run say so.
     """
 
     cause: Cause
@@ -81,11 +81,11 @@ def parse_runs(text: str) -> tuple[Run, ...]:
 
 
 def diagnose(lines: Iterable[str], *, ended: bool = False) -> Diagnosis | None:
-    """Why a run does not come up, or why it ended; None where its lines do not tell.
+    """Why a run does not come up, or why it ended; None where its lines do not say.
 
     Args:
         lines: Of one run, other programs' among them or not.
-        ended: Whether it has ended: then there is a reason, and one that is not known is told in its own words.
+        ended: Whether it has ended: then there is a reason, and one that is not known is quoted.
     """
     entries = parse_entries(lines)
     return _of_end(entries) if ended else _known(entries)
@@ -115,7 +115,7 @@ def _of_kubelet(entries: Sequence[Entry]) -> Diagnosis | None:
 
 
 def _known(entries: Sequence[Entry]) -> Diagnosis | None:
-    """The cause that the newest telling entry names."""
+    """The cause that the newest entry with a cause names."""
     telling: list[Entry] = []
     cause: Cause | None = None
     for entry in reversed(entries):

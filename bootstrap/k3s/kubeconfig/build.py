@@ -1,7 +1,7 @@
 """The administrator's kubeconfig, built from what we know and three PEM blocks of the server's.
 
 Whatever else a kubeconfig may hold is refused: `exec` and `auth-provider` run programs on the administrator's computer
-at the next `kubectl`, `proxy-url`, `tls-server-name` and `insecure-skip-tls-verify` send its requests to somebody else
+at the next `kubectl`, `proxy-url`, `tls-server-name` and `insecure-skip-tls-verify` send its requests elsewhere
 (client-go, tools/clientcmd/api/v1/types.go).
 """
 
@@ -62,21 +62,21 @@ def build_kubeconfig(k3s_yaml: str, *, name: str, server_url: str, source: str) 
 
 
 def check_own(kubeconfig: str, *, api_name: str | None = None) -> str:
-    """A kubeconfig of the state directory, built again: an earlier release kept what the server told as it was.
+    """A kubeconfig of the state directory, built again: an earlier release kept the server's answer as it was.
 
     Args:
         kubeconfig: Its text.
         api_name: What the inventory called the API when it was written: the only name that may stand in it.
 
     Raises:
-        KubernetesError: It is none of ours, or holds more.
+        KubernetesError: It is not one of ours, or holds more.
     """
     read = _own(kubeconfig, api_name=api_name)
     return _render(read.pems, name=read.name, server_url=read.server)
 
 
 def with_server(kubeconfig: str, address: IPv4Address) -> str:
-    """A kubeconfig of ours that talks to this server instead, whatever it names.
+    """One of our kubeconfigs that talks to this server instead, whatever it names.
 
     Raises:
         KubernetesError: As of `check_own`.
@@ -86,7 +86,7 @@ def with_server(kubeconfig: str, address: IPv4Address) -> str:
 
 
 def server_of(kubeconfig: str) -> str:
-    """The server that a kubeconfig of ours names, for texts. Raises KubernetesError as `check_own` does."""
+    """The server that one of our kubeconfigs names, for texts. Raises KubernetesError as `check_own` does."""
     return _own(kubeconfig).server
 
 

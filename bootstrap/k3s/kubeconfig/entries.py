@@ -1,6 +1,6 @@
-"""What entries of ours are known by in kubeconfigs, whatever they are called there.
+"""What our entries are known by in kubeconfigs, whatever they are called there.
 
-The CA tells a cluster from all others; a name does not: `demo`, `default` and `kubernetes` are everywhere. What is
+A CA belongs to one cluster alone; a name does not: `demo`, `default` and `kubernetes` are everywhere. What is
 compared are whole chains: two clusters may well share a root that their user brought along.
 """
 
@@ -34,7 +34,7 @@ def server_mark(url: str) -> str:
 
 
 def marks_of(kubeconfig: str | None) -> frozenset[str]:
-    """The marks of a kubeconfig of ours; none of a text that is no kubeconfig, or is not there."""
+    """The marks of one of our kubeconfigs; none of a text that is no kubeconfig, or is not there."""
     try:
         # BaseLoader makes words, lists and mappings of a text and nothing else.
         loaded: object = yaml.load(kubeconfig or "", Loader=yaml.BaseLoader)  # noqa: S506

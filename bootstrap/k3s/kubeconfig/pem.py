@@ -26,7 +26,7 @@ class AdminPems:
 
     Attributes:
         authority: The CA certificates that the API's certificate is checked with.
-        certificate: The client's certificate, with those that it was issued by.
+        certificate: The client's certificate, with its issuers'.
         key: The client's private key, of the kind EC or RSA.
     """
 

@@ -33,7 +33,7 @@ _READ = frozenset(
 )
 _PLACEHOLDER = "qmclone temporary file"
 _HALTED = frozenset({"paused", "suspended", "io-error", "internal-error", "guest-panicked"})
-"""Values of QEMU's RunState in which the guest does nothing until somebody acts (qapi/run-state.json)."""
+"""Values of QEMU's RunState in which the guest does nothing until the user acts (qapi/run-state.json)."""
 
 
 def scalars(config: Reading) -> Config:

@@ -1,4 +1,4 @@
-"""Containers as Proxmox VE tells of them, read into values. Pure.
+"""Containers as Proxmox VE reports them, read into values. Pure.
 
 A config is the JSON of `GET /nodes/N/lxc/VMID/config`.
 """

@@ -21,7 +21,7 @@ class ListedGuest:
     Attributes:
         kind: `qemu` or `lxc`.
         row: Its row in the list.
-        config: None where it vanished meanwhile, or the token may not see it.
+        config: None where it has vanished, or the token may not see it.
         clone_runs: As in `VmRecord`.
         problem: Why its Proxmox node could not be asked for the config.
     """
@@ -95,5 +95,5 @@ def _is_set(value: object) -> bool:
 
 
 def listed_guest(row: Reading, *, kind: str, pve_node: PveNodeName) -> ListedGuest:
-    """A guest from its row. Raises UnreadableAnswerError where that does not tell its vmid."""
+    """A guest from its row. Raises UnreadableAnswerError where that has no vmid."""
     return ListedGuest(kind=kind, pve_node=pve_node, vmid=answers.vmid(row.at("vmid")), row=row)

@@ -36,11 +36,11 @@ GUEST_PRIVILEGES = (
     "VM.Config.Options",
     "VM.PowerMgmt",
 )
-"""For VMs of ours: clone into, configure, grow, start, stop and destroy."""
+"""For our VMs: clone into, configure, grow, start, stop and destroy."""
 
 TEMPLATE_PRIVILEGES = ("VM.Audit", "VM.Clone")
 BUILDER_PRIVILEGES = ("VM.Config.CDROM", "VM.Clone")
-"""For VMs of ours that become templates: our ISO in their drive, and clones of them."""
+"""For our VMs that become templates: our ISO in their drive, and clones of them."""
 FILE_WRITE = "VM.GuestAgent.FileWrite"
 """For `adopt` alone, which adds an SSH key: in no role that is printed, and asked for only then."""
 AGENT_UNRESTRICTED = "VM.GuestAgent.Unrestricted"
@@ -143,9 +143,9 @@ def _disk_storages(template: TemplateFacts) -> frozenset[str]:
 
 
 def _guest_needs(rights: RightsNeeded, version: PveVersion) -> Iterator[Need]:
-    """For VMs and containers of ours.
+    """For our VMs and containers.
 
-    What is not there yet may have its rights on its pool or on its vmid; what is there only has its pool's if it is in
+    What is yet to be made may have its rights on its pool or on its vmid; an existing one has its pool's if it is in
     it, and Proxmox VE counts that when it is asked for the vmid (PVE::RPCEnvironment: check_vm_perm, permissions).
     """
     pool = rights.resource_pool
@@ -277,7 +277,7 @@ def parse_refusal(text: str) -> Refusal | None:
     """What a 403 lacks: `Permission check failed (/vms/201, VM.Audit)`, with alternatives joined by `|`.
 
     A bare `Permission check failed` comes from a clone without VM.Allocate on the new vmid or its pool.
-    None where the text tells neither (`pool 'x' does not exist`).
+    None where the text says neither (`pool 'x' does not exist`).
     """
     found = re.search(r"Permission check failed \((/\S*), ([\w.|]+)\)", text)
     if found is None:

@@ -2,7 +2,7 @@
 
     demo-cp-1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5...
 
-The format and its changes are OpenSSH's (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT), so it has no version of ours.
+The format and its changes are OpenSSH's (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT), so it has no version here.
 """
 
 from __future__ import annotations

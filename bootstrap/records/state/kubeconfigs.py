@@ -1,4 +1,4 @@
-"""Which kubeconfig files have entries of ours, and what those are known by, as the state directory keeps it."""
+"""Which kubeconfig files have our entries, and what those are known by, as the state directory keeps it."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def known_hosts_item(vm: VmRecord) -> str:
     """The state item with a machine's host key.
 
     A file per VM: two commands at once do not write the same one, and a machine made again has another. A container has
-    a vmid and a MAC address to be told by, and those it may have had before: anyone who makes one forgets the item.
+    a vmid and a MAC address instead, which an earlier one may have had: making a container forgets the item.
     """
     mac = (vm.mac or "none").replace(":", "").lower()
     return f"{HOST_KEYS}{vm.smbios_uuid or f'{vm.vmid}-{mac}'}"

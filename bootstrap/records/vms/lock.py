@@ -1,4 +1,4 @@
-"""The marker VM that says who works on a cluster: where it is, what it says, and how to tell it from other VMs. Pure.
+"""The marker VM that says who works on a cluster: where it is, what it says, and how it differs from other VMs. Pure.
 
     Held while homelab-k8s works on the cluster demo. No machine: never started, removed when the work is done.
     homelab-k8s-lock: {"format":1,"cluster":"demo","who":"me@laptop",...,"seal":"5d41402a..."}
@@ -34,7 +34,7 @@ class LockRecord:
         cluster: What is worked on.
         who: `user@host` of the holder.
         pid: Its process on that host.
-        process: What tells that process from all others of its host; empty where the host cannot tell.
+        process: What distinguishes that process from all others of its host; empty where that is not known.
         run: Random id of the run.
         command: `up`, `down`, ...
         since: When it began by the holder's clock, such as `2025-03-01 12:00:00 UTC`.
@@ -113,8 +113,8 @@ def doubt_about_lock(
     Args:
         description: What the VM says.
         bearer: The VM.
-        drives: Its drives: a marker has none, so that nobody's data goes with it.
-        keys: Those that a cluster's lock may be sealed with.
+        drives: Its drives: a marker has none, so that no data goes with it.
+        keys: The keys that a cluster's lock may be sealed with.
     """
     if body_in(description, mark=MARK) is None:
         return ""

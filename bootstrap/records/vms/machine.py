@@ -76,7 +76,7 @@ def read_record(description: str) -> MachineRecord | None:
     """The record in a description, or None where there is none.
 
     Raises:
-        UnreadableError: It is damaged, or somebody has made it up.
+        UnreadableError: It is damaged, or made up.
     """
     text = text_in(description, mark=MARK)
     return None if text is None else _parse_body(read_json(text, _SOURCE))
@@ -140,7 +140,7 @@ def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
     """Whether a VM is a machine of this cluster, beyond doubt.
 
     The record decides: it must be authentic (`records.vms.proof`) and name this cluster and this very vmid (a copy
-    somebody made of our VM has our description and tags, but another vmid). The name and the tags that Proxmox VE shows
+    of our VM has our description and tags, but another vmid). The name and the tags that Proxmox VE shows
     do not: changing them does not make another machine of it. One that is half-made and was started without our
     tag is no longer as we left it, and is not ours.
     """
@@ -153,7 +153,7 @@ def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
 def lacks_only_a_signature(vm: VmRecord, cluster: ClusterName) -> bool:
     """Whether a VM would be a machine of this cluster if its record were signed.
 
-    Without a signature, name and tag have to be as we leave them: anybody can write such a record.
+    Without a signature, name and tag have to be as we leave them: anyone can write such a record.
     """
     record = vm.record
     if record is None or record.machine != vm.name or not is_ours(replace(vm, doubt=""), cluster):

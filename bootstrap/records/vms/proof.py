@@ -28,7 +28,7 @@ class Evidence:
 
     Attributes:
         key: The key that a cluster's records are sealed with; None where this computer has none.
-        lock_keys: Those that its lock's record may be sealed with.
+        lock_keys: The keys that its lock's record may be sealed with.
         is_our_clone: Whether a task of our own token has made a VM whose record is a clone request's, and it has not
             been started since. Asked only of such.
         resource_pool: The resource pool that a cluster's machines have to be in, or None.
@@ -51,7 +51,7 @@ def doubt_about(vm: VmRecord, evidence: Evidence) -> str:
         return UNSEALED
     if key is None:
         return NO_KEY
-    # vmid and identity say which VM it is. Its name is the one that the record gives it: somebody may have renamed it.
+    # vmid and identity say which VM it is. Its name is the one that the record gives it: it may have been renamed.
     bearer = Bearer(vmid=vm.vmid, name=record.machine, identity=vm.identity or "")
     if vm.identity and key.fits(RecordKind.MACHINE, vm.description, mark=MARK, bearer=bearer):
         return _outside(vm, evidence)
@@ -59,7 +59,7 @@ def doubt_about(vm: VmRecord, evidence: Evidence) -> str:
 
 
 def _doubt_about_clone(vm: VmRecord, record: MachineRecord, key: RecordKey, evidence: Evidence) -> str:
-    """Why a record that is not of this very VM is not one of a clone request of ours either."""
+    """Why a record that is not of this very VM is not one of our clone requests' either."""
     unnamed = Bearer(vmid=vm.vmid, name=vm.name, identity="")
     if not key.fits(RecordKind.CLONE, vm.description, mark=MARK, bearer=unnamed):
         return OTHER_KEY

@@ -1,4 +1,4 @@
-"""Seals on the records in VMs' descriptions: who holds a cluster's key can tell its records from everybody else's.
+"""Seals on the records in VMs' descriptions: with a cluster's key its records are verified.
 
 Anyone who may change the options of any VM may write any description. A seal is an HMAC-SHA256 over all that a record
 says, what kind of record it is, and the VM it is about: vmid, name and identity (SMBIOS UUID; containers: net0's MAC
@@ -38,7 +38,7 @@ class Bearer:
     """The VM that a record is about, as Proxmox VE has it.
 
     Attributes:
-        identity: What tells it from another VM of its vmid; empty where that is not known yet.
+        identity: What distinguishes it from another VM of its vmid; empty where that is not known yet.
     """
 
     vmid: int

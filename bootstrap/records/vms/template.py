@@ -42,7 +42,7 @@ class CloudImage:
     Attributes:
         name: What people call it: `debian-13`; part of the template's name, so letters, digits, dots and dashes.
         url: Where Proxmox VE fetches it; empty for a volume.
-        checksum: Lower-case hex, or empty where nobody knows it.
+        checksum: Lower-case hex, or empty where it is not known.
         algorithm: Of the checksum: `sha256`, `sha512`; empty without one.
         volume: `local:import/debian.qcow2`, or empty.
     """
@@ -55,12 +55,12 @@ class CloudImage:
 
     @property
     def key(self) -> str:
-        """What tells its content from other images'."""
+        """What identifies its content."""
         return self.checksum or self.volume or self.url
 
     @property
     def file_name(self) -> str:
-        """What its download is called on a storage: Proxmox VE tells an image's form by the name's end."""
+        """What its download is called on a storage: Proxmox VE takes an image's format from the name's end."""
         digest = hashlib.sha256(self.key.encode()).hexdigest()[:12]
         found = re.search(r"\.(raw|vmdk)$", self.url)
         return f"{_NAME}-{self.name}-{digest}.{found[1] if found else 'qcow2'}"
@@ -96,7 +96,7 @@ class BuildState(StrEnum):
     BUILDING = "building"
     """Its VM is there; it may boot and be baked, any number of times."""
     CLEANING = "cleaning"
-    """Keys and identity are being removed: nobody can log in any more, so a build that died here starts again."""
+    """Keys and identity are being removed: no login works any more, so a build that died here starts again."""
     CLEANED = "cleaned"
     """All is in it; it only has to be powered off, sealed and converted."""
     SEALED = "sealed"
@@ -111,7 +111,7 @@ class TemplateRecord:
         recipe: The recipe's hash.
         image: The image's name.
         k3s: The k3s version baked in.
-        vmid: Part of it, so that a copy somebody makes of it is not taken for ours.
+        vmid: Part of it, so that a copy of it is not taken for ours.
         key: Fingerprint of the SSH key that the VM was made with: no other one can log in to go on.
         made: When the build began, in Unix seconds by the clock of who began it.
         version: The `RECIPE_VERSION` it was made by.
@@ -129,7 +129,7 @@ class TemplateRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateVm:
-    """A template of ours, or a VM that is to become one, as Proxmox VE has it.
+    """One of our templates, or a VM that is to become one, as Proxmox VE has it.
 
     Attributes:
         template: Whether it has been converted.
@@ -181,7 +181,7 @@ def known_hash(image: str, checksum: str, k3s: str) -> str | None:
 
 
 def image_name(text: str) -> str:
-    """What the image is called that somebody names so: `debian-13`, an address or a volume."""
+    """The name of the image that a text means: `debian-13`, an address or a volume."""
     volume = image_of_volume(text)
     if volume is not None:
         return volume.name
@@ -240,7 +240,7 @@ def read_template(description: str) -> TemplateRecord | None:
     """The record in a description, of whichever VM; None where there is none.
 
     Raises:
-        UnreadableError: It is damaged, or somebody has made it up.
+        UnreadableError: It is damaged, or made up.
     """
     text = text_in(description, mark=MARK)
     if text is None:

@@ -36,7 +36,7 @@ def write_kubeconfig(step: WriteKubeconfig, context: RunContext) -> Done:
 
 
 def merge_entries(kubeconfig: str, cluster: ClusterName, ports: Ports, *, target: KubeconfigTarget) -> MergedKubeconfig:
-    """Merge our entries into a file, remember which, and renew those that are in files we merged into before."""
+    """Merge our entries into a file, remember which, and renew them in files we merged into before."""
     known = note_marks(cluster, ports, kubeconfig)
     merged = ports.kubeconfigs.merge(kubeconfig, name=cluster, path=target.path, known=known, switch=target.switch)
     here = merged.path.absolute()
@@ -53,7 +53,7 @@ def note_marks(cluster: ClusterName, ports: Ports, kubeconfig: str | None = None
     Args:
         cluster: The cluster.
         ports: For the state directory.
-        kubeconfig: One of ours besides that of the state directory.
+        kubeconfig: The cluster's, besides that of the state directory.
     """
     before = parse_marks(ports.state.read(cluster, KUBECONFIG_MARKS))
     marks = before | marks_of(ports.state.read(cluster, KUBECONFIG)) | marks_of(kubeconfig)
@@ -65,7 +65,7 @@ def note_marks(cluster: ClusterName, ports: Ports, kubeconfig: str | None = None
 def _renewed(
     kubeconfig: str, cluster: ClusterName, ports: Ports, *, path: Path, known: frozenset[str]
 ) -> tuple[str, ...]:
-    """Renew our entries in a file, where they are in it; what to tell."""
+    """Renew our entries in a file, where they are in it; what to report."""
     try:
         ports.kubeconfigs.merge(kubeconfig, name=cluster, path=path, known=known, create=False)
     except HomelabError as error:

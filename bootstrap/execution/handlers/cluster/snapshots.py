@@ -104,7 +104,7 @@ def _tell_trouble(step: TakeSnapshot, name: str, told: Lines, context: RunContex
 
 
 def _reason(name: str, context: RunContext) -> str:
-    """What k3s wrote into its record of the upload; empty where it wrote none, or nobody tells."""
+    """What k3s wrote into its record of the upload; empty where it wrote none, or the API does not answer."""
     return next((each.problem for each in _records(context) if each.name == name and each.problem), "")
 
 

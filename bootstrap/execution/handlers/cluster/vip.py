@@ -45,7 +45,7 @@ class VipState:
 def configure_vip(step: ConfigureVip, context: RunContext) -> Done:
     """Have keepalived on a server; on the first one have it serve the VIP, and see the API answer there.
 
-    On the others it begins to run in `spread_vip`: keepalived that starts before all that run know of it hears nobody
+    On the others it is started by `spread_vip`: keepalived that starts before the others know of it hears none of them
     and takes the VIP as well.
     """
     vip = _vip(context)
@@ -63,7 +63,7 @@ def configure_vip(step: ConfigureVip, context: RunContext) -> Done:
 
 
 def spread_vip(step: SpreadVip, context: RunContext) -> Done:
-    """Have every server's keepalived run and know all the others; those that run already hear of the new ones first."""
+    """Have every server's keepalived run and know all the others; running ones hear of the new ones first."""
     vip = _vip(context)
     _check_known(step, context)
     states = {name: look(name, context) for name in step.servers}
@@ -118,7 +118,7 @@ def _held_by_another(step: ConfigureVip, vip: VipSpec, context: RunContext) -> b
         for name in step.servers
         if name != step.machine and findings.places.get(name) is not None and not findings.cloned.get(name)
     ]
-    # Asked only then: an address that nobody has costs 3 s.
+    # Asked only then: an address that no machine has costs 3 s.
     return bool(before) and not isinstance(_answers(vip, context), NotYet)
 
 

@@ -119,7 +119,7 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
 def retire_server(step: RetireServer, context: RunContext) -> Done:
     """Have k3s stopped, and not started again, on a server that is no member of etcd any more.
 
-    Until then it serves on, with data that nobody else changes, and joins again when it is restarted
+    Until then it keeps serving, with data that no other server changes, and joins again when it is restarted
     (docs/k3s.md#removing-a-node). Its VM goes next, so that a machine that cannot be reached is no reason to stop.
     """
     name = step.machine
@@ -196,7 +196,7 @@ def _is_leaving(name: MachineName, context: RunContext) -> bool:
 
 
 def _write_state(vm: VmRecord, state: RecordState, name: MachineName, context: RunContext) -> bool:
-    """Have the record of a VM of ours in a state, read back; whether it changed."""
+    """Have a VM's record in a state, read back; whether it changed."""
     record = vm.record
     if record is None or record.state is state:
         return False

@@ -52,7 +52,7 @@ def _first_tokens(name: MachineName, context: RunContext) -> ClusterTokens:
 
 
 def put_right(machine: MachineSpec, context: RunContext) -> bool:
-    """Have the node that a machine has from before tell the machine's address of now; whether it told another.
+    """Have a node that a machine has from before report the machine's present address; whether it reported another.
 
     k3s ends with "failed to find interface with specified node ip" where it starts on a node with an address that the
     machine has no more (1.36, seen): DHCP gave it another one, or it was rebuilt.
@@ -141,7 +141,7 @@ def _installed(machine: MachineSpec, context: RunContext) -> bool:
 
 
 def _forgotten(machine: MachineSpec, context: RunContext) -> bool:
-    """Whether k3s runs there but Kubernetes has no node of it: deleted meanwhile, it registers at a restart only."""
+    """Whether k3s runs there but Kubernetes has no node of it: once deleted, it registers at a restart only."""
     guest = context.guest(machine.name)
     if not guest.runs_k3s:
         return False
@@ -151,7 +151,7 @@ def _forgotten(machine: MachineSpec, context: RunContext) -> bool:
         told.append(kube_node)
         return kube_node is not None
 
-    # A server that has just started registers some seconds later. Where nothing was told the API did not answer.
+    # A server that has just started registers some seconds later. Where no state was seen the API did not answer.
     registers_in_s = _STARTS_IN_S if guest.active_state == "activating" else _REGISTERS_IN_S
     context.kube.await_kube_node(machine.name, accept=there, timeout_s=registers_in_s)
     return bool(told) and told[-1] is None

@@ -24,8 +24,8 @@ from bootstrap.waiting import Condition, NotYet
 def apply_settings(step: ApplySettings, context: RunContext) -> Done:
     """Have the settings on the machine's node, in its file, and k3s running with them.
 
-    In this order a killed run is continued by the next one: until k3s was restarted it goes on telling
-    of the settings that it was started with, also of labels that are to go.
+    In this order a killed run is continued by the next one: until k3s was restarted it goes on reporting
+    the settings that it was started with, also labels that are to go.
 
     Raises:
         HomelabError: k3s does not come back with the settings; machines whose turn is later were not touched.

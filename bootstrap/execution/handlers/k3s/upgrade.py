@@ -22,7 +22,7 @@ from bootstrap.waiting import Condition, NotYet
 
 
 def upgrade_k3s(step: UpgradeK3s, context: RunContext) -> Done:
-    """Have the version's binary on the machine and k3s run it: settings stay, pods go on running meanwhile."""
+    """Have the version's binary on the machine and k3s run it: settings stay, and pods keep running."""
     machine = step.machine
     facts = _facts(machine, context)
     artifact = fetched(step.version, facts.arch, context)

@@ -150,7 +150,7 @@ def _await_addresses(vm: VmRecord, name: MachineName, context: RunContext) -> tu
 
 
 def own_address(interfaces: Iterable[GuestInterface], vm: VmRecord, context: RunContext) -> IPv4Address | str:
-    """A machine's own IPv4 address among those that were told, or why there is none."""
+    """A machine's own IPv4 address among its interfaces', or why there is none."""
     vip = context.spec.vip
     return choose_address(
         interfaces,

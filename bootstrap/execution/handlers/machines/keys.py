@@ -20,10 +20,10 @@ from bootstrap.planning.members.desired_machines import login_user
 def authorize_key(step: AuthorizeKey, context: RunContext) -> Done:
     """Have the guest agent add our key where the machine refuses it, and see that it is accepted then.
 
-    Where that cannot be, the command with which root on the Proxmox node does it is told, and nothing fails.
+    Where that fails, a warning names the command with which root on the Proxmox node does it; the step ends well.
 
     Raises:
-        NotOursError: It is no machine of ours any more.
+        NotOursError: It is not this cluster's machine any more.
     """
     vm = owned_vm(step.machine, context)
     try:
@@ -72,7 +72,7 @@ def _log_in(step: AuthorizeKey, vm: VmRecord, context: RunContext) -> None:
 
 
 def _the_way(vm: VmRecord, error: HomelabError, context: RunContext) -> str:
-    """One line: that the key is not accepted yet, why we could not mend it, and the command that does."""
+    """One line: that the key is not accepted yet, why we could not add it, and the command that does."""
     user, public_key = login_user(context.spec, vm), context.ports.shells.public_key
     command = authorizing_command(vm.vmid, kind=vm.kind, user=user, public_key=public_key)
     why = "; ".join(filter(None, (error.brief, error.details.replace("\n", " | "))))

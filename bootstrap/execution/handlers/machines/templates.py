@@ -100,7 +100,7 @@ def upload_seed(step: UploadSeed, context: RunContext) -> Done:
 
 
 def make_builder(step: MakeBuilder, context: RunContext) -> Done:
-    """Have the VM: go on with what an earlier run of ours left, else make it."""
+    """Have the VM: go on with the one that an earlier run left, else make it."""
     build = step.build
     if _state(build, context) is not None:
         if not context.ports.hypervisor.read_vm(build.vmid, pve_node=build.pve_node).tags:

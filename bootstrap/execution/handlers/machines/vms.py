@@ -94,7 +94,7 @@ def _look(vmid: Vmid, step: CloneVm | CreateContainer, context: RunContext) -> V
         raise VmidTakenError(str(error)) from error
     except PermissionDeniedError:
         # A token with rights on a pool alone gets 403 for a vmid that does not exist (PVE 8.4, observed);
-        # the clone request itself then tells whether it is free.
+        # the clone request itself then shows whether it is free.
         return None
 
 
@@ -290,7 +290,7 @@ def stop_vm(step: StopVm, context: RunContext) -> Done:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
         return Done(changed=False, note="already removed")
-    if not vm.running and not vm.ha_managed:  # HA may be about to start it: it is told not to
+    if not vm.running and not vm.ha_managed:  # HA may be about to start it: stopping changes what HA wants
         return Done(changed=False)
     context.ports.hypervisor.stop(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     return Done()
@@ -303,7 +303,7 @@ def destroy_vm(step: DestroyVm, context: RunContext) -> Done:
     except VmNotFoundError:
         return Done(changed=False, note="already removed")
     if vm.record is not None and vm.record.state is RecordState.CLONING and ("protection", "1") in vm.settings:
-        # Nobody has protected it: it is as its template is until it is configured.
+        # Its template's protection, not the user's: it was never configured.
         context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"delete": "protection"})
     context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     host_keys.forget(vm, context.spec, context.ports)
