@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bootstrap.planning.checks.drift import unfinished_notes
-from bootstrap.planning.members import unreachable
 from bootstrap.planning.members.twins import check_twins, twin_lines
+from bootstrap.planning.members.unreachable import unreachable_lines
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.lock import lock_vmid, marker_of
@@ -27,7 +27,7 @@ def bare_plan(
         PreflightError: Something would be done about a machine that has several VMs.
     """
     check_twins(view, frozenset(lane.name for lane in lanes))
-    hidden, doubled = unreachable.lines(view), twin_lines(view)
+    hidden, doubled = unreachable_lines(view), twin_lines(view)
     planned = {machine.place.vmid for machine in machines}
     return Plan(
         command=command,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.planning.members.foreign import passed_over
+from bootstrap.planning.members.foreign import skipped_line
 from bootstrap.ports import Ports
 from bootstrap.records.state.state_items import KUBECONFIG
 from bootstrap.records.vms.lock import is_marker, looks_like_marker
@@ -66,7 +66,7 @@ def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
     seen = {*known, *(vm.record.cluster for vm in found if vm.record is not None)}
     for vm in found:
         if vm.problem:
-            tell(passed_over(vm))
+            tell(skipped_line(vm))
             continue
         name = _cluster_of(vm, seen)
         if name is not None:

@@ -29,7 +29,7 @@ from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.words import count
-from bootstrap.planning.capacity.address_ranges import has_ranges, passed_over
+from bootstrap.planning.capacity.address_ranges import has_ranges, skipped_address_notes
 from bootstrap.planning.checks import doctor as checks
 from bootstrap.planning.checks import runtime as checks_live
 from bootstrap.planning.checks.clone_notes import gateway_note
@@ -37,7 +37,7 @@ from bootstrap.planning.checks.doctor import Check, Verdict, failed, ok, refused
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.checks.security import check_logins, check_token
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
-from bootstrap.planning.members.foreign import all_foreign, strangers_notes
+from bootstrap.planning.members.foreign import all_foreign, foreign_notes
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.templates.planned import check_planned, with_planned
 from bootstrap.planning.verbs.up import plan_up
@@ -220,7 +220,7 @@ class _Doctor:
         # As `up` would give them out: an address in use is passed over.
         planned = plan_up(view, version="").machines
         new = [machine.spec for machine in planned if machine.action is Action.CREATE]
-        found = checks_live.check_addresses(new, passed_over(new, view))
+        found = checks_live.check_addresses(new, skipped_address_notes(new, view))
         lacking = gateway_note(spec)
         if lacking and found.verdict is Verdict.OK:
             return warning(f"{found.says}\n{lacking}", "add network.gateway, unless this is intended")
@@ -268,7 +268,7 @@ class _Doctor:
         ours = self._view.vms
         unfinished = unfinished_notes(self._view)
         if all_foreign(self._view):
-            found = few_lines(strangers_notes(self._view))
+            found = few_lines(foreign_notes(self._view))
             lost = missing_key(self._spec, self._ports)
             if lost is not None:
                 return failed(Advice("there is no {}, the SSH key that signs its machines\n{}", lost, found), LOST_KEY)

@@ -26,7 +26,7 @@ from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
 from bootstrap.planning.checks.status_problems import problems_of
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
-from bootstrap.planning.members.foreign import strangers_notices
+from bootstrap.planning.members.foreign import foreign_notices
 from bootstrap.planning.provision.unfinished import unfinished_line
 from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.planning.view import ClusterView
@@ -93,7 +93,7 @@ def status_of(view: ClusterView) -> ClusterStatus:
         cluster=view.spec.name,
         machines=tuple(machine_rows(view, wanted)),
         problems=problems_of(view, wanted),
-        notices=strangers_notices(view),
+        notices=foreign_notices(view),
         vip=Vip(address=vip.address, holder=view.observed.vip_holder) if vip else None,
         datastore=_datastore(view),
         maintenance=tuple(sorted(in_maintenance(view).items())),

@@ -153,7 +153,7 @@ def _storage_range(spec: ClusterSpec) -> StaticAddresses | None:
     return spec.network.storage.addresses if spec.network.storage is not None else None
 
 
-def passed_over(machines: Sequence[MachineSpec], view: ClusterView) -> tuple[str, ...]:
+def skipped_address_notes(machines: Sequence[MachineSpec], view: ClusterView) -> tuple[str, ...]:
     """A note on the addresses that new machines do not get since another host answers there."""
     notes = []
     for each in _ranges(view):

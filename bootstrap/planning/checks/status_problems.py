@@ -13,10 +13,10 @@ from bootstrap.planning.checks.drift import notes_on_drift, unfinished_notes
 from bootstrap.planning.members.address_claims import claim_lines
 from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.desired_machines import MachineState
-from bootstrap.planning.members.foreign import all_foreign, strangers_problems
+from bootstrap.planning.members.foreign import all_foreign, foreign_problems
 from bootstrap.planning.members.names_and_tags import mark_notes
 from bootstrap.planning.members.twins import twin_lines
-from bootstrap.planning.members.unreachable import lines
+from bootstrap.planning.members.unreachable import unreachable_lines
 from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
 from bootstrap.planning.settings.drift import drifts
@@ -33,7 +33,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
     """
     return (
         *([str(view.observed.lost_quorum)] if view.observed.lost_quorum is not None else []),
-        *lines(view),
+        *unreachable_lines(view),
         *twin_lines(view),
         *claim_lines(view),
         *_broken(view.observed, _without_settings(view, wanted)),
@@ -46,7 +46,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
         *mark_notes(wanted),
         *notes_on_settings(view, wanted),
         *notes_on_drift(view, wanted),
-        *strangers_problems(view),
+        *foreign_problems(view),
         *unfinished_notes(view),
     )
 

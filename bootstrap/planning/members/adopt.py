@@ -13,7 +13,7 @@ from bootstrap.model.machine import MachineKind, MachineRecord
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.day2_steps import AdoptVm, AuthorizeKey
 from bootstrap.planning.members.desired_machines import machine_of
-from bootstrap.planning.members.foreign import claims, namesake_notes, stranger_notes
+from bootstrap.planning.members.foreign import claims, lookalike_notes, namesake_notes
 from bootstrap.planning.plan import Action, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.templates.steps import AdoptTemplate
 from bootstrap.planning.view import ClusterView
@@ -49,7 +49,7 @@ def plan_adopt(
         cluster=view.spec.name,
         machines=tuple(machine for machine, _ in planned),
         lanes=(*(lane for _, lane in planned), *map(_template_lane, built)),
-        notes=(*map(_template_note, built), *stranger_notes(view), *namesake_notes(view)),
+        notes=(*map(_template_note, built), *lookalike_notes(view), *namesake_notes(view)),
         reserved_vmids=view.observed.used_vmids,
         vmids=view.spec.placement.vmids,
     )

@@ -97,7 +97,7 @@ def _they_say(number: int, spec: ClusterSpec) -> str:
     return f"{count(number, 'VM')} claim to be machines of {spec.name}"
 
 
-def strangers_notes(view: ClusterView) -> tuple[str, ...]:
+def foreign_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each VM that looks like ours and is not, and for what cannot be read at all.
 
     Those to adopt share one.
@@ -105,12 +105,12 @@ def strangers_notes(view: ClusterView) -> tuple[str, ...]:
     return (*claim_notes(view), *_left_alone(view), *_unreadable(view))
 
 
-def strangers_problems(view: ClusterView) -> tuple[str, ...]:
+def foreign_problems(view: ClusterView) -> tuple[str, ...]:
     """The notes that are a problem: all that claims to be the cluster's is foreign, or something cannot be read."""
     return (*(claim_notes(view) if all_foreign(view) else ()), *_unreadable(view))
 
 
-def strangers_notices(view: ClusterView) -> tuple[str, ...]:
+def foreign_notices(view: ClusterView) -> tuple[str, ...]:
     """The notes that are no problem: whoever may write a VM's notes could make every status fail."""
     return (*(() if all_foreign(view) else claim_notes(view)), *_left_alone(view))
 
@@ -118,8 +118,8 @@ def strangers_notices(view: ClusterView) -> tuple[str, ...]:
 def _left_alone(view: ClusterView) -> Iterator[str]:
     looking = foreign_lookalikes(view)
     odd = [vm for vm in view.observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, view.spec)]
-    yield from stranger_notes(view)
-    yield from map(passed_over, odd)
+    yield from lookalike_notes(view)
+    yield from map(skipped_line, odd)
 
 
 def _unreadable(view: ClusterView) -> Iterator[str]:
@@ -132,17 +132,17 @@ def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:
     return vm.vmid in spec.placement.vmids or spec.name in vm.tags or called
 
 
-def stranger_notes(view: ClusterView) -> Iterator[str]:
+def lookalike_notes(view: ClusterView) -> Iterator[str]:
     """One line for each VM that looks like ours and could not be adopted either."""
     looking = (vm for vm in foreign_lookalikes(view) if not is_claim(vm, view.spec))
-    return (f"{vm} is ignored: {why_stranger(vm)}" for vm in looking)
+    return (f"{vm} is ignored: {why_foreign(vm)}" for vm in looking)
 
 
 def namesake_notes(view: ClusterView) -> Iterator[str]:
     """One line for each VM without a record that is called as a machine of the cluster's pools would be."""
     for vm in view.observed.vms:
         if vm.record is None and not vm.problem and pool_of(view.spec, MachineName(vm.name)) is not None:
-            yield f"{vm} is ignored: {why_stranger(vm)}"
+            yield f"{vm} is ignored: {why_foreign(vm)}"
 
 
 def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
@@ -159,7 +159,7 @@ def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
     )
 
 
-def why_stranger(vm: VmRecord) -> str:
+def why_foreign(vm: VmRecord) -> str:
     """Why a VM that looks like ours is not ours, in a few words."""
     record = vm.record
     if record is None:
@@ -180,6 +180,6 @@ def _doubt(vm: VmRecord, recorded: MachineName) -> str:
     return vm.doubt if has_tag(vm, OWNER_TAG) else f"{vm.doubt}, and it has no homelab-k8s tag"
 
 
-def passed_over(vm: VmRecord) -> str:
+def skipped_line(vm: VmRecord) -> str:
     """The line on a VM that cannot be read, or whose record cannot."""
     return f"{vm.name or 'a VM'} (vmid {vm.vmid} on {vm.pve_node}) is skipped: {vm.problem}"

@@ -107,7 +107,7 @@ def where(vm: UnreachableVm) -> str:
     return f"vmid {vm.vmid} on {vm.pve_node}, {why}"
 
 
-def lines(view: ClusterView) -> tuple[str, ...]:
+def unreachable_lines(view: ClusterView) -> tuple[str, ...]:
     """The one sentence on each machine that is unreachable: every command says it."""
     return tuple(
         Advice(

@@ -13,7 +13,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, Role
 from bootstrap.model.observed import Observed, TemplateFacts
-from bootstrap.planning.capacity.address_ranges import passed_over
+from bootstrap.planning.capacity.address_ranges import skipped_address_notes
 from bootstrap.planning.capacity.placement import ContainerBase, Placement, Sources, clones_full, place
 from bootstrap.planning.checks.clone_notes import clone_notes
 from bootstrap.planning.checks.preflight import check_bridges, check_hardware, check_pod_ranges, check_storages
@@ -109,7 +109,7 @@ class Allocation:
             cpu_type=common_cpu_type([pve_node for pve_node in view.observed.pve_nodes if pve_node.name in used]),
             notes=(
                 *placement.notes,
-                *passed_over(new, view),
+                *skipped_address_notes(new, view),
                 *_full_clone_notes(view.spec, new, placement, sources.templates),
                 *_container_notes(new),
                 *clone_notes(view, sources.templates, places),

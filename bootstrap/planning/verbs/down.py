@@ -12,7 +12,7 @@ from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.maintenance import removal_reason
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.members.desired_machines import machine_of
-from bootstrap.planning.members.foreign import all_foreign, claims, namesake_notes, strangers_notes
+from bootstrap.planning.members.foreign import all_foreign, claims, foreign_notes, namesake_notes
 from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.members.unreachable import left_behind
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
@@ -57,7 +57,7 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
         lanes=tuple(lanes),
         notes=(
             *left,
-            *strangers_notes(view),
+            *foreign_notes(view),
             *namesake_notes(view),
             *unfinished_notes(view),
         ),

@@ -18,7 +18,7 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import Sources, place, rooms
 from bootstrap.planning.members.twins import twin_lines
-from bootstrap.planning.members.unreachable import lines
+from bootstrap.planning.members.unreachable import unreachable_lines
 from bootstrap.planning.provision.kept_counts import with_kept_counts
 from bootstrap.planning.provision.replacement_capacity import with_commitment
 from bootstrap.planning.templates.machine_images import sources_for
@@ -71,7 +71,7 @@ def plan_rebalance(spec: ClusterSpec, observed: Observed) -> RebalancePlan:
     offline = {facts.name for facts in observed.pve_nodes if not facts.online}
     stuck = [name for name, (_, vm) in there.items() if vm.pve_node in offline]
     moves = tuple(_moves(view, there, sources, besides=stuck))
-    hidden = (*lines(view), *twin_lines(view))
+    hidden = (*unreachable_lines(view), *twin_lines(view))
     kept = (f"{name} is not moved: {there[name][1].pve_node} is offline" for name in stuck)
     return RebalancePlan(moves=moves, notes=(*hidden, *kept, *_notes(view, offline)))
 

@@ -22,7 +22,7 @@ from bootstrap.planning.capacity.placement import Placement
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import MachineState
-from bootstrap.planning.members.foreign import strangers_notes
+from bootstrap.planning.members.foreign import foreign_notes
 from bootstrap.planning.members.pool_members import Member, members, worst_first
 from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
@@ -107,7 +107,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, options: ReplaceOptions,
             *count_notes(spec, view.spec, command="replace"),
             *replacement.allocation.notes,
             *older_inventory_notes(view),
-            *strangers_notes(view),
+            *foreign_notes(view),
         ),
     )
 

@@ -16,7 +16,7 @@ from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import MachineState
-from bootstrap.planning.members.foreign import strangers_notes
+from bootstrap.planning.members.foreign import foreign_notes
 from bootstrap.planning.members.pool_members import Member, members, staying
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
@@ -87,7 +87,7 @@ def plan_scale(
     view = ClusterView(spec, with_record_state(observed, reclaimed, RecordState.MADE))
     scaling = _Scaling(view=view, pools=chosen, reclaimed=reclaimed)
     scaling.check_reachable()
-    notes = (*older_inventory_notes(view), *strangers_notes(view))
+    notes = (*older_inventory_notes(view), *foreign_notes(view))
     if not scaling.work and not scaling.going:
         return bare_plan("scale", view, machines=scaling.shown(), notes=notes)
     scaling.check_servers()

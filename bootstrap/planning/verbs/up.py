@@ -19,7 +19,7 @@ from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.members.desired_machines import MachineState, Need
-from bootstrap.planning.members.foreign import strangers_notes
+from bootstrap.planning.members.foreign import foreign_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
 from bootstrap.planning.plan import Gate, Lane, Plan
 from bootstrap.planning.plan_base import bare_plan
@@ -69,7 +69,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     reasons = _reasons(view, rollout)
     if rollout.servers:
         check_bucket(view.spec)  # a server's settings have the bucket's keys
-    notes = (*notes_on_drift(view, view.states), *strangers_notes(view), *left_notes(differing))
+    notes = (*notes_on_drift(view, view.states), *foreign_notes(view), *left_notes(differing))
     lost = plan_lost_machines(view)
     seen = [machine_state for machine_state in view.states if machine_state.shown or machine_state.name in reasons]
     if reasons:

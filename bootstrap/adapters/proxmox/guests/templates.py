@@ -19,7 +19,7 @@ from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.adapters.proxmox.guests.registry import GuestAt, GuestRegistry
 from bootstrap.errors import HypervisorError, PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.planning.members.foreign import passed_over
+from bootstrap.planning.members.foreign import skipped_line
 from bootstrap.ports import Warn
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
 from bootstrap.proxmox.reading import answers, configs
@@ -205,8 +205,8 @@ class _Listed:
     def name(self) -> str:
         return str(self.config.get("name") or answers.blank(self.vm.row.at("name")))
 
-    def passed_over(self, problem: str) -> str:
-        return passed_over(replace(self.vm.record, problem=problem))
+    def skipped_line(self, problem: str) -> str:
+        return skipped_line(replace(self.vm.record, problem=problem))
 
 
 def _users(read: Iterable[_Listed]) -> dict[int, list[str]]:
@@ -228,13 +228,13 @@ def _template(listed: _Listed, users: Mapping[int, Iterable[str]], *, proof: Pro
     """
     vmid, config = listed.vm.vmid, listed.config
     if listed.problem:
-        return listed.passed_over(listed.problem)
+        return listed.skipped_line(listed.problem)
     running = listed.vm.row.at("status").value == "running"
     description = configs.setting(config, "description")
     try:
         record = read_template(description)
     except UnreadableError as error:
-        return listed.passed_over(f"its record cannot be read: {error.details}")
+        return listed.skipped_line(f"its record cannot be read: {error.details}")
     if record is None or record.vmid != vmid:
         return None
     template, name = bool(config.get("template")), configs.setting(config, "name")

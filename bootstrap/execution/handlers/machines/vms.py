@@ -21,7 +21,7 @@ from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import CloneAsked, MachineKind, MachineRecord, MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, container_identity, has_tag
 from bootstrap.planning.day2_steps import RestoreMarks
-from bootstrap.planning.members.foreign import why_stranger
+from bootstrap.planning.members.foreign import why_foreign
 from bootstrap.planning.members.names_and_tags import lost_marks, marks_to_restore
 from bootstrap.planning.plan import VmPlace
 from bootstrap.planning.steps import CloneVm, ConfigureVm, CreateContainer, DestroyVm, StartVm, StopVm
@@ -323,7 +323,7 @@ def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
     vm = context.ports.hypervisor.read_vm(place.vmid, pve_node=place.pve_node)
     why = ""
     if not is_ours(vm, context.spec.name):
-        why = why_stranger(vm)
+        why = why_foreign(vm)
     elif vm.record is not None and vm.record.machine != place.machine:
         why = f"it is {vm.record.machine} now"
     elif vm.identity != place.identity:
