@@ -1,7 +1,7 @@
-"""How long things take in a lab whose guests only act: a table of delays, a scale and a seed.
+"""Delays of simulated guests: a table of delays, a scale and a seed.
 
-Each draw depends on the seed, the machine, the kind of delay and how many of that kind the machine has drawn,
-and on nothing else: whatever order things happen in, the same seed gives the same delays.
+Each draw depends only on the seed, the machine, the kind of delay and the number of draws before. In any order of
+events the same seed gives the same delays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ENTRY = re.compile(r"([a-z_]+)=(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?")
 
 @dataclass(frozen=True)
 class Span:
-    """A delay between two bounds in seconds, most often in their middle, and where the figures come from."""
+    """A delay between two bounds in seconds, most often near the middle, and the source of the figures."""
 
     low_s: float
     high_s: float
@@ -48,11 +48,11 @@ SPANS = {
     "unit_ready": Span(4.0, 40.0, "k3s v1.36, seen: agent's unit active 17 s, 37 s, 277 s and more after it was Ready"),
     "ready": Span(8.0, 16.0, "k3s v1.21, seen: agent Ready 19 to 22 s after its start"),
 }
-"""What can be delayed, with its default."""
+"""All delays with their defaults."""
 
 
 def parse_delays(text: str) -> dict[str, tuple[float, float]]:
-    """Bounds in seconds by name, out of `agent=10..14,clone=0.3`; `none`: nothing takes any time.
+    """Bounds in seconds by name, out of `agent=10..14,clone=0.3`; `none`: no delays.
 
     Raises:
         ValueError: An entry cannot be read, or names no delay; the text says which.

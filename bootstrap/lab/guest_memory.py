@@ -20,10 +20,10 @@ from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec, I
 
 @dataclass(kw_only=True)
 class MemoryGuest(AnsweringAgent):
-    """One guest, and what its agent answers.
+    """One guest and its agent.
 
     Attributes:
-        spec: What it was last started with; None before the first start.
+        spec: Of its last start; None before the first.
         on: Whether it is powered on.
         agent_from: Monotonic time from which its agent answers.
     """
@@ -40,9 +40,9 @@ class MemoryGuests:
         boot_s: Seconds from power-on until the agent answers.
 
     Attributes:
-        guests: The guests by vmid, for tests that look into one or change it.
-        refusals: vmid to the text its next start fails with.
-        calls: What was asked of the driver, oldest first: method and vmid.
+        guests: The guests by VMID, for tests.
+        refusals: VMID to the error of its next start.
+        calls: Calls of the driver, oldest first: method and VMID.
     """
 
     def __init__(self, *, boot_s: float = 0.0) -> None:
@@ -86,7 +86,7 @@ class MemoryGuests:
             self.guests[vmid].on = False
 
     async def destroy(self, vmid: int) -> None:
-        """Forget it."""
+        """Remove it."""
         self.calls.append(("destroy", vmid))
         self.guests.pop(vmid, None)
 
@@ -95,11 +95,11 @@ class MemoryGuests:
         return vmid in self.guests and self.guests[vmid].on
 
     async def close(self) -> None:
-        """Forget all guests."""
+        """Remove all guests."""
         self.guests.clear()
 
     async def interfaces(self, vmid: int) -> tuple[Interface, ...]:
-        """See `ContainerDriver.interfaces`; nothing of one that is off or still boots."""
+        """See `ContainerDriver.interfaces`; empty while a guest is off or boots."""
         guest = self.guests.get(vmid)
         if guest is None or not guest.on or time.monotonic() < guest.agent_from:
             return ()

@@ -16,11 +16,11 @@ NO_K3S = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class K3sRequest:
-    """What the client knows.
+    """The client's request.
 
     Attributes:
-        artifacts: The artifact directory that was asked for (HOMELAB_K3S_ARTIFACTS), as text; empty: none.
-        channel: Address that answers where k3s releases can be had; empty: do not look.
+        artifacts: The requested artifact directory (HOMELAB_K3S_ARTIFACTS), as text; empty: none.
+        channel: URL that tests whether k3s releases can be reached; empty: no test.
     """
 
     artifacts: str = ""
@@ -33,13 +33,13 @@ class K3sRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class K3sChoice:
-    """The k3s of a lab.
+    """The k3s of a lab's clusters.
 
     Attributes:
         source: `artifacts`, `releases`, `stand-in` or `none`.
         reason: Why, in one line.
-        artifacts: Directory that clusters take it from; empty where that is theirs to say.
-        asked: The artifact directory that was asked for when the lab started; empty: none.
+        artifacts: Artifact directory for clusters; empty: they decide.
+        asked: The artifact directory requested when the lab started; empty: none.
     """
 
     source: str = NO_K3S
@@ -55,13 +55,13 @@ class K3sChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where a k3s could come from.
+    """Possible sources of k3s.
 
     Attributes:
-        asked: The artifact directory that was asked for; empty: none.
+        asked: The requested artifact directory; empty: none.
         asked_is_stand_in: Whether the stand-in is in it.
-        unreachable: Why releases cannot be had; empty where they can.
-        stand_in: Directory that the stand-in is made in.
+        unreachable: Why releases cannot be reached; empty if they can.
+        stand_in: Directory for the stand-in.
     """
 
     asked: str = ""
@@ -76,7 +76,7 @@ def choose_k3s(kind: str, *, lacks: Sequence[str], sources: Sources) -> K3sChoic
     Args:
         kind: Kind of guests.
         lacks: What keeps a real k3s from running in them.
-        sources: Where one could come from.
+        sources: The possible sources.
     """
     if kind == "none":
         return K3sChoice(reason="since VMs have no guests", asked=sources.asked)

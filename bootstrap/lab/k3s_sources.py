@@ -1,4 +1,4 @@
-"""Where the lab could have a k3s from: looks into directories, asks whether releases answer, makes the stand-in."""
+"""Finds sources of k3s: reads directories, tests whether releases can be reached, makes the stand-in."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ REACH_S = 5.0
 
 
 def find_sources(request: K3sRequest, *, kind: str, lacks: Sequence[str], stand_in: Path) -> Sources:
-    """Look where a k3s could come from. Blocks, up to some seconds where the internet does not answer.
+    """Find the possible sources of k3s. Blocks, for a few seconds if the internet does not answer.
 
     Args:
-        request: What the client knows.
+        request: The client's request.
         kind: Kind of guests.
-        lacks: What keeps a real k3s from running in them: then releases are not asked for.
-        stand_in: Where the stand-in would be made.
+        lacks: What keeps a real k3s from running in them; if anything, releases are not tested.
+        stand_in: Directory for the stand-in.
     """
     look = request.channel and not request.artifacts and not lacks and kind not in ("none", "simulated")
     return Sources(
@@ -56,7 +56,7 @@ def _magic(path: Path) -> bytes:
 
 
 def _why_unreachable(url: str) -> str:
-    """What keeps from the address; empty where it answers. A channel's answer leads on to where releases are."""
+    """Why the URL cannot be reached; empty if it answers. A channel's answer redirects to the releases."""
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - the product's own address
     try:
         with urllib.request.urlopen(request, timeout=REACH_S):  # noqa: S310

@@ -1,4 +1,4 @@
-"""Where a lab keeps what, and who runs it."""
+"""Files of a lab, and the process that runs it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LabProcess:
 
     Attributes:
         pid, pid_start: The process and its start time, so that a re-used pid is no lab.
-        kind: Kind of guests it has or is about to have; decides whether leftovers need sweeping.
+        kind: Its kind of guests; decides whether leftovers must be removed.
     """
 
     pid: int
@@ -46,21 +46,21 @@ class LabPlaces:
 
     @property
     def process(self) -> Path:
-        """`process.json`: who runs it."""
+        """`process.json`: the process that runs it."""
         return self.directory / "process.json"
 
     @property
     def log(self) -> Path:
-        """`lab.log`: what it logged."""
+        """`lab.log`: its log."""
         return self.directory / "lab.log"
 
     @property
     def stand_in(self) -> Path:
-        """`k3s/`: the artifact directory of the k3s stand-in, where clusters run that."""
+        """`k3s/`: the artifact directory of the k3s stand-in, if clusters run that."""
         return self.directory / "k3s"
 
     def read_process(self) -> LabProcess | None:
-        """The process that runs or ran the lab; None where none is noted."""
+        """The process that runs or ran the lab; None if unknown."""
         try:
             return LabProcess(**json.loads(self.process.read_text()))
         except FileNotFoundError:
@@ -69,11 +69,11 @@ class LabPlaces:
             raise LabError(f"{self.process} cannot be read: {error}") from error
 
     def write_process(self, process: LabProcess) -> None:
-        """Note who runs the lab."""
+        """Record the process that runs the lab."""
         write_private(self.process, json.dumps(asdict(process)))
 
     def read_info(self) -> LabInfo | None:
-        """The running lab; None where there is none, or its process has died."""
+        """The running lab; None without one, or if its process has died."""
         try:
             info = LabInfo.from_json(self.info.read_text())
         except FileNotFoundError:
@@ -81,7 +81,7 @@ class LabPlaces:
         return info if is_running(info.pid, info.pid_start) else None
 
     def clear(self) -> None:
-        """Remove the lab's own files, and its directory where nothing else is in it."""
+        """Remove the lab's own files, and its directory if it is empty then."""
         for directory in (self.stand_in, *self.directory.glob(".probe-*")):  # a killed start leaves its probe
             shutil.rmtree(directory, ignore_errors=True)
         for name in ("lab.json", "process.json", "lab.log", "lab.crt", "lab.key", "lock"):
@@ -91,7 +91,7 @@ class LabPlaces:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other starts and stops of this lab out.
+        """Lock the lab against other starts and stops.
 
         Raises:
             LabError: Another start or stop is under way.
@@ -112,7 +112,7 @@ def lab_places() -> LabPlaces:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 in one step, so that no reader sees a part of it."""
+    """Write a file of mode 0600 atomically."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,7 +1,7 @@
 """The lab's network: one bridge, a DHCP server on it, and rules that keep its packets on this machine.
 
-Everything is found again by name: the bridge carries an alias that says whose it is and which process
-made it, so the leftovers of a killed lab differ from a running lab and from other devices.
+Everything is found by name: the bridge's alias names its owner and the process that made it, so the leftovers of a
+killed lab differ from a running lab and from other devices.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ENTER_CGROUP = Path(__file__).parent / "guests" / "enter-cgroup.sh"
 
 
 class LabBridge:
-    """The bridge of one lab and what belongs to it. Made once per lab, removed with it.
+    """The bridge of one lab with DHCP server, routes and rules. Made and removed with the lab.
 
     Args:
         network: Name and addresses.
@@ -49,7 +49,7 @@ class LabBridge:
         """Which process the bridge belongs to; of a dead process: `none`.
 
         Raises:
-            GuestError: There is a device of that name that no lab made.
+            GuestError: A device of that name exists that is no lab's.
         """
         link = await find_link(self._network.bridge)
         if link is None:
@@ -69,7 +69,7 @@ class LabBridge:
         """Make bridge, routes and DHCP server. No-op when this process made them already.
 
         Raises:
-            GuestError: Another lab uses this bridge, or the device is not ours.
+            GuestError: Another lab uses this bridge, or the device is no lab's.
         """
         name, gateway = self._network.bridge, self._network.gateway
         owner = await self.owner()
@@ -94,7 +94,7 @@ class LabBridge:
             await self._start_dhcp()
 
     async def down(self) -> None:
-        """Remove what `up` made, and the ports that are left on the bridge. No-op when there is nothing."""
+        """Remove bridge, routes and DHCP server, and leftover ports. No-op without them."""
         await asyncio.to_thread(self._cgroups.remove, DHCP_CGROUP)
         if self._dhcp is not None:
             await self._dhcp.wait()
@@ -157,7 +157,7 @@ class LabBridge:
             f"--dhcp-range={network.dhcp_first},{network.dhcp_last},{network.gateway.netmask},1h",
             f"--dhcp-option=option:router,{network.gateway.ip}",
             "--dhcp-authoritative",
-            "--no-ping",  # the pool is the lab's alone, and a ping per offer costs seconds
+            "--no-ping",  # only the lab uses the pool, and a ping per offer costs seconds
             f"--dhcp-leasefile={self._dhcp_dir / 'leases'}",
             "--pid-file=",
             "--log-facility=-",
@@ -191,7 +191,7 @@ class LabBridge:
 
 
 async def find_link(name: str) -> dict[str, Any] | None:
-    """What the kernel knows of a network device, or None when there is none of that name."""
+    """The kernel's data about a network device, or None without one."""
     links = json.loads(await run("ip", "-json", "-details", "link", "show") or "[]")
     return next((link for link in links if link.get("ifname") == name), None)
 

@@ -1,4 +1,4 @@
-"""What a lab is started with, and what it says of itself once it runs."""
+"""The options of a lab, and the info of a running lab."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ GUEST_KINDS = ("auto", "container", "qemu", "simulated", "none")
 
 
 class LabError(Exception):
-    """The lab could not be started, stopped or asked; the text says what to do."""
+    """The lab could not be started, stopped or queried; the text says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabOptions:
-    """How a lab is made.
+    """Options of a lab.
 
     Attributes:
         guests: One of `GUEST_KINDS`; `simulated` and `none` need no root. with `none` VMs have no guests: their guest
@@ -29,20 +29,20 @@ class LabOptions:
         pve_nodes: How many Proxmox nodes the lab shows: `pve1`, `pve2`, ...
         pve_version: 8 (8.4.21) or 9 (9.2.11); decides the reported version and the privileges of guest-agent calls.
         host: Loopback address the API listens on.
-        port: Port to listen on; where it is taken the next free one is used. 0: any.
+        port: Port to listen on, or the next free one. 0: any.
         cores: CPUs of each Proxmox node; None: what this machine has, and 128 with simulated guests.
         memory_mib: Memory of each Proxmox node; None: what this machine has, and 512 GiB with simulated guests.
-        storage_gib: Room of the storage `local` when the lab starts; None: 100, and 16384 with simulated guests.
-        shared_storage: Whether the Proxmox nodes have the storage `local` together; then one of them has the template.
+        storage_gib: Size of the storage `local` when the lab starts; None: 100, and 16384 with simulated guests.
+        shared_storage: Whether the Proxmox nodes share the storage `local`; then one of them has the template.
         storage_content: Content types of the storage `local`; a stock Proxmox VE has `backup,iso,vztmpl` there, and
             `import` nowhere.
         time_scale: Real seconds per Proxmox second, for Proxmox's own waits (a refused login's 3 s, a lock's
-            10 s, a silent agent's 3 s) and for what simulated guests do. 0 runs every task before its request is
-            answered, and guests take no time.
+            10 s, a silent agent's 3 s) and for what simulated guests do. 0: every task ends before its request is
+            answered, and guests have no delays.
         delays: Changes to how long things take with simulated guests (`bootstrap.lab.delays`):
             `agent=10..14,clone=0.3`, or `none`.
-        seed: Of what is drawn between a delay's bounds: the same seed gives the same delays.
-        vnet: Name of an SDN vnet in the zone `lab`, on the same wire as the bridge vmbr0; empty: none.
+        seed: Random seed of delays: the same seed gives the same delays.
+        vnet: Name of an SDN vnet in the zone `lab`, on the same network as the bridge vmbr0; empty: none.
     """
 
     guests: str = "auto"
@@ -109,7 +109,7 @@ class LabOptions:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LabOptions:
-        """The options out of `to_dict`'s result; unknown keys of a newer lab are passed over."""
+        """The options from `to_dict`'s result; unknown keys of a newer lab are ignored."""
         known = {field.name for field in fields(cls)}
         return cls(**{key: value for key, value in data.items() if key in known})
 
@@ -127,7 +127,7 @@ class LabInfo:
 
     Attributes:
         endpoint: `https://ADDRESS:PORT`, without `/api2/json`.
-        token_id: `USER@REALM!NAME` with the rights the README's role gives.
+        token_id: `USER@REALM!NAME` with the privileges of the README's role.
         token_secret: Its secret.
         fingerprint: SHA-256 of the certificate, `AA:BB:...`.
         kind: Kind of guests: `container`, `qemu`, `simulated` or `none`.
@@ -140,7 +140,7 @@ class LabInfo:
         pid: Process of the lab.
         pid_start: That process's start time in clock ticks since boot, so that a re-used pid is no lab.
         started_at: Unix time in seconds.
-        no_rights_token: Token id and secret, joined by `=`, of a token without any right (for tests).
+        no_rights_token: Token id and secret, joined by `=`, of a token without privileges (for tests).
         root_token: The same of `root@pam!lab`, which may do anything (for tests).
         options: What the lab was started with.
         k3s: Which k3s its clusters run.
@@ -171,10 +171,10 @@ class LabInfo:
 
     @classmethod
     def from_json(cls, text: str) -> LabInfo:
-        """The info out of `to_json`'s result.
+        """The info from `to_json`'s result.
 
         Raises:
-            LabError: The text is no lab's info, for example of another version of the lab.
+            LabError: The text is not this version's info.
         """
         try:
             data = json.loads(text)

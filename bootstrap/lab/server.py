@@ -1,4 +1,4 @@
-"""The lab's front in one object: fakepve, the gateway before it, the supervisor behind it.
+"""The lab's front in one object: fakepve, the gateway in front of it, the supervisor behind it.
 
 `LabServer` is an async context manager for the daemon, and `with LabServer(...) as info:` runs it in a thread
 of its own for tests that are not async.
@@ -60,14 +60,14 @@ _T = TypeVar("_T")
 
 
 class LabServer:
-    """A running front.
+    """The lab's front.
 
     Args:
-        options: How the lab is made.
+        options: The lab's options.
         driver: The guest backend, prepared by the caller; None: VMs have no guests.
         network: The guests' network, shown in the info; None where they have none.
         ssh_port: Where guests' sshd listens, shown in the info.
-        faults: What goes wrong; shared with the driver where that can suffer from them.
+        faults: The faults in force; shared with the driver of simulated guests.
         reason: Why this kind of guests, shown in the info.
         k3s: Which k3s clusters run, shown in the info.
         state_dir: Where the certificate goes; None: a temporary directory.
@@ -75,7 +75,7 @@ class LabServer:
     Attributes:
         pve: The `FakePve`, for tests that cause faults (`pve.fail(...)`, `pve.hold_config_lock(...)`). From another
             thread use `run` for its coroutines.
-        access: Who may do what, for tests that separate a token's privileges or keep an ACL to its path.
+        access: Permissions, for tests that separate a token's privileges or limit an ACL to its path.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class LabServer:
         self.info: LabInfo | None = None
 
     async def __aenter__(self) -> LabInfo:
-        """Start listening; returns where and with which token.
+        """Start listening; returns the lab's info.
 
         Raises:
             LabError: No port is free.
@@ -137,12 +137,12 @@ class LabServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening and looking after guests; the driver is closed by who made it."""
+        """Stop the gateway and the supervisor; the caller closes the driver."""
         if self._stack is not None:
             await self._stack.aclose()
 
     def __enter__(self) -> LabInfo:
-        """Start in a thread of its own; returns where and with which token."""
+        """Start in a thread of its own; returns the lab's info."""
         self._thread = _LoopThread()
         return self._thread.run(self.__aenter__(), timeout_s=START_S)
 

@@ -1,8 +1,8 @@
-"""Keeps guests in line with the front: a VM or container that runs there has a guest that runs here.
+"""Keeps guests in step with the front: each running VM or container there has a running guest here.
 
 Power requests of the API come through `power_on` and `power_off`, so that a task ends when its guest is
 really on or off. Whatever else changes a VM (a delete, a rollback, a test that sets a state, a guest that
-powers itself off) is seen by looking every `POLL_S`.
+powers itself off) is found by polling every `POLL_S`.
 """
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
@@ -32,7 +32,7 @@ logger = logging.getLogger("bootstrap.lab.supervisor")
 
 @dataclass
 class _Guest:
-    """What the supervisor knows of one guest.
+    """The supervisor's state of one guest.
 
     Attributes:
         vm: The front's VM or container it belongs to; another object with the same vmid is another VM.
@@ -54,12 +54,12 @@ class Supervisor:
 
     Args:
         pve: The front's `FakePve`; only its public `vms` and `cts` are used.
-        driver: What gives the VMs life; None: they have no guests, and power is a flag of the front.
+        driver: The guest backend; None: VMs have no guests, and power is a flag of the front.
 
     Attributes:
         isos: NoCloud seeds on uploaded ISOs, by volume: what a VM with one in a drive boots with.
         sources: The template that a clone was made of, and whether it is a full one, by the clone's vmid.
-        made: What was made with a container, and what its request had that fakepve does not keep.
+        made: Values made with a container, and those of its request that fakepve does not keep.
     """
 
     def __init__(self, pve: Any, driver: GuestDriver | None) -> None:
@@ -72,13 +72,13 @@ class Supervisor:
         self._steps: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Look after the guests until cancelled; a driver's failure is logged and never ends it."""
+        """Supervise the guests until cancelled; a driver's failure is logged."""
         while True:
             self.look()
             await asyncio.sleep(POLL_S)
 
     def look(self) -> None:
-        """Start a step for every guest that is out of line and not being worked on."""
+        """Start a step for every guest that is out of step and not being worked on."""
         if self.driver is None:
             return
         # A template that was a guest keeps its disk: clones stand on it.
@@ -118,7 +118,7 @@ class Supervisor:
             _mark_stopped(vm)
 
     async def close(self) -> None:
-        """Wait for the steps under way to end, cancelling them; the driver is closed by who made it."""
+        """Cancel running steps and wait for them; the caller closes the driver."""
         for step in list(self._steps):
             step.cancel()
         await asyncio.gather(*self._steps, return_exceptions=True)
@@ -131,7 +131,7 @@ class Supervisor:
         return guest.on and self.driver is not None and not self.driver.running(vm.vmid)
 
     async def _own(self, vm: Any) -> _Guest:
-        """The entry of this very VM; an entry of a deleted VM with the same vmid is cleared away first."""
+        """The entry of this VM; an entry of a deleted VM with the same VMID is removed first."""
         guest = self._guests.get(vm.vmid)
         if guest is not None and guest.vm is not vm:
             async with guest.lock:
@@ -205,7 +205,7 @@ class Supervisor:
             del self._guests[vmid]
 
     async def _guarded(self, step: Coroutine[Any, Any, None]) -> None:
-        """Run one call of the driver; whatever it raises comes out as GuestError."""
+        """Run one call of the driver; converts its errors to GuestError."""
         task = asyncio.ensure_future(step)
         try:
             await asyncio.wait({task})
@@ -229,7 +229,7 @@ class Supervisor:
 
 
 def _apply_pending(vm: Any) -> None:
-    """What was changed while it ran holds from its next start on."""
+    """Apply the changes made while it ran, at its next start."""
     if not isinstance(vm, FakeCt):
         vm.apply_pending()
         return

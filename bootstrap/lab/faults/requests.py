@@ -1,4 +1,4 @@
-"""Faults of single requests: what comes between a client and Proxmox's API, and what the API says when it is unwell."""
+"""Faults of single requests: lost or delayed connections, and errors of the API."""
 # ruff: noqa: ANN401 - fakepve has no types
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KINDS = {"qemu": "qemu-server", "lxc": "lxc"}
 
 
 class RequestFaults:
-    """Stands before the gateway's own answers.
+    """Applies faults before and after the gateway's answers.
 
     Args:
         pve: The `FakePve`.
@@ -45,7 +45,7 @@ class RequestFaults:
         self._state = ClusterState(pve, faults)
 
     async def around(self, request: web.Request, serve: Serve) -> web.StreamResponse:
-        """Answer a request, or do what a fault does instead or afterwards."""
+        """Answer a request, with the faults that strike it."""
         self._state.follow()
         slow = self._strike("api-slow", request)
         if slow:
@@ -66,7 +66,10 @@ class RequestFaults:
         return response
 
     def _move(self, request: web.Request) -> None:
-        """Put the VM's config under another Proxmox node; its guest runs on. Only one that is where it is asked for."""
+        """Move the VM's config to another Proxmox node; its guest keeps running.
+
+        Only if the request names the right node.
+        """
         asked, vm = _NODE.search(request.path), _VM.search(request.path)
         guest = self._pve.guest(int(vm[1])) if vm else None
         if guest is None or asked is None or guest.node != asked[1]:
@@ -103,7 +106,7 @@ class RequestFaults:
         return self._refusal_of(node[1], request) if node else None
 
     def _refusal_of(self, pve_node: str, request: web.Request) -> web.Response | None:
-        """What a request that is a Proxmox node's is refused with."""
+        """The refusal of a request to a Proxmox node."""
         if self._strike("pve-node-unreachable", request) or not self._pve.nodes.get(pve_node, {}).get("online", True):
             return _bare(*OFFLINE)
         if not self._pve.quorate and request.method != "GET" and not _CLONE.search(request.path):
@@ -112,7 +115,7 @@ class RequestFaults:
 
 
 def _unwritable(path: str) -> str:
-    """What a change of a config says when /etc/pve cannot be written (9.2, observed); empty for all else."""
+    """The error of a change of a config while /etc/pve is read-only (9.2, observed); empty for other requests."""
     found = _CONFIG.search(path)
     if found is None:
         return ""
@@ -120,12 +123,12 @@ def _unwritable(path: str) -> str:
 
 
 def no_quorum_write(pve_node: str, vmid: int, *, kind: str = "qemu") -> str:
-    """A config that pmxcfs does not let be written."""
+    """The error of pmxcfs for a config without quorum."""
     return f"unable to open file '/etc/pve/nodes/{pve_node}/{_KINDS[kind]}/{vmid}.conf.tmp.42784' - Permission denied"
 
 
 def _bare(status: int, reason: str) -> web.Response:
-    """An error of the proxy's or of the authentication layer's: without a body."""
+    """An error of the proxy or of the authentication layer, without a body."""
     response = web.Response(status=status, reason=reason)
     response.force_close()
     return response

@@ -1,1 +1,1 @@
-"""The lab's Proxmox VE API: fakepve, with a gateway before it for what must be live or truer."""
+"""The lab's Proxmox VE API: fakepve behind a gateway that adds live values and corrects differences."""

@@ -1,8 +1,9 @@
 """Permissions in the lab, by Proxmox VE's own rules; fakepve's are more lenient.
 
-Followed are PVE::AccessControl (roles) and PVE::RPCEnvironment (permissions, get_effective_permissions): an ACL on a
-path replaces what the path would inherit, one that does not propagate holds on its path alone, a pool's ACL reaches its
-guests and storages, `NoAccess` removes all privileges, and a token with separated privileges is limited to its user's.
+It follows PVE::AccessControl (roles) and PVE::RPCEnvironment (permissions, get_effective_permissions): an ACL on a
+path replaces what the path would inherit, one without propagation applies to its path only, a pool's ACL applies to
+its guests and storages, `NoAccess` removes all privileges, and a token with separated privileges is limited to its
+user's.
 """
 # ruff: noqa: ANN401 - fakepve has no types
 
@@ -21,14 +22,14 @@ TOP = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", 
 """Paths that `GET /access/permissions` always lists, with or without an ACL."""
 
 Privileges = dict[str, int]
-"""Name of each privilege that is held, and whether it holds below the path too."""
+"""Names of privileges, and whether each also applies below the path."""
 
 
 class Access:
     """Answers `pve.allowed`, and `GET /access/permissions`.
 
     Grants are made with fakepve's `pve.grant`; `NoAccess` among the privileges is the role of that name. A token
-    without separated privileges has the ACLs of its own and of its user together.
+    without separated privileges has its own ACLs and its user's.
 
     Attributes:
         local: User (or token) and path of each ACL that does not propagate.
@@ -58,7 +59,7 @@ class Access:
         return privilege in self.privileges(user, path)
 
     def privileges(self, user: str, path: str) -> Privileges:
-        """All that a user or token holds on a path."""
+        """All privileges of a user or token on a path."""
         owner = user.partition("!")[0]
         separated = user in self.separated
         if self._pve.acl is None or (owner == ROOT and not separated):
@@ -83,7 +84,7 @@ class Access:
         return found
 
     def _by_acl(self, users: tuple[str, ...], path: str) -> Privileges:
-        """Walk down to the path; the last ACL on the way that reaches it counts."""
+        """Walk down to the path; the last ACL that applies to it counts."""
         found: Privileges = {}
         for step in _steps(path):
             here = [

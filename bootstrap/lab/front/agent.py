@@ -47,7 +47,7 @@ class Agent:
         return found
 
     async def plain(self, call: Call) -> Answer:
-        """A command that takes nothing and whose result is handed on as it is."""
+        """A command without arguments; its result is passed on unchanged."""
         name = call.template.rsplit("/", 1)[1]
         driver = await self._reach(call)
         if driver is None:
@@ -129,7 +129,7 @@ class Agent:
         return driver
 
     async def _ask(self, driver: GuestDriver, call: Call, command: str, **arguments: Any) -> Any:
-        """Ask until the agent answers or Proxmox would have given up.
+        """Repeat the call until the agent answers or Proxmox's timeout has passed.
 
         On a real host the question waits in the guest's serial port, so an agent that comes up within those
         seconds still answers it; a driver may report at once that no agent is there.

@@ -1,4 +1,4 @@
-"""Who asks: API tokens and tickets, refused in Proxmox's words and after its 3 seconds."""
+"""Authentication: API tokens and tickets, refused with Proxmox's texts and after its 3 seconds."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def authenticate(pve: Any, request: web.Request) -> str:
     """The user or token id of a request.
 
     Raises:
-        NotAuthenticatedError: With the reason of the 401. Seen on Proxmox VE 8.4: a header of another scheme
-            counts as none, and every fault of a token has the same words.
+        NotAuthenticatedError: With the reason of the 401. Seen on Proxmox VE 8.4: a header of another scheme is
+            ignored, and every invalid token gets the same text.
     """
     header = request.headers.get("Authorization", "")
     if header.startswith(TOKEN_PREFIX):

@@ -1,4 +1,4 @@
-"""One API request on its way through the gateway, and the words Proxmox answers with."""
+"""API requests in the gateway, and Proxmox's answers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a successful call is answered with: `data`, and keys that stand beside it (`total`)."""
+    """The answer to a successful call: `data`, and keys beside it (`total`)."""
 
     data: Any = None
     beside: Mapping[str, Any] = field(default_factory=dict)

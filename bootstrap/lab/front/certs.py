@@ -1,4 +1,4 @@
-"""The lab's own self-signed certificate, made again with each lab."""
+"""The lab's self-signed certificate, made for each lab."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The time that a clone takes, and the locks that it holds.
 
-fakepve clones at once. Here its task is opened again and goes on as long as Proxmox's would: it holds the template's
+fakepve clones at once. Here its task is reopened and lasts as long as on Proxmox: it holds the template's
 lock shared and the new VM's alone, and for each volume the storage's lock (`PVE/API2/Qemu.pm`, clone_vm;
 `PVE/Storage/Plugin.pm`, cluster_lock_storage). The new VM's config is a placeholder without name and record until the
 first volume is there, and it is on the template's Proxmox node until the last one is.
@@ -39,13 +39,13 @@ IMAGE_THERE: Mapping[str, str] = {
     "zfspool": "zfs error: cannot create 'rpool/data/{name}': dataset already exists",
     "rbd": "rbd create '{name}' error: rbd: create error: (17) File exists",
 }
-"""What storages say of a volume that is there already, by their type; of files it is `_FILE_THERE`."""
+"""The error of each type of storage for an existing volume; for files `_FILE_THERE`."""
 _FILE_THERE = "disk image '/var/lib/vz/images/{vmid}/{name}' already exists"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloneWork:
-    """A clone that fakepve has made and whose time is yet to pass.
+    """A clone that fakepve has made and that is not finished yet.
 
     Attributes:
         source: What is cloned.
@@ -53,8 +53,8 @@ class CloneWork:
         record: Its task, in fakepve's form.
         full: Whether its disks are copies.
         name: The clone's name, which its config does not have yet.
-        pve_node: Where it goes in the end.
-        config: What its config will be.
+        pve_node: Its final Proxmox node.
+        config: Its final config.
     """
 
     source: Any
@@ -77,7 +77,7 @@ class Cloning:
         self._going_on: set[asyncio.Task[None]] = set()
 
     async def go_on(self, source: Any, vm: Any, record: dict[str, Any], *, full: bool) -> None:
-        """Open the task again and let it take its time; with a time scale of 0 it has ended on return."""
+        """Reopen the task and let it take its time; with a time scale of 0 it has ended on return."""
         work = CloneWork(
             source=source,
             vm=vm,
@@ -120,7 +120,7 @@ class Cloning:
             await pve.backup(vm.vmid, secs=60)
 
     def _finish(self, work: CloneWork) -> None:
-        """The end of a clone that went well."""
+        """End a successful clone."""
         vm = work.vm
         warned = self.front.faults.strike(
             "task-warnings", machine=work.name, vmid=vm.vmid, pve_node=vm.node, type="qmclone"
@@ -172,7 +172,7 @@ class Cloning:
 
     @asynccontextmanager
     async def _shared(self, source: Any) -> AsyncIterator[None]:
-        """The template's lock, which clones share and all else waits for."""
+        """The template's lock: shared by clones, exclusive for everything else."""
         pve, vmid = self.front.pve, source.vmid
         async with self._doors[vmid]:
             if source.lock_holder != _SHARED:
@@ -208,7 +208,7 @@ class Cloning:
         return self.front.faults.strike(word, machine=work.name, vmid=work.vm.vmid, pve_node=work.source.node)
 
     def _clean_up(self, vm: Any) -> None:
-        """Remove what a failed clone has made, as Proxmox does."""
+        """Remove a failed clone's VM and volumes, as Proxmox does."""
         pve = self.front.pve
         if vm in pve.vms:
             pve.vms.remove(vm)
@@ -220,7 +220,7 @@ class Cloning:
             members.discard(vm.vmid)
 
     def _set_times(self, vm: Any) -> None:
-        """How long the VM's power tasks will take."""
+        """Set the durations of the VM's power tasks."""
         delays = self.front.delays
         vm.start_secs = delays.lab_s("start", vm.vmid)
         vm.stop_secs = delays.lab_s("stop", vm.vmid)
@@ -228,7 +228,7 @@ class Cloning:
 
 
 class _KilledError(Exception):
-    """The clone's worker was killed; `early`: before the last volume was there, so that it is of no use."""
+    """The clone's worker was killed; `early`: before the last volume, so that the clone is unusable."""
 
     def __init__(self, fault: Fault, *, early: bool) -> None:
         super().__init__("killed")
@@ -236,7 +236,7 @@ class _KilledError(Exception):
 
 
 def _show(work: CloneWork, config: Mapping[str, Any]) -> None:
-    """Let the API show this as the clone's config."""
+    """Make this the clone's visible config."""
     work.vm.config = dict(config)
     work.vm.name = str(config.get("name") or f"VM {work.vm.vmid}")
 
@@ -263,7 +263,7 @@ def image_there(pve: Any, source: Any, vmid: int) -> str:
 
 
 def end_task(record: dict[str, Any], status: str) -> None:
-    """Close a task's record with an exit status."""
+    """End a task with this exit status."""
     record["status"], record["exitstatus"], record["endtime"] = "stopped", status, int(time.time())
     ending = "TASK OK" if status == "OK" else f"TASK ERROR: {status}"
     record["log"].append(ending)

@@ -1,4 +1,4 @@
-"""Proxmox nodes as they are: capacity, load, networks."""
+"""Proxmox nodes: capacity, load, networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bootstrap.lab.front.vmconfig import memory_mib
 MANAGER = {8: "pve-manager/8.4.21/2606ac8500000000", 9: "pve-manager/9.2.11/2606ac8500000000"}
 
 SHOWS_VNETS = ("any_bridge", "include_sdn", "vnet")
-"""Filters with which Proxmox VE lists SDN vnets too; without a filter it does not (PVE::API2::Network, index)."""
+"""Filters with which Proxmox VE also lists SDN vnets; without a filter it does not (PVE::API2::Network, index)."""
 
 
 class Cluster:
@@ -44,7 +44,7 @@ class Cluster:
         return Answer([self._with_usage(call, item) for item in answer.data])
 
     async def resources(self, call: Call) -> Answer:
-        """Resources of the cluster, nodes with the figures `nodes` has."""
+        """Resources of the cluster, nodes with the same figures as in `nodes`."""
         answer = await self.front.passer.call(call.request)
         items = [
             self._with_hastate(self._with_usage(call, item)) if item["type"] == "node" else item for item in answer.data
@@ -70,7 +70,7 @@ class Cluster:
         return {key: known[key] for key in (kept if forgotten else (*kept, "name", "template")) if key in known}
 
     async def quorum(self, call: Call) -> Answer:
-        """Members and votes; a node that is in no cluster has no row of the latter. Without quorum the rest is off."""
+        """Members and votes; a standalone node has no row of votes. Without quorum the other nodes are off."""
         answer = await self.front.passer.call(call.request)
         alone = self.front.pve.quorate and len(self.front.pve.nodes) == 1
         rows = [row for row in answer.data if not (alone and row["type"] == "cluster")]
@@ -119,7 +119,7 @@ class Cluster:
         )
 
     async def network(self, call: Call) -> Answer:
-        """Interfaces of a Proxmox node; bridges only to who may see them."""
+        """Interfaces of a Proxmox node; bridges only for callers that may see them."""
         eth = {
             "active": 1, "exists": 1, "families": ["inet"], "iface": "eth0", "method": "manual",
             "method6": "manual", "priority": 3, "type": "eth",
@@ -144,11 +144,11 @@ class Cluster:
         return Answer(rows)
 
     async def vnets(self, call: Call) -> Answer:
-        """The configuration of SDN vnets, of those the caller may audit."""
+        """The configuration of the SDN vnets that the caller may audit."""
         return Answer(sdn.vnet_configs(self.front, call.user))
 
     def _with_usage(self, call: Call, item: Mapping[str, Any]) -> dict[str, Any]:
-        """A node's entry with real figures; without Sys.Audit, and of a node that is off, only its name."""
+        """A node's entry with real figures; only its name without Sys.Audit, or when it is off."""
         name = str(item["node"])
         bare = {key: item[key] for key in ("node", "id", "status", "type", "level") if key in item}
         if call.template == "/cluster/resources" and item["status"] == "online":
@@ -176,13 +176,13 @@ class Cluster:
         return item if state is None else {**item, "hastate": state}
 
     def _cpu_flags(self, pve_node: str) -> list[str]:
-        """Flags of the node's CPUs: with virtualisation, whatever this machine has, unless a fault takes it away."""
+        """Flags of the node's CPUs: always with virtualization, unless a fault removes it."""
         flags = [flag for flag in self.front.capacity.cpu_flags.split() if flag not in ("vmx", "svm")]
         missing = self.front.faults.strike("kvm-missing", pve_node=pve_node)
         return flags if missing else [*flags, "vmx"]
 
     def _free_bytes(self, pve_node: str) -> int:
-        """Memory that no running VM of the node is configured with, less a tenth for the node itself."""
+        """Memory not configured for running VMs of the node, minus a tenth for the node itself."""
         taken = sum(
             memory_mib(vm.config) * MIB for vm in self.front.pve.vms if vm.node == pve_node and vm.status == "running"
         )

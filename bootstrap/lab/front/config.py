@@ -1,4 +1,4 @@
-"""Reading and changing a VM's config, with Proxmox's rewriting of what is put in."""
+"""Reads and changes VM configs, with Proxmox's normalization of values."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Config:
         return Answer(texts[call.values["type"]])
 
     async def put(self, call: Call) -> Answer:
-        """Change the config, and answer when it is done."""
+        """Change the config before answering."""
         vm = self._check(call)
         async with self._lock(vm):
             self._apply(vm, call)
@@ -147,7 +147,7 @@ class Config:
         return vm
 
     def _check_volumes(self, changes: Mapping[str, Any]) -> None:
-        """Volumes of storages that are not there, and a hookscript that is none, are found before rights are."""
+        """Missing storages and an invalid hookscript are reported before missing privileges."""
         storages = self.front.pve.storages
         for name, value in changes.items():
             volume = str(value).split(",")[0].removeprefix("file=")
@@ -158,7 +158,7 @@ class Config:
                 raise PveError(500, f"storage '{storage}' does not exist")
 
     def _check_devices(self, call: Call, vm: Any, changes: Mapping[str, Any]) -> None:
-        """Devices of the host are root's: to set, and what stands in the config to delete or replace."""
+        """Only root may set, delete or replace devices of the host."""
         if call.user == "root@pam":
             return
         for name in (*changes, *_listed(call, "delete")):
@@ -170,7 +170,7 @@ class Config:
     def _check_right(self, call: Call, option: str) -> None:
         if option not in ROOT_ONLY:
             self._require_for(call, option)
-        elif call.user != "root@pam":  # not even a token of root's counts as root here
+        elif call.user != "root@pam":  # a token of root does not count as root here
             raise PveError(500, f"only root can set '{option}' config")
 
     def _require_for(self, call: Call, option: str) -> None:
@@ -189,7 +189,7 @@ class Config:
         pve.require(call.user, path, privilege)
 
     def _privilege_for_cdrom(self, call: Call, privilege: str, value: str) -> str:
-        """The privilege for a drive that may be a CD-ROM or cloud-init's, which needs one more."""
+        """The privileges for a drive; a CD-ROM or cloud-init drive needs one more."""
         if privilege == "VM.Config.Disk" and "cloudinit" in value:
             self.front.pve.require(call.user, f"/vms/{call.vmid}", "VM.Config.CDROM")
             return "VM.Config.Cloudinit"
@@ -229,7 +229,7 @@ class Config:
         return _kept(name, value)
 
     def _put_aside(self, vm: Any, name: str, value: str) -> None:
-        """A disk that is taken out of its drive, or replaced there, stays as `unusedN`; removing that frees it."""
+        """A disk that is detached or replaced stays as `unusedN`; removing that frees its space."""
         volume = str(vm.config.get(name, "")).split(",")[0]
         storage, _, path = volume.partition(":")
         if re.fullmatch(r"unused\d+", name):
@@ -241,7 +241,7 @@ class Config:
             vm.config[f"unused{slot}"] = volume
 
     def _drive(self, vm: Any, value: str) -> str:
-        """A drive as Proxmox keeps it: a cloud-init drive that is asked for (`local:cloudinit`) gets a volume."""
+        """A drive as Proxmox stores it: a requested cloud-init drive (`local:cloudinit`) gets a volume."""
         volume, _, rest = value.partition(",")
         storage, _, wanted = volume.partition(":")
         if storage not in self.front.pve.storages:
@@ -258,7 +258,7 @@ class Config:
         return ",".join([f"{storage}:{own}", "media=cdrom", *options])
 
     def _new_disk(self, vm: Any, storage: str, gib: int, rest: str) -> str:
-        """`local:32` makes a disk of 32 GiB: a thin one, which takes no room before something is written."""
+        """`local:32` makes a thin disk of 32 GiB, which uses no space until something is written."""
         volumes = self.front.pve.storages[storage]["volumes"]
         names = (f"{vm.vmid}/vm-{vm.vmid}-disk-{number}.qcow2" for number in range(len(volumes) + 1))
         # A linked clone's volume is called `9000/base-9000-disk-0.qcow2/7000/vm-7000-disk-0.qcow2`.
@@ -327,7 +327,7 @@ def _kept(name: str, value: Any) -> Any:
 
 
 def _with_mac(net: str) -> str:
-    """A network device with an address made up, the model first: `virtio=BC:24:11:..,bridge=vmbr0`."""
+    """A network device with a generated address, the model first: `virtio=BC:24:11:..,bridge=vmbr0`."""
     options = options_of(net)
     mac = options.pop("macaddr", None) or new_mac()
     model = options.pop("model", None) or options.pop("", "virtio")

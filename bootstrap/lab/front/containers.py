@@ -1,6 +1,6 @@
 """Containers (`/nodes/{node}/lxc`): fakepve keeps them, and here they get real guests.
 
-What is not answered here is fakepve's own answer: listing, config, deletion.
+Listing, config and deletion are fakepve's own.
 """
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
@@ -29,7 +29,7 @@ NOT_DOWN = "container did not stop"
 
 
 class Containers:
-    """The life of containers."""
+    """Creation and power of containers."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
@@ -46,7 +46,7 @@ class Containers:
         }
 
     async def create(self, call: Call) -> Answer:
-        """Create a container. Its key goes into the guest at its first start: fakepve checks it and forgets it."""
+        """Create a container. Its key goes into the guest at the first start: fakepve only checks it."""
         driver, pve, delays = self.front.supervisor.driver, self.front.pve, self.front.delays
         if driver is not None and not isinstance(driver, ContainerDriver):
             raise PveError(
@@ -84,7 +84,7 @@ class Containers:
         return key.export_private_key().decode()
 
     async def start(self, call: Call) -> Answer:
-        """Start a container; one that runs is refused at once, unlike a VM (`API2/LXC/Status.pm`)."""
+        """Start a container; a running one is refused at once, unlike a VM (`API2/LXC/Status.pm`)."""
         ct = self._ct(call)
         if ct is None:
             return await self.front.passer.call(call.request)
@@ -116,7 +116,7 @@ class Containers:
                 raise TaskError(problem)
 
     async def stop(self, call: Call) -> Answer:
-        """Pull the plug."""
+        """Power off."""
         ct = self._running(call)
         if ct.ha_managed:
             if call.values.get("overrule-shutdown"):
@@ -146,7 +146,7 @@ class Containers:
         return Answer(await start_task(self.front, call, kind="vzshutdown", vmid=ct.vmid, body=body, vm=ct))
 
     async def interfaces(self, call: Call) -> Answer:
-        """What Proxmox sees of a container's network, from outside; nothing of one that is off, or elsewhere."""
+        """A container's network as Proxmox sees it from outside; empty when it is off or on another node."""
         ct = self._ct(call)
         driver: object = self.front.supervisor.driver
         if self.front.pve.ct(call.vmid) is None or not isinstance(driver, ContainerDriver):

@@ -1,4 +1,4 @@
-"""What the gateway's handlers share."""
+"""Shared parts of the gateway's handlers."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Capacity:
 
 
 def measure_capacity(options: LabOptions) -> Capacity:
-    """This machine's figures, with those of the options put over them."""
+    """This machine's figures; the options override them."""
     fields: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     cores, memory = os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if options.guests == "simulated":  # they take nothing of this machine's
+    if options.guests == "simulated":  # they use nothing of this machine
         cores, memory = SIMULATED_CORES, SIMULATED_MEMORY_MIB * MIB
     return Capacity(
         cores=options.cores or cores,
@@ -61,14 +61,14 @@ class Front:
 
     Attributes:
         pve: The `FakePve` that holds nodes, VMs, tasks, storages and rights.
-        passer: Way to its own HTTP server.
-        supervisor: What gives VMs life.
+        passer: Client of its own HTTP server.
+        supervisor: Runs the guests of VMs.
         capacity: What each Proxmox node has.
         options: What the lab was started with.
         fingerprint: SHA-256 of the certificate the gateway shows.
         ha: Proxmox HA.
         faults: What goes wrong.
-        delays: How long Proxmox's own work takes; it takes none where VMs have real guests, or none.
+        delays: How long Proxmox's own work takes; none where VMs have real guests or no guests.
         datacenter: What was set with `PUT /cluster/options`, as it was given.
     """
 

@@ -1,7 +1,7 @@
 """The gateway: every request is authenticated, checked against the schema, then answered or passed on.
 
-The order is Proxmox's own: who asks (401), is there such a method (501), may they (403), are the parameters
-well-formed (400), then the method itself. fakepve's hand-written methods look for the VM first, so that a
+The order is Proxmox's own: authentication (401), the method's existence (501), permissions (403), the form of
+parameters (400), then the method itself. fakepve's hand-written methods look for the VM first, so that a
 token without rights would learn which VMs exist; here the schema's own permission rule comes first.
 """
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
@@ -33,12 +33,12 @@ from bootstrap.lab.front.parameters import check_booleans, parameters_of, proxmo
 from bootstrap.lab.front.passing import Passer, RawAnswerError
 
 REFUSAL_S = 3.0
-REFUSED_S = 3.0  # how long nothing listens where a fault says no time; about what a restart of pveproxy takes
+REFUSED_S = 3.0  # how long nothing listens if a fault gives no time; about as long as a restart of pveproxy
 API_WORKERS = 3
 UPLOAD_MAX = 4 * 1024**3
 AGENT_BASE = "/nodes/{node}/qemu/{vmid}/agent"
 ROOT = "root@pam"
-# A volume's id holds a slash, which the schema's matching takes for two parts of a path; fakepve's own routes do not.
+# A volume's id contains a slash. The schema's matching splits paths there; fakepve's own routes do not.
 VOLUME = re.compile(r"/nodes/[^/]+/storage/[^/]+/content/[^/]+(?:/|%2[Ff]).+")
 
 Route = tuple[str, str]
@@ -51,12 +51,12 @@ class Gateway:
 
     Args:
         pve: The `FakePve` behind it, started.
-        passer: Way to it.
+        passer: Client of it.
         pve_version: 8 or 9.
-        own: Handlers by method and schema path, for what the gateway answers itself or fixes; all else is
-            passed on.
+        own: Handlers by method and schema path, for requests that the gateway answers or corrects; others are passed
+            on.
         faults: What goes wrong.
-        master: Token that may ask for faults.
+        master: Token that may inject faults.
         before: Called before each request is answered.
     """
 
@@ -117,7 +117,7 @@ class Gateway:
 
     def _hang_up(self) -> None:
         for transport in self._transports:
-            # A TLS connection waits up to 30 s for its client to say goodbye, which an idle one never does.
+            # A TLS connection waits up to 30 s for its client's close, which an idle client never sends.
             transport.abort()
 
     def _begin_fault(self, fault: Fault) -> None:
@@ -131,7 +131,7 @@ class Gateway:
         runner, where = self._runner, self._listen_at
         if self._site is None or runner is None or where is None:
             return
-        await asyncio.sleep(0.05)  # its own answer goes out first
+        await asyncio.sleep(0.05)  # send its own answer first
         if fault.until is None:
             fault.until = time.monotonic() + REFUSED_S
         await self._site.stop()
@@ -180,7 +180,7 @@ class Gateway:
         return web.json_response({"data": answer.data, **answer.beside})
 
     async def _pass_unseen(self, request: web.Request) -> web.Response:
-        """What is not the JSON API (`/api2/extjs`, a path without it) goes to fakepve as it is."""
+        """Requests outside the JSON API (`/api2/extjs`, other paths) go to fakepve unchanged."""
         try:
             return await self.passer.raw(request)
         except ConnectionResetError:
@@ -222,10 +222,10 @@ class Gateway:
             return cast(Answer, await self.pve.answer(request, match, raw, checked_as, call))
 
     def _check_rights(self, user: str, match: Any, method: str, raw: Mapping[str, Any]) -> str:
-        """Refuse who lacks the method's privilege; returns as whom the schema's own check is to be made.
+        """Refuse callers without the method's privilege; returns the user for the schema's own check.
 
-        Proxmox VE 8 asks one privilege, VM.Monitor, for every guest-agent call; the schema is version 9's. What is for
-        all users is not checked further, even where the schema has a check (PVE::RPCEnvironment).
+        Proxmox VE 8 asks one privilege, VM.Monitor, for every guest-agent call; the schema is version 9's. Methods for
+        all users are not checked further, even if the schema has a check (PVE::RPCEnvironment).
         """
         if self.pve_version == 8 and match.template.startswith(AGENT_BASE):
             self.pve.require(user, f"/vms/{match.params['vmid']}", "VM.Monitor")
@@ -238,7 +238,7 @@ class Gateway:
         return user
 
     def _fault_asked_for(self, request: web.Request, template: str) -> bool:
-        """Whether a test asked fakepve to fail this request; then it must come to fakepve untouched."""
+        """Whether a test made fakepve fail this request; then fakepve must get it unchanged."""
         return any(
             method == request.method and (template == suffix.rstrip("/") or request.path.endswith(suffix))
             for method, suffix in self.pve.failures
@@ -248,7 +248,7 @@ class Gateway:
         body: dict[str, Any] = {"data": None, "message": error.message + "\n"}
         if error.errors:
             body["errors"] = proxmox_words(error.errors) if self.pve_version == 8 else error.errors
-        if error.status in (595, 596):  # Proxmox's proxy says these without a body
+        if error.status in (595, 596):  # Proxmox's proxy sends these without a body
             return _closing(web.Response(status=error.status, reason=error.message))
         text = json.dumps(body)
         reason = error.message.splitlines()[0] if error.message else None

@@ -1,4 +1,4 @@
-"""`/cluster/ha/...`: which VMs Proxmox HA manages. The token of the role that `init` prints may not ask."""
+"""`/cluster/ha/...`: which VMs Proxmox HA manages. A token with the role that `init` prints has no access."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ONE = "/cluster/ha/resources/{sid}"
 
 
 async def ha_task(front: Front, call: Call, vm: Any, *, state: str, graceful_s: float = 0.0) -> Answer:
-    """What a start or stop of a managed VM is: a task that leaves a request and ends at once (`hastart`, `hastop`)."""
+    """A start or stop of a managed VM: a task that leaves a request and ends at once (`hastart`, `hastop`)."""
     verb = "start" if state == "started" else "stop"
 
     async def body(log: Log) -> None:
@@ -49,7 +49,7 @@ class Ha:
         return Answer([self._row(vm) for vm in self.front.ha.managed()])
 
     async def add(self, call: Call) -> Answer:
-        """Have a VM managed; `sid` is `vm:7001`, `ct:7001` or the vmid alone."""
+        """Add a resource; `sid` is `vm:7001`, `ct:7001` or only the VMID."""
         vm = self._guest(str(call.values["sid"]))
         if vm is None:
             raise PveError(500, f"unable to add resource - VM/CT {_vmid(str(call.values['sid']))} does not exist")
@@ -63,19 +63,19 @@ class Ha:
         return Answer(self._row(self._managed(call)))
 
     async def change(self, call: Call) -> Answer:
-        """Say what is wanted of it."""
+        """Set its requested state."""
         vm = self._managed(call)
         if "state" in call.values:
             self.front.ha.manage(vm, str(call.values["state"]))
         return Answer()
 
     async def remove(self, call: Call) -> Answer:
-        """Have it managed no more; the VM stays as it is."""
+        """Remove the resource; the VM stays as it is."""
         self.front.ha.forget(self._managed(call))
         return Answer()
 
     async def status(self, _call: Call) -> Answer:
-        """How the manager and its resources stand."""
+        """The status of the manager and its resources."""
         quorum = {
             "id": "quorum",
             "node": next(iter(self.front.pve.nodes)),

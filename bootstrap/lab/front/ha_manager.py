@@ -30,13 +30,13 @@ logger = logging.getLogger("bootstrap.lab.ha")
 
 @dataclass
 class _Resource:
-    """What is wanted of one VM.
+    """The requested state of one VM.
 
     Attributes:
         wanted: `started`, `stopped` or `disabled`.
-        graceful_s: How long its guest is asked before its plug is pulled.
-        due: Monotonic time when HA does what is wanted; None: nothing is to be done.
-        busy: Whether it is being done.
+        graceful_s: Time for a clean shutdown before power-off.
+        due: Monotonic time when HA acts; None: nothing to do.
+        busy: Whether HA is acting.
     """
 
     wanted: str
@@ -49,8 +49,8 @@ class HaManager:
     """The HA manager of a lab. All methods belong to one event loop.
 
     Args:
-        pve: The `FakePve`: a VM's `ha_state` says that it is managed, and how it stands.
-        supervisor: What starts and stops guests.
+        pve: The `FakePve`: a VM's `ha_state` is its state as an HA resource.
+        supervisor: Starts and stops guests.
         faults: `ha-managed` and `pve-node-maintenance`.
     """
 
@@ -68,19 +68,19 @@ class HaManager:
         self.request(vm, state)
 
     def forget(self, vm: Any) -> None:
-        """Make it none any more; it stays as it is."""
+        """Remove the resource; the VM stays as it is."""
         self._resources.pop(vm, None)
         vm.ha_state = None
 
     def request(self, vm: Any, state: str, *, graceful_s: float = 0.0) -> None:
-        """Note what is wanted of a VM; it happens later."""
+        """Set a VM's requested state; HA acts later."""
         running = vm.status == "running"
         self._resources[vm] = _Resource(wanted=state, graceful_s=graceful_s)
         if vm.ha_state != "error" or state == "disabled":
             vm.ha_state = "started" if state == "started" else "request_stop" if running else "stopped"
 
     def wanted(self, vm: Any) -> str:
-        """What is wanted of a managed VM."""
+        """The requested state of a managed VM."""
         resource = self._resources.get(vm)
         return resource.wanted if resource else "started"
 
@@ -97,7 +97,7 @@ class HaManager:
         return "online" if self._is_online(pve_node) else "unknown"
 
     def follow(self) -> None:
-        """Manage the running VMs that the fault `ha-managed` fits."""
+        """Manage the running VMs that the fault `ha-managed` selects."""
         if not self._faults.named("ha-managed"):
             return
         for vm in (*self._pve.vms, *self._pve.cts):
@@ -120,7 +120,7 @@ class HaManager:
         fault.undo = undo
 
     async def run(self) -> None:
-        """Look at what is to be done until cancelled."""
+        """Run the manager until cancelled."""
         while True:
             self.follow()
             self._recover()
@@ -129,7 +129,7 @@ class HaManager:
             await asyncio.sleep(POLL_S)
 
     async def close(self) -> None:
-        """End what is being done."""
+        """Cancel running work."""
         for work in list(self._work):
             work.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -171,7 +171,7 @@ class HaManager:
         await self._supervisor.power_on(vm)
 
     def _recover(self) -> None:
-        """Move what was on a Proxmox node that has been off for long enough; it lost its power with it."""
+        """Move the VMs of a Proxmox node that has been off for long enough; they lost power with it."""
         now = time.monotonic()
         for name in self._pve.nodes:
             if self._is_online(name):
@@ -188,7 +188,7 @@ class HaManager:
     def _move(self, vm: Any, target: str) -> None:
         logger.info("VM %s moves from %s to %s", vm.vmid, vm.node, target)
         vm.node = target
-        vm.status = "stopped"  # the supervisor ends its guest, and what is wanted starts it again
+        vm.status = "stopped"  # the supervisor ends its guest, and the requested state starts it again
         if hasattr(vm, "qmpstatus"):
             vm.qmpstatus = "stopped"
         if not self._has_its_disks(vm):

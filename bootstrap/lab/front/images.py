@@ -1,7 +1,7 @@
 """Images on the lab's storages: downloads into `import` content, uploaded ISOs, and disks made of images.
 
-Form and texts follow `PVE/API2/Storage/Status.pm` and, for import-from, what a Proxmox VE 8.4 answered. What an image
-holds does not matter here: whatever is imported, the guest boots the lab's own system.
+Form and texts follow `PVE/API2/Storage/Status.pm` and, for import-from, what a Proxmox VE 8.4 answered. The content of
+an image does not matter: guests always boot the lab's own system.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ONE = "/nodes/{node}/storage/{storage}"
 
 
 class Images:
-    """`/nodes/{node}/storage/{storage}`: what puts files there."""
+    """`/nodes/{node}/storage/{storage}`: downloads and uploads."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
@@ -46,7 +46,7 @@ class Images:
         }
 
     async def download(self, call: Call) -> Answer:
-        """Fetch a file, from this machine only, and check its checksum; a file that is there is not fetched again."""
+        """Download a file and verify its checksum, unless it exists. Only URLs of this machine work."""
         pve, values = self.front.pve, call.values
         storage, content, name = str(values["storage"]), str(values["content"]), str(values["filename"])
         self._check_storage(storage, content)
@@ -71,7 +71,7 @@ class Images:
         return Answer(await pve.task(call.pve_node, "download", name, call.user, body, log=lines))
 
     async def upload(self, call: Call) -> Answer:
-        """Take a file; a NoCloud ISO's texts are what a VM with it in its drive boots with."""
+        """Accept an uploaded file; a VM boots with the texts of a NoCloud ISO in its drive."""
         answer = await self.front.passer.call(call.request)
         fields = multipart_fields(await call.request.read(), call.request.headers.get("Content-Type", ""))
         data, name = fields.get("filename", (b"", ""))
@@ -89,7 +89,7 @@ class Images:
 
         Raises:
             PveError: The source is a path, or the token may not read it.
-            TaskError: There is no such image; Proxmox VE finds that out in the task.
+            TaskError: There is no such image; Proxmox VE reports that in the task.
         """
         made = dict(values)
         for key, value in values.items():
@@ -135,7 +135,7 @@ def _fetch(url: str) -> bytes:
     parts = urlsplit(url)
     if parts.hostname not in HERE:
         raise TaskError(f"download failed: the lab fetches from this machine only, not from {parts.hostname}")
-    # A proxy of the environment is for the internet.
+    # The environment's proxy is for the internet.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=FETCH_S) as answer:

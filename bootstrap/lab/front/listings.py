@@ -20,17 +20,17 @@ _ABSTRACT = re.compile(r"x86-64-v.*")
 _PRESSURES = tuple(f"pressure{what}{how}" for what in ("cpu", "io", "memory") for how in ("full", "some"))
 _LINKED = re.compile(r"[^:]+:(?P<base>\d+/base-[^/]+)/\d+/.*")
 _WRITTEN_BYTES = 200 * 1024
-"""What a fresh qcow2 takes of a storage."""
+"""Space used by a new qcow2 file."""
 
 
 class Listings:
-    """Guests' figures, images, CPU models, the cluster's tasks; and what a cluster has none of at first."""
+    """Guests' figures, images, CPU models, the cluster's tasks; and lists that are empty in a new cluster."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
-        """What this part answers or puts right."""
+        """What this part answers or fixes."""
         return {
             ("GET", "/cluster/tasks"): self.cluster_tasks,
             ("GET", "/cluster/ha/groups"): self.ha_groups,
@@ -57,12 +57,12 @@ class Listings:
         return Answer([])
 
     async def zones(self, call: Call) -> Answer:
-        """The zone of the lab's vnet, if it has one and the caller may audit it."""
+        """The zone of the lab's vnet, if there is one and the caller may audit it."""
         zone = {"digest": "0" * 40, "type": "simple", "zone": sdn.ZONE}
         return Answer([zone] if sdn.vnet_configs(self.front, call.user) else [])
 
     async def cluster_tasks(self, call: Call) -> Answer:
-        """The newest tasks of all Proxmox nodes that the caller may see; one that has ended is `saved`."""
+        """The newest tasks of all Proxmox nodes that the caller may see; ended tasks are `saved`."""
         rows = [visible_row(self.front, call, task) for task in reversed(self.front.pve.tasklog)]
         return Answer([_saved(row) for row in rows if row is not None])
 
@@ -71,7 +71,7 @@ class Listings:
         return Answer([self._cpu_model(name) for name in sorted(cpu_types(self.front.options.pve_version))])
 
     async def dns(self, call: Call) -> Answer:
-        """The name servers; no search domain, which a node need not have."""
+        """The name servers, without a search domain."""
         answer = await self.front.passer.call(call.request)
         return Answer({key: value for key, value in answer.data.items() if key != "search"})
 
@@ -94,7 +94,7 @@ class Listings:
         return Answer({key: value for key, value in row.items() if key not in unknown})
 
     async def content(self, call: Call) -> Answer:
-        """The volumes of a storage; an image has a parent or none, and room that it takes."""
+        """The volumes of a storage; images with their parent and used space."""
         answer = await self.front.passer.call(call.request)
         return Answer([_image(row) if row["content"] == "images" else row for row in answer.data])
 
@@ -106,7 +106,7 @@ class Listings:
         return row
 
     def _figures(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A VM's figures; its pid is made up."""
+        """A VM's figures; its pid is invented."""
         vmid = int(row["vmid"])
         config = self.front.pve.vm(vmid).config
         found = dict(row)

@@ -1,4 +1,4 @@
-"""Creating, cloning, resizing and deleting VMs: fakepve does it, and what differs from Proxmox is fixed."""
+"""Creates, clones, resizes and deletes VMs through fakepve, and corrects differences from Proxmox."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ONE = "/nodes/{node}/qemu/{vmid}"
 
 
 class Machines:
-    """`/nodes/{node}/qemu` and the life of one VM."""
+    """`/nodes/{node}/qemu`: create, clone, resize, delete."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
@@ -49,7 +49,8 @@ class Machines:
     async def create(self, call: Call) -> Answer:
         """Create a VM; values get their types.
 
-        Since 9 they are checked before the VM is in its pool, so that a token of the pool may not set them yet.
+        Since version 9 permissions are checked before the VM is in its pool, so that a token with rights on the pool
+        may not set these options.
         """
         if "tags" in call.raw and self.front.options.pve_version >= 9:
             try:
@@ -73,13 +74,13 @@ class Machines:
         return answer
 
     def _created_tags(self, given: str) -> str:
-        """Tags of a create request: since version 9 they are rewritten as a later PUT's, before that kept as given."""
+        """Tags of a create request: normalized since version 9, before that stored unchanged."""
         if self.front.options.pve_version < 9:
             return given
         return kept_tags(given, keep_case=bool(self.front.faults.named("tags-keep-case")))
 
     async def clone(self, call: Call) -> Answer:
-        """Clone a VM. The clone gets a cloud-init drive of its own, and the task a log as Proxmox's."""
+        """Clone a VM. The clone gets its own cloud-init drive, and the task Proxmox's log."""
         pve, newid = self.front.pve, int(call.values["newid"])
         source = pve.vm(call.vmid)
         if source is None or source.node != call.pve_node:
@@ -101,7 +102,7 @@ class Machines:
         return await self._cloned(call, source, newid)
 
     def _require_allocate(self, call: Call, newid: int) -> None:
-        """Refuse a new vmid without VM.Allocate on it or on the resource pool that is named."""
+        """Refuse a new VMID without VM.Allocate on it or on the given resource pool."""
         pve, pool = self.front.pve, call.values.get("pool")
         if pool is not None and pool not in pve.pools:
             raise PveError(403, f"Permission check failed (pool '{pool}' does not exist)")
@@ -112,9 +113,9 @@ class Machines:
             raise PveError(403, "Permission check failed")
 
     async def _cloned(self, call: Call, source: Any, newid: int) -> Answer:
-        """Have fakepve clone, and its task go on as a real one's."""
+        """Clone with fakepve, and let its task last as long as a real one."""
         full = bool(call.values.get("full", not source.template))
-        if self.front.pve.vm(newid) is None:  # before the clone is there, since the supervisor may see it at once
+        if self.front.pve.vm(newid) is None:  # before the clone exists, since the supervisor may see it at once
             self.front.supervisor.sources[newid] = (source.vmid, full)
         answer = await self.front.passer.call(call.request)
         vm = await self._made(answer, newid)
@@ -126,10 +127,10 @@ class Machines:
         return answer
 
     def _found_in_the_task(self, source: Any, newid: int) -> str:
-        """What the worker finds, and not the request: a vmid of another Proxmox node or of a container, a left volume.
+        """Errors that only the worker finds: a VMID used on another Proxmox node or by a container, a leftover volume.
 
-        The request only looks whether there is such a config of a VM on its own node. The file system of /etc/pve has
-        each vmid once, which shows when the worker writes the config.
+        The request only checks for a config of a VM on its own node. /etc/pve has each VMID once, so the worker fails
+        when it writes the config.
         """
         pve = self.front.pve
         there = pve.guest(newid)
@@ -160,7 +161,7 @@ class Machines:
         return False
 
     def _leave_volume(self, fault: Fault, source: Any, newid: int) -> None:
-        """A cloud-init drive's volume that a VM which is gone left behind; it goes with a fault that has no end."""
+        """Add the cloud-init volume of a destroyed VM; it is removed with the fault."""
         for key, value in source.config.items():
             storage, _, name = str(value).split(",")[0].partition(":")
             if DRIVE.fullmatch(key) and "cloudinit" in name:
@@ -171,7 +172,7 @@ class Machines:
                     fault.undo = partial(volumes.pop, own, None)
 
     async def resize(self, call: Call) -> Answer:
-        """Grow a disk, in a task that finds all faults but malformed parameters."""
+        """Grow a disk, in a task that reports all errors but malformed parameters."""
         pve = self.front.pve
         vm = pve.vm(call.vmid)
         if vm is None or vm.node != call.pve_node:
@@ -209,7 +210,7 @@ class Machines:
         return answer
 
     async def _give_room_back(self, upid: str, vm: Any, volumes: list[dict[str, Any]]) -> None:
-        """Once a VM is deleted, take back the room fakepve gave back too much of."""
+        """After the deletion of a VM, correct the free space, of which fakepve returns too much."""
         await self._ended(upid)
         if vm not in self.front.pve.vms:
             self._change_room(volumes, taken=True)
@@ -237,13 +238,13 @@ class Machines:
         return found
 
     def _change_room(self, volumes: list[dict[str, Any]], *, taken: bool = False) -> None:
-        """Undo what fakepve does to a storage's room: it counts an image's full size, qcow2 takes what is written."""
+        """Correct a storage's free space: fakepve counts an image's full size, qcow2 only what is written."""
         for volume in volumes:
             size = int(volume["size"])
             self.front.pve.storages[volume["storage"]]["avail"] += -size if taken else size
 
     def _refuse_other_node(self, source: Any, target: str | None) -> None:
-        """Refuse to clone to another Proxmox node what has disks there alone (`PVE/API2/Qemu.pm`)."""
+        """Refuse to clone a VM with local disks to another Proxmox node (`PVE/API2/Qemu.pm`)."""
         pve = self.front.pve
         if target in (None, "localhost", source.node) or target not in pve.nodes:
             return
@@ -251,7 +252,7 @@ class Machines:
             raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
 
     def _mend_clone(self, vm: Any, log: list[str]) -> None:
-        """Give the clone its own cloud-init volume; fakepve leaves it with the template's."""
+        """Give the clone its own cloud-init volume; fakepve keeps the template's."""
         if "description" in vm.config:
             vm.config["description"] = str(vm.config["description"]).rstrip("\n")
         for key, value in list(vm.config.items()):
@@ -267,7 +268,7 @@ class Machines:
         log[:] = [line for line in log if not line.startswith("creating a clone of VM")]
 
     def _own_seed(self, vmid: int, storage: str, *, form: str, options: str) -> str:
-        """Make a VM's own cloud-init volume; the drive that has it."""
+        """Make a VM's own cloud-init volume; returns its drive."""
         own = f"{vmid}/vm-{vmid}-cloudinit.{form}"
         self.front.pve.storages[storage]["volumes"][own] = {
             "content": "images", "format": form, "size": SEED_SIZE, "vmid": vmid, "ctime": 0
@@ -299,7 +300,7 @@ class Machines:
 
 
 def refuse_real_devices(call: Call, config: Mapping[str, Any]) -> None:
-    """Refuse to anybody but root what passes devices of the host through (`PVE/API2/Qemu.pm`, check_usb_perm)."""
+    """Refuse passed-through devices of the host to all but root (`PVE/API2/Qemu.pm`, check_usb_perm)."""
     if call.user == "root@pam":
         return
     for key, value in sorted(config.items()):
@@ -309,7 +310,7 @@ def refuse_real_devices(call: Call, config: Mapping[str, Any]) -> None:
 
 
 def _refuse_linked_clone(source: Any) -> None:
-    """Refuse to link a clone to what is no template; fakepve would take a linked clone for one."""
+    """Refuse a linked clone of a VM that is no template; fakepve would accept a linked clone as source."""
     for key, value in sorted(source.config.items()):
         volume = str(value).split(",")[0]
         if DRIVE.fullmatch(key) and ":" in volume and "media=cdrom" not in value:
@@ -322,7 +323,7 @@ def _wanted(text: str, old: int) -> int:
 
 
 def _base_in_use(pve: Any, vm: Any) -> str | None:
-    """The base volume of a template that some other VM's disk stands on, or None."""
+    """The base volume of a template that another VM's disk uses, or None."""
     if not vm.template:
         return None
     bases = [str(value).split(",")[0] for key, value in vm.config.items() if DRIVE.fullmatch(key)]

@@ -1,4 +1,4 @@
-"""What Proxmox knows of each VM option: the privilege a change needs, its type on reading, whether it waits.
+"""VM options: the privilege for a change, the type on reading, whether a change is pending.
 
 Privileges as `PVE/API2/Qemu.pm` groups them and as a Proxmox VE 8.4 answered.
 """
@@ -37,7 +37,7 @@ ROOT_ONLY = _words(
     "args lock parent snaptime vmstate affinity hookscript hugepages keephugepages ivshmem amd-sev intel-tdx arch",
     "vmgenid spice_enhancements",
 )
-"""All that is in none of the groups (`PVE/API2/Qemu.pm`, check_vm_modify_config_perm), to set and to delete."""
+"""The options in none of the groups (`PVE/API2/Qemu.pm`, check_vm_modify_config_perm), to set and to delete."""
 INTEGERS = _words(
     "acpi autostart balloon ciupgrade cores cpuunits freeze kvm localtime migrate_downtime numa onboot protection",
     "reboot shares sockets tablet template vcpus",

@@ -1,4 +1,4 @@
-"""Which packages a Proxmox node has, as far as the product asks for them."""
+"""The packages of a Proxmox node that the product asks for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Packages:
         return {("GET", "/nodes/{node}/apt/versions"): self.versions}
 
     async def versions(self, call: Call) -> Answer:
-        """The installed packages; `OldVersion` is what is installed, `Version` what could be."""
+        """The installed packages; `OldVersion` is installed, `Version` available."""
         self.front.pve.require(call.user, f"/nodes/{call.pve_node}", "Sys.Audit")
         versions = dict(_VERSIONS[8 if str(self.front.options.pve_version).startswith("8") else 9])
         fault = self.front.faults.strike("package-version", pve_node=call.pve_node)

@@ -1,4 +1,4 @@
-"""Parameters of a request: query, form or JSON body, refused as Proxmox's HTTP server refuses them."""
+"""Parameters of a request: query, form or JSON body, with the errors of Proxmox's HTTP server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def parameters_of(request: web.Request) -> dict[str, Any]:
 
 
 def check_booleans(raw: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
-    """Refuse `true` for a boolean: Proxmox takes 1 and 0, and JSON's own true and false, and nothing else."""
+    """Refuse `true` for a boolean: Proxmox accepts only 1, 0 and JSON's own true and false."""
     problems = {
         name: f"type check ('boolean') failed - got '{value}'"
         for name, value in raw.items()

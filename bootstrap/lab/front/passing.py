@@ -1,4 +1,4 @@
-"""Requests passed on to fakepve over HTTP, and its answers taken apart."""
+"""Passes requests on to fakepve over HTTP, and parses its answers."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ class Passer:
     async def open(self) -> None:
         """Open the client; needs a running loop."""
         connector = aiohttp.TCPConnector(ssl=False, limit=0)
-        # Proxmox's tasks may take long, and a fault of fakepve may hang for minutes: the client's own
-        # timeout decides, not the gateway's.
+        # Proxmox's tasks may take long, and a fault of fakepve may hang for minutes: only the client's own timeout
+        # counts.
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
 
     async def close(self) -> None:
         """Close the client."""
         if self._session is not None:
             await self._session.close()
-            # aiohttp returns before its TLS connections have said goodbye (see "Graceful shutdown" in its docs).
+            # aiohttp returns before its TLS connections are closed (see "Graceful shutdown" in its docs).
             await asyncio.sleep(GOODBYE_S)
 
     async def raw(
         self, request: web.Request, *, values: dict[str, Any] | None = None, as_root: bool = False
     ) -> web.Response:
-        """Pass a request on as it came, or with its parameters replaced, and return the answer as it is.
+        """Pass a request on, optionally with other parameters, and return the answer unchanged.
 
         Args:
             request: What to pass on.

@@ -43,7 +43,7 @@ class Power:
         }
 
     async def start(self, call: Call) -> Answer:
-        """Start a VM. All faults, a missing VM's too, end the task and not the request (seen on 8.4)."""
+        """Start a VM. All errors, also of a missing VM, are the task's and not the request's (seen on 8.4)."""
         vm = self._vm(call)
         if vm is None:
             return await failing_task(
@@ -68,7 +68,7 @@ class Power:
         return Answer(await start_task(self.front, call, kind="qmstart", vmid=vm.vmid, body=body, vm=vm))
 
     async def stop(self, call: Call) -> Answer:
-        """Pull the plug; a VM that is off, or has a left-over lock, makes a task that succeeds."""
+        """Power off; for a VM that is off, or has a leftover lock, the task succeeds."""
         vm = self._vm(call)
         if vm is None:
             return await self._missing(call, "qmstop")
@@ -124,7 +124,7 @@ class Power:
         return Answer(await start_task(self.front, call, kind="qmpause", vmid=vm.vmid, body=body, vm=vm))
 
     async def resume(self, call: Call) -> Answer:
-        """Let a paused VM go on; one that is paused for an I/O error is paused again while there is no room."""
+        """Resume a paused VM; after an I/O error it is paused again while the storage is full."""
         vm = self.front.pve.find(call.pve_node, call.vmid)
         if vm.status != "running":
             raise PveError(500, f"VM {vm.vmid} not running")
@@ -181,7 +181,7 @@ class Power:
                 raise TaskError("start failed: QEMU exited with code 1")
 
     def _check_qemu(self, vm: Any, log: Log) -> None:
-        """What faults say of KVM and QEMU."""
+        """Errors of the faults about KVM and QEMU."""
         selected = {"machine": vm.name, "vmid": vm.vmid, "pve_node": vm.node}
         if str(vm.config.get("kvm", 1)) != "0" and self.front.faults.strike("kvm-missing", **selected):
             raise TaskError(NO_KVM)
@@ -200,7 +200,7 @@ class Power:
             await self._power_off(vm, graceful_s=float(timeout_s))
             if time.monotonic() - asked_at < timeout_s or int(call.values.get("forceStop", 0)):
                 return
-            # The driver had to pull the plug. Proxmox would have left the VM on; its task fails all the same.
+            # The driver had to power off. Proxmox would have left the VM on; its task fails in both cases.
             raise TaskError(NOT_DOWN)
         await pve.pause(timeout_s)
         if not int(call.values.get("forceStop", 0)):
@@ -222,7 +222,7 @@ class Power:
 
 
 def _missing_snippet(front: Front, config: Mapping[str, Any]) -> str:
-    """The first file of `cicustom` that is on no storage; empty where all are there."""
+    """The first missing file of `cicustom`; empty if none is missing."""
     for volume in options_of(str(config.get("cicustom", ""))).values():
         storage, _, path = volume.partition(":")
         if path not in front.pve.storages.get(storage, {}).get("volumes", {}):

@@ -1,6 +1,6 @@
-"""The lab's SDN: at most one vnet, in a zone of its own, on the very wire that vmbr0 is.
+"""The lab's SDN: at most one vnet, in a zone of its own, on the same network as vmbr0.
 
-What is listed to whom is Proxmox VE's (PVE::Network::SDN::get_local_vnets, PVE::API2::Network::SDN::Vnets).
+The lists are filtered as in Proxmox VE (PVE::Network::SDN::get_local_vnets, PVE::API2::Network::SDN::Vnets).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ BRIDGE: Final = "vmbr0"
 
 
 def bridges(front: Front) -> tuple[str, ...]:
-    """All that a network device can be on."""
+    """All bridges and vnets for network devices."""
     return (BRIDGE, front.options.vnet) if front.options.vnet else (BRIDGE,)
 
 
 def path_of(front: Front, bridge: str) -> str:
-    """Where the rights to a bridge or vnet are kept."""
+    """The ACL path of a bridge or vnet."""
     zone = ZONE if bridge and bridge == front.options.vnet else "localnetwork"
     return f"/sdn/zones/{zone}/{bridge}"
 
 
 def why_not_plugged(front: Front, net: str) -> str:
-    """Why a network device cannot be plugged in when its VM starts; empty where it can."""
+    """Why a network device fails at the start of its VM; empty if it does not."""
     options = options_of(net)
     bridge = options.get("bridge", "")
     if bridge and bridge not in bridges(front):
@@ -40,7 +40,7 @@ def why_not_plugged(front: Front, net: str) -> str:
 
 
 def local_vnets(front: Front, user: str) -> list[dict[str, Any]]:
-    """Rows of `/nodes/{node}/network` for who may audit or use the vnet."""
+    """Rows of `/nodes/{node}/network` for callers that may audit or use the vnet."""
     name = front.options.vnet
     if not name or not _allowed(front, user, name, "SDN.Audit", "SDN.Use"):
         return []
@@ -48,7 +48,7 @@ def local_vnets(front: Front, user: str) -> list[dict[str, Any]]:
 
 
 def vnet_configs(front: Front, user: str) -> list[dict[str, Any]]:
-    """Rows of `/cluster/sdn/vnets` for who may audit or change the vnet; SDN.Use alone is not enough."""
+    """Rows of `/cluster/sdn/vnets` for callers that may audit or change the vnet; SDN.Use is not enough."""
     name = front.options.vnet
     if not name or not _allowed(front, user, name, "SDN.Audit", "SDN.Allocate"):
         return []
@@ -56,9 +56,9 @@ def vnet_configs(front: Front, user: str) -> list[dict[str, Any]]:
 
 
 def require_use(front: Front, user: str, config: Mapping[str, Any]) -> None:
-    """Refuse who may not use the bridges and vnets of all network devices of a config.
+    """Refuse callers that may not use all bridges and vnets of a config.
 
-    With a VLAN tag the right to that tag counts, which one to the whole bridge covers (PVE::GuestHelpers,
+    With a VLAN tag the right to that tag counts, or the right to the whole bridge (PVE::GuestHelpers,
     check_vnet_access).
 
     Raises:

@@ -34,10 +34,10 @@ def render_seed(vmid: int, config: Mapping[str, Any], *, host_nameservers: tuple
 
 
 def with_advertised(vmid: int, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config in which IPv6 addresses of a router or a DHCPv6 server are written out.
+    """A config with fixed addresses instead of SLAAC and DHCPv6.
 
-    The lab's network has neither: what SLAAC would make of the prefix `ADVERTISED` and the MAC address, guests get as
-    a fixed address.
+    The lab's network has neither a router nor a DHCPv6 server: guests get the address that SLAAC makes from the prefix
+    `ADVERTISED` and the MAC address.
     """
     changed = dict(config)
     for key in config:

@@ -1,4 +1,4 @@
-"""Which tags a token may set: the datacenter's `user-tag-access` and `registered-tags`.
+"""The tags that a token may set: the datacenter's `user-tag-access` and `registered-tags`.
 
 Follows PVE::GuestHelpers (get_allowed_tags, assert_tag_permissions) and PVE::API2::Cluster (get_options).
 """
@@ -21,7 +21,7 @@ ONE_CONTAINER = "/nodes/{node}/lxc/{vmid}"
 
 
 class Tagging:
-    """`/cluster/options`, and the check of all that changes tags; `front` is a `Front`."""
+    """`/cluster/options`, and the check of all changes of tags; `front` is a `Front`."""
 
     def __init__(self, front: Any) -> None:
         self.front = front
@@ -35,7 +35,7 @@ class Tagging:
         }
 
     async def options(self, call: Call) -> Answer:
-        """The datacenter's options; without Sys.Audit on `/` hardly more than the tags that the caller may set."""
+        """The datacenter's options; without Sys.Audit on `/` little more than the tags that the caller may set."""
         found: dict[str, Any] = {}
         if self.front.pve.allowed(call.user, "/", "Sys.Audit"):
             found = {"mac_prefix": "BC:24:11", **self._stored}
@@ -50,7 +50,7 @@ class Tagging:
         return Answer()
 
     async def configure_container(self, call: Call) -> Answer:
-        """Change a container's config, once its tags may be changed so."""
+        """Change a container's config, after the check of its tags."""
         ct = self.front.pve.ct(call.vmid)
         if "tags" in call.values:
             self.require(call.user, call.vmid, old=ct.config.get("tags") if ct else "", new=call.values["tags"])
@@ -58,7 +58,9 @@ class Tagging:
         return answer
 
     def require(self, user: str, vmid: int, *, old: Any, new: Any) -> None:
-        """Refuse who may not change a guest's tags so. The guest's pool does not count before it is in it.
+        """Refuse callers that may not make this change of a guest's tags.
+
+        A pool does not count before the guest is in it.
 
         Raises:
             PveError: 403.

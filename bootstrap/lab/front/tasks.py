@@ -1,4 +1,4 @@
-"""Proxmox tasks: starting them with a log of their own, and what the API reports of them."""
+"""Proxmox tasks: starts them with their own log, and reports them in the API."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ UPID = re.compile(
     r"UPID:(?P<node>[A-Za-z0-9-]+):(?P<pid>[0-9A-Fa-f]{8}):(?P<pstart>[0-9A-Fa-f]{8,9}):(?P<start>[0-9A-Fa-f]{8})"
     r":(?P<type>[^:\s]+):(?P<id>[^:\s]*):(?P<user>[^:\s]+):"
 )
-LINES = 50  # what Proxmox returns of a log unless asked for more
+LINES = 50  # default number of log lines that Proxmox returns
 
 Log = Callable[[str], None]
 Body = Callable[[Log], Awaitable[None]]
@@ -27,7 +27,7 @@ async def start_task(front: Front, call: Call, *, kind: str, vmid: int, body: Bo
 
     Args:
         front: The front.
-        call: The request that asked for it; names the node and the user.
+        call: The request that starts it; has the node and the user.
         kind: Proxmox's task type, `qmstart`.
         vmid: Id the task is about.
         body: Does the work; gets a function that adds a line to the log, and raises TaskError to fail.
@@ -65,7 +65,7 @@ async def start_task(front: Front, call: Call, *, kind: str, vmid: int, body: Bo
 
 
 async def failing_task(front: Front, call: Call, *, kind: str, message: str) -> Answer:
-    """A task that fails at once; Proxmox finds many faults only in the worker."""
+    """A task that fails at once; Proxmox reports many errors only in the worker."""
 
     async def body(_log: Log) -> None:
         raise TaskError(message)
@@ -74,7 +74,7 @@ async def failing_task(front: Front, call: Call, *, kind: str, message: str) -> 
 
 
 def move_to_endpoint(front: Front, upid: str) -> str:
-    """Have a task of fakepve's run on the Proxmox node that was asked, as one does whose call is not proxied.
+    """Move a task of fakepve to the Proxmox node that got the request, as for calls that are not proxied.
 
     `PVE/API2/Storage/Status.pm` proxies most calls to the node of their path; `upload` is not among them. Its worker
     runs where the request came in, copies the file over by SSH, and its UPID names that node.
@@ -103,7 +103,7 @@ class Tasks:
         }
 
     async def listing(self, call: Call) -> Answer:
-        """The tasks of a node that the caller may see, newest first; of a failed one `status` is the error."""
+        """The tasks of a node that the caller may see, newest first; `status` of a failed one is its error."""
         wanted = call.values
         sees_all = self.front.pve.allowed(call.user, f"/nodes/{call.pve_node}", "Sys.Audit")
         rows = [
@@ -125,7 +125,7 @@ class Tasks:
         return Answer(_split_user({key: value for key, value in _warned(task).items() if key not in hidden}))
 
     async def log(self, call: Call) -> Answer:
-        """A part of a task's log; an unknown task's is a single line, which on 8.4 is no list."""
+        """A part of a task's log; for an unknown task one line, which is not a list on 8.4."""
         self._check_form(call)
         task = self.front.pve.tasks.get(call.values["upid"])
         if task is None or task["node"] != call.pve_node:  # each Proxmox node keeps its own tasks' logs
@@ -185,7 +185,7 @@ def _row(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _warned(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A task as it ended where a fault made it warn."""
+    """A task that a fault made end with a warning."""
     return {**task, "exitstatus": "WARNINGS: 1"} if task.get("warned") and task.get("exitstatus") == "OK" else task
 
 

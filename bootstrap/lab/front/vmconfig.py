@@ -1,4 +1,4 @@
-"""Reading a Proxmox VM config: the option strings, and what a guest needs to know of them. Pure."""
+"""Parses Proxmox VM configs: option strings, and the spec of a guest. Pure."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def mac_of(net: str) -> str:
 
 
 def new_mac() -> str:
-    """A MAC address made up, in Proxmox's own range."""
+    """A generated MAC address, in Proxmox's own range."""
     return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in secrets.token_bytes(3))])
 
 
 def real_device(key: str, value: str) -> str:
-    """What Proxmox calls a USB or PCI device that only root may pass through; empty for mapped ones and all else."""
+    """Proxmox's name of a USB or PCI device that only root may pass through; empty for anything else."""
     options = options_of(value)
     host = options.get("host", options.get("", ""))
     if re.fullmatch(r"usb\d+", key) and host and host.lower() != "spice":
@@ -111,7 +111,7 @@ def system_disk_gib(config: Mapping[str, Any]) -> int:
 
 
 def seed_of(vmid: int, config: Mapping[str, Any], *, isos: Mapping[str, NoCloudSeed]) -> NoCloudSeed | None:
-    """What cloud-init finds: a cloud-init drive, made from the config, or a NoCloud ISO in a drive; else None."""
+    """The seed for cloud-init: from the config for a cloud-init drive, or a NoCloud ISO in a drive; else None."""
     if has_cloudinit_drive(config):
         return render_seed(vmid, with_advertised(vmid, config))
     volumes = [str(value).split(",")[0] for key, value in sorted(config.items()) if DRIVE.fullmatch(key)]
@@ -121,7 +121,7 @@ def seed_of(vmid: int, config: Mapping[str, Any], *, isos: Mapping[str, NoCloudS
 def guest_spec(
     vmid: int, name: str, config: Mapping[str, Any], *, isos: Mapping[str, NoCloudSeed] | None = None
 ) -> GuestSpec:
-    """What the guest of this VM is started with; `isos` are the NoCloud ISOs there are, by volume."""
+    """The spec of this VM's guest; `isos` are the NoCloud ISOs by volume."""
     return GuestSpec(
         vmid=vmid,
         name=name,
@@ -137,7 +137,7 @@ def guest_spec(
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What comes with a container once, when it is made.
+    """Values made once with a container.
 
     Attributes:
         machine_uuid: Makes the machine id; a container has no SMBIOS.
@@ -151,7 +151,7 @@ class Made:
 
 
 def container_spec(vmid: int, config: Mapping[str, Any], *, made: Made) -> GuestSpec:
-    """What the guest of a container is started with.
+    """The spec of a container's guest.
 
     Args:
         vmid: Its id.

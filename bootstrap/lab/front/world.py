@@ -1,4 +1,4 @@
-"""What the lab's Proxmox has when it starts: nodes, storage, tokens, a role's rights, templates."""
+"""The initial state of the lab's Proxmox: nodes, storage, tokens, a role's privileges, templates."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fakepve import FakePve
 from bootstrap.lab.front.vmconfig import new_mac
 from bootstrap.lab.options import LabOptions
 
-# Ids of tokens; their secrets are made again with each lab.
+# Ids of tokens; their secrets are made for each lab.
 HOMELAB = "homelab@pve!lab"
 NO_RIGHTS = "homelab@pve!norights"
 ROOT = "root@pam!lab"
@@ -55,7 +55,7 @@ def node_names(options: LabOptions) -> tuple[str, ...]:
 
 
 def build_world(options: LabOptions) -> tuple[Any, Tokens]:
-    """A fakepve with all the lab starts with, not listening yet.
+    """A fakepve in its initial state, not listening yet.
 
     Returns:
         The `FakePve` (untyped, as the library is) and the secrets of its tokens.
@@ -76,7 +76,7 @@ def build_world(options: LabOptions) -> tuple[Any, Tokens]:
         "volumes": {},
         "avail": options.room_gib * GIB,
     }
-    # Whatever it is called: containers of the lab have the lab's own system, as VMs have.
+    # Its name does not matter: containers of the lab have the lab's own system, as VMs do.
     pve.storages[STORAGE]["volumes"][f"vztmpl/{OSTEMPLATE}"] = {
         "content": "vztmpl", "format": "tzst", "size": 130 * 1024**2, "ctime": int(time.time())
     }  # fmt: skip

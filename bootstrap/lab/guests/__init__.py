@@ -1,1 +1,1 @@
-"""What stands behind the lab's VMs: real Linux guests of several kinds."""
+"""Guest backends: real Linux guests in containers and virtual machines."""

@@ -17,10 +17,10 @@ from typing import Any
 from bootstrap.lab.guests.base import AgentCommandError, AgentSilentError
 
 ANSWER_TIMEOUT_S = 3.0
-"""How long Proxmox VE waits for an answer (PVE::QMPClient, guest agent calls)."""
+"""Proxmox VE's timeout for an answer (PVE::QMPClient, guest agent calls)."""
 
 _NEVER_ANSWERED = frozenset({"guest-shutdown", "guest-suspend-disk", "guest-suspend-ram"})
-"""Commands qemu-ga answers on failure only (`success-response: false` in its schema)."""
+"""Commands that qemu-ga answers only on failure (`success-response: false` in its schema)."""
 
 _MARK = b"\xff"
 _LINE_LIMIT = 64 * 1024 * 1024
@@ -28,7 +28,7 @@ _LINE_LIMIT = 64 * 1024 * 1024
 
 
 class AgentSocket:
-    """One guest's agent. Calls queue up, since the channel carries one at a time."""
+    """One guest's agent. Calls are queued, since the channel carries one at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -83,7 +83,7 @@ def _encode(command: str, arguments: Mapping[str, Any] | None) -> bytes:
 
 
 def _decode(line: bytes) -> dict[str, Any]:
-    """One answer; a line that is no JSON object is noise from before the mark."""
+    """One answer; lines that are no JSON object come from before the mark."""
     try:
         value = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What qemu-ga answers in a guest that is no machine: interfaces, files, programs that were put there."""
+"""qemu-ga's answers in simulated guests: interfaces, files, given programs."""
 # ruff: noqa: ANN401 - qemu-ga answers JSON of any shape
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class AnsweringAgent:
         prefix: Length of that address's network prefix.
         more_addresses: Further IPv4 addresses of eth0, each a network of its own (/32).
         addresses6: IPv6 addresses of eth0 with their prefix lengths, in the order reported.
-        forbidden: Commands that it refuses by its own settings (`--block-rpcs`), as RHEL's does by default.
-        files: What `file-read` finds and `file-write` changes.
-        programs: What `exec` runs: command line to exit code, standard output, standard error.
+        forbidden: Commands that its settings block (`--block-rpcs`), as RHEL's do by default.
+        files: For `file-read` and `file-write`.
+        programs: For `exec`: command line to exit code, standard output, standard error.
         handles: Files the agent has open: path, mode and position.
         ended: Results of programs by pid.
     """

@@ -1,7 +1,7 @@
-"""The contract between the lab's front (the Proxmox API) and what gives its VMs life.
+"""The interface between the lab's front (the Proxmox API) and the guest backends.
 
-The front owns truth about configuration and power state; a `GuestDriver` makes guests follow it.
-Both live in one asyncio process, so every method is a coroutine and none may block the loop.
+The front has the configuration and power state of VMs; a `GuestDriver` makes guests follow it. Both live in one asyncio
+process, so every method is a coroutine and none may block the loop.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 
 class GuestError(Exception):
-    """A guest could not be made, started or stopped; the text is what the front puts into the task log."""
+    """A guest could not be made, started or stopped; the text goes into the task log."""
 
 
 class AgentSilentError(Exception):
@@ -51,13 +51,13 @@ class NoCloudSeed:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerSetup:
-    """What Proxmox VE writes into a container's own files, which has no cloud-init (pve-container: PVE::LXC::Setup).
+    """What Proxmox VE writes into the files of a container, which has no cloud-init (pve-container: PVE::LXC::Setup).
 
     Attributes:
         keys: root's `authorized_keys`.
         address: eth0's, with its prefix; None for DHCP.
         gateway: Default route with a fixed address, or None.
-        host_key: sshd's private key, which Proxmox VE makes with the container; empty where it made none.
+        host_key: sshd's private key, made by Proxmox VE with the container; empty if it made none.
     """
 
     keys: str
@@ -68,13 +68,13 @@ class ContainerSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class GuestSpec:
-    """What a guest needs to know of its VM when it starts.
+    """The spec of a guest at its start.
 
     Attributes:
         vmid: Proxmox VM id; unique in the lab.
         name: VM name, also the guest's host name.
         mac: MAC address of net0, upper-case, colon-separated.
-        smbios_uuid: UUID of smbios1; the guest sees it as /sys/class/dmi/id/product_uuid where it has firmware.
+        smbios_uuid: UUID of smbios1; a guest with firmware has it in /sys/class/dmi/id/product_uuid.
         cores: vCPUs.
         memory_mib: RAM.
         disk_gib: Size of the system disk (0: as the template's).
@@ -104,7 +104,7 @@ class GuestDriver(Protocol):
         ...
 
     async def prepare(self) -> None:
-        """Make the bridge and whatever all guests share; build the template when the cache has none.
+        """Make the bridge and everything that guests share; build the template if the cache has none.
 
         Raises:
             GuestError: The machine cannot run this kind; the text says what to do.
@@ -116,15 +116,15 @@ class GuestDriver(Protocol):
         ...
 
     async def start(self, spec: GuestSpec) -> None:
-        """Power the guest on; returns when it is started, not when it has booted. No-op when it runs."""
+        """Power the guest on; returns at the start, before the boot ends. No-op when it runs."""
         ...
 
     async def stop(self, vmid: int, *, graceful_s: float = 0.0) -> None:
-        """Power the guest off: ask it for `graceful_s` seconds, then pull the plug. No-op when off."""
+        """Power the guest off: ask it for `graceful_s` seconds, then by force. No-op when off."""
         ...
 
     async def destroy(self, vmid: int) -> None:
-        """Stop the guest and remove its disk and all else it had. No-op when there is none."""
+        """Stop the guest and remove its disk and everything else. No-op without a guest."""
         ...
 
     def running(self, vmid: int) -> bool:
@@ -144,13 +144,13 @@ class GuestDriver(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop and remove all guests, the bridge and the routes; nothing of the lab's is left running."""
+        """Stop and remove all guests, the bridge and the routes."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interface:
-    """A network interface as seen from outside of its guest; the MAC address in lower case."""
+    """A network interface as seen from outside its guest; the MAC address in lower case."""
 
     name: str
     mac: str
@@ -159,19 +159,19 @@ class Interface:
 
 @runtime_checkable
 class ContainerDriver(Protocol):
-    """A `GuestDriver` whose guests can be Proxmox's containers: no agent in them is needed to see their network."""
+    """A `GuestDriver` whose guests can be Proxmox containers: it reads their network without an agent."""
 
     async def interfaces(self, vmid: int) -> tuple[Interface, ...]:
-        """The interfaces of a guest that runs; none where they cannot be seen yet."""
+        """The interfaces of a running guest; empty if they cannot be read yet."""
         ...
 
 
 @runtime_checkable
 class LayeredDriver(Protocol):
-    """A `GuestDriver` whose guests can be cloned from what another guest has made of its disk."""
+    """A `GuestDriver` that can clone another guest's changed disk."""
 
     async def clone_from(self, vmid: int, *, base: int, full: bool) -> None:
-        """Make the guest's disk from that of the guest `base`, which is off for good. No-op when it exists.
+        """Make the guest's disk from the disk of the guest `base`, which stays off. No-op when it exists.
 
         Args:
             vmid: The new guest.

@@ -1,8 +1,8 @@
-"""The cgroups of a lab: where every process of a guest is found again, and what a guest's own kubelet divides.
+"""The cgroups of a lab: they group each guest's processes, and give the controllers to a guest's kubelet.
 
-Grouping (is anything alive, kill it all) needs a cgroup v2 hierarchy without a single controller, as hybrid machines
-have it (`/sys/fs/cgroup/unified`). A guest that is to carry k3s gets the controllers too: on a machine that is all
-v2 they are delegated down to its cgroup, elsewhere it has a cgroup in each v1 hierarchy.
+Grouping (is a process alive, kill all) needs a cgroup v2 hierarchy; no controllers, so hybrid machines are enough
+(`/sys/fs/cgroup/unified`). A guest for k3s also gets the controllers: with v2 alone they are delegated to its cgroup,
+elsewhere it has a cgroup in each v1 hierarchy.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from bootstrap.lab.guests.base import GuestError
 from bootstrap.lab.guests.hierarchies import NEEDED, CgroupLayout, read_layout
 
 LAB_CGROUP = "homelab-k8s-lab"
-"""Name of the cgroup all labs of this machine live under, in every hierarchy."""
+"""Name of the parent cgroup of all labs of this machine, in every hierarchy."""
 
 HOST_CGROUP = "homelab-k8s-host"
-"""On v2, where the processes of a container's root cgroup are while labs have controllers below it."""
+"""On v2, the cgroup for the processes of a container's root cgroup while labs have controllers below it."""
 
 LAUNCHER = "launcher"
-"""On v2, the part of a guest's cgroup with what starts it: a cgroup that passes controllers on has no processes."""
+"""On v2, the part of a guest's cgroup for its launcher: a cgroup that passes controllers on has no processes."""
 
 _DELEGATED = (*NEEDED, "io")
 
@@ -55,7 +55,7 @@ class LabCgroups:
         return self._layout
 
     def make(self, name: str) -> Path:
-        """Make a group in the v2 hierarchy; what was left in one of that name is killed first."""
+        """Make a group in the v2 hierarchy; leftover processes in it are killed first."""
         if any((root / name).exists() for root in self._roots):
             self.remove(name)
         path = self._root / name
@@ -63,7 +63,7 @@ class LabCgroups:
         return path
 
     def make_with_controllers(self, name: str) -> tuple[Path, ...]:
-        """Make a group as `make` does, whose processes can divide what the machine's controllers count.
+        """Make a group as `make` does, with the machine's controllers.
 
         Returns:
             The directories that its first process has to enter.
@@ -78,7 +78,7 @@ class LabCgroups:
         return (path, *(self._make_legacy(root, name) for root in self._legacy_roots))
 
     def delegate(self) -> bool:
-        """On v2, pass the controllers on to the lab's cgroup; whether all that a kubelet needs could be."""
+        """On v2, pass the controllers on to the lab's cgroup; returns whether all needed ones could be."""
         if self._layout.legacy or self._layout.missing():
             return False
         self._root.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class LabCgroups:
             try:
                 found.update(int(line) for line in procs.read_text(encoding="ascii").split())
             except OSError:
-                continue  # the group went away, or is a threaded one, while we looked
+                continue  # the group has just disappeared, or is a threaded one
         return frozenset(found)
 
     def kill(self, name: str) -> None:
@@ -130,7 +130,7 @@ class LabCgroups:
                 continue
 
     def remove(self, name: str, *, deadline_s: float = 10.0) -> None:
-        """Kill all of the group, wait until it is empty and remove it from every hierarchy. Blocks.
+        """Kill the group's processes, wait until it is empty and remove it from every hierarchy. Blocks.
 
         Raises:
             GuestError: Processes in it did not die within `deadline_s` seconds.
@@ -145,7 +145,7 @@ class LabCgroups:
             _remove_tree(root / name, end=end)
 
     def remove_all(self) -> tuple[str, ...]:
-        """Remove every group of this lab, and the lab's own. Blocks. Returns the names."""
+        """Remove every group of this lab, and the lab's own. Blocks. Returns their names."""
         names = self.names()
         for name in names:
             self.remove(name)
@@ -154,12 +154,12 @@ class LabCgroups:
                 try:
                     path.rmdir()
                 except OSError:
-                    continue  # it never was, or another lab's groups are beside ours
+                    continue  # it does not exist, or another lab has groups in it
         self._move_back()
         return names
 
     async def wait_dead(self, name: str, *, deadline_s: float) -> bool:
-        """Wait until nothing of the group lives; False when it still does after `deadline_s` seconds."""
+        """Wait until all processes of the group have ended; False after `deadline_s` seconds."""
         end = time.monotonic() + deadline_s
         while self.alive(name):
             if time.monotonic() > end:
@@ -214,7 +214,7 @@ def _move_processes(source: Path, target: Path) -> None:
 
 
 def _remove_tree(path: Path, *, end: float) -> None:
-    """Remove a cgroup with all below it; a dead process leaves its v1 groups only when it has been reaped.
+    """Remove a cgroup and those below it; a dead process leaves its v1 groups only once reaped.
 
     Raises:
         GuestError: One is still busy at the monotonic time `end`.

@@ -1,4 +1,4 @@
-"""Which kind of guest this machine can run, and what it lacks where it cannot."""
+"""Which kinds of guests this machine can run, and what is missing for the others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def require(kind: str) -> None:
 
 
 def why_not(kind: str) -> str | None:
-    """What keeps this machine from running guests of a kind, with the remedy; None when nothing does."""
+    """Why this machine cannot run guests of a kind, with the remedy; None if it can."""
     if kind == "simulated":
         return _why_not_simulated()
     if os.geteuid() != 0:

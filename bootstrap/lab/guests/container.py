@@ -1,4 +1,4 @@
-"""Container guests: real Linux without a hypervisor, for machines where none works. Needs root.
+"""Container guests: real Linux without a hypervisor. Needs root.
 
 A guest is an overlay over the template's root file system, run by crun with systemd as PID 1 in
 namespaces of its own. Mounts and network namespace belong to the guest's first process and vanish with it.
@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).parent / "container.sh"
 
 _SEED = "upper/var/lib/cloud/seed/nocloud"
-"""Where cloud-init finds a seed without a drive: this is where the ISO's files go."""
+"""Where cloud-init finds a seed without a drive."""
 
 _LOWER = "lower"
-"""File in a guest's directory: the layers below its own that are no part of the lab's template, each with a colon."""
+"""File in a guest's directory: the layers between its own and the lab's template, each with a colon."""
 
 _POWER_OFF = signal.SIGRTMIN + 4
 """systemd(1): what asks PID 1 to power off."""
@@ -67,12 +67,12 @@ class ContainerGuests(SupervisedGuests):
             make_guest_dir(directory / part)
 
     async def _make_disk_from(self, directory: Path, base: Path, *, full: bool) -> None:
-        """A linked clone has the template's upper layer as one more lower one; a full one has a copy of it."""
+        """A linked clone uses the template's upper layer as a lower layer; a full clone copies it."""
         if self._has_disk(directory):
             return
         lower = directory / _LOWER
         if full:
-            # cp keeps what overlayfs writes down: devices for what was removed, extended attributes for directories.
+            # cp keeps overlayfs's marks: devices for removed files, extended attributes for directories.
             await run("cp", "--archive", str(base / "upper"), str(directory / "upper.new"))
         if (base / "data").is_dir() and not (directory / "data").exists():
             await run("cp", "--archive", "--reflink=auto", str(base / "data"), str(directory / "data"))
@@ -128,7 +128,7 @@ class ContainerGuests(SupervisedGuests):
         return AgentSocket(socket)
 
     async def _plug_in(self, spec: GuestSpec, launcher: asyncio.subprocess.Process) -> None:
-        """Give the waiting launcher its network card, then let it go on."""
+        """Give the waiting launcher its network card, then let it continue."""
         stdin, stdout = launcher.stdin, launcher.stdout
         if stdin is None or stdout is None or await stdout.readline() != b"ready\n":
             said = self._console(spec.vmid).read_text(encoding="utf-8", errors="replace")
@@ -165,7 +165,7 @@ class ContainerGuests(SupervisedGuests):
         )
 
     def _first_process(self, vmid: int) -> int | None:
-        """The guest's PID 1, by its number here; None where there is none yet."""
+        """The guest's PID 1, by its pid on this machine; None if there is none yet."""
         try:
             pid = int((self._directory(vmid) / "pid").read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):
@@ -175,7 +175,7 @@ class ContainerGuests(SupervisedGuests):
     async def _ask_to_power_off(self, vmid: int, directory: Path) -> None:  # noqa: ARG002 - the base class's contract
         pid = self._first_process(vmid)
         if pid is None:
-            return  # not that far into its boot: the deadline decides
+            return  # too early in its boot: the deadline decides
         try:
             os.kill(pid, _POWER_OFF)
         except ProcessLookupError:
@@ -193,7 +193,7 @@ def _make_data(directory: Path) -> None:
 
 
 def _write_seed(directory: Path, seed: NoCloudSeed | None) -> None:
-    """Put the seed where cloud-init looks, as Proxmox rewrites the cloud-init drive at every start."""
+    """Write the seed for cloud-init, as Proxmox rewrites the cloud-init drive at every start."""
     shutil.rmtree(directory, ignore_errors=True)
     if seed is None:
         return

@@ -1,7 +1,7 @@
-"""Which cgroup hierarchies this machine has, and with which controllers.
+"""The cgroup hierarchies of this machine, and their controllers.
 
-Three kinds of machines: all in cgroup v2; all in cgroup v1; and hybrid ones, whose controllers are in v1 beside a
-v2 hierarchy with few or none. A kubelet wants the controllers of `NEEDED` whichever way (k3s: `check-config`).
+There are three kinds of machines: only cgroup v2; only cgroup v1; and hybrid ones, with controllers in v1 beside a v2
+hierarchy with few or none. A kubelet needs the controllers of `NEEDED` in any case (k3s: `check-config`).
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class CgroupLayout:
 
     @property
     def version(self) -> str:
-        """What a kubelet takes it for: `v1` as soon as there are v1 hierarchies (hybrid ones too), else `v2`."""
+        """The version that a kubelet uses: `v1` with v1 hierarchies (hybrid machines too), else `v2`."""
         return "v1" if self.legacy else "v2"
 
     def missing(self) -> tuple[str, ...]:
-        """The needed controllers that are in no hierarchy a kubelet would look at."""
+        """The needed controllers that are in no hierarchy of the kubelet's version."""
         there = frozenset[str]().union(*(one.controllers for one in self.legacy)) if self.legacy else self.offered
         return tuple(name for name in NEEDED if name not in there)
 

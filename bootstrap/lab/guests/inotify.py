@@ -1,8 +1,8 @@
-"""How many inotify instances root may have: container guests share that number with this machine and each other.
+"""The limit of root's inotify instances, which container guests share with this machine.
 
-A kubelet, its cAdvisor, containerd and systemd take some 30 per machine, and Linux allows 128. The lab raises the
-number while it runs. Labs of one machine note that together, in a place that is gone with the next boot as the
-raised number itself: the first one remembers what was there, the last one puts it back.
+A kubelet, its cAdvisor, containerd and systemd need about 30 per guest, and Linux allows 128. The lab raises the limit
+while it runs. The labs of a machine share a note, which is lost at a reboot like the raised limit: the first lab notes
+the old value, the last one restores it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NAME = "fs.inotify.max_user_instances"
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What labs know of the setting.
+    """The labs' note about the setting.
 
     Attributes:
-        before: What it was before the first lab.
-        raised: What that lab set.
+        before: Value before the first lab.
+        raised: Value set by that lab.
         holders: Directories of the labs that need it, each with pid and start time of the lab's process.
     """
 
@@ -54,7 +54,7 @@ class InotifyLimit:
         self._register = register
 
     def hold(self, lab: Path) -> str:
-        """Raise the setting for a lab run by this process; no-op where it is high enough.
+        """Raise the setting for this process's lab; no-op if it is high enough.
 
         Returns:
             What was done, for the user; empty where nothing was.
@@ -122,7 +122,7 @@ class InotifyLimit:
         return Note(before=note.before, raised=note.raised, holders=holders)
 
     def _write(self, note: Note) -> None:
-        """Written before the setting is: a killed lab leaves a note of what it was about to change."""
+        """Written before the setting: so a killed lab leaves a note of its change."""
         part = self._file.with_suffix(".part")
         part.write_text(json.dumps(asdict(note)), encoding="utf-8")
         part.replace(self._file)

@@ -1,4 +1,4 @@
-"""Settings that k3s needs in a container guest of this machine and nowhere else: files of its own drop-in folders."""
+"""Settings that k3s needs only in container guests: files in its drop-in folders."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bootstrap.lab.template.layers import make_guest_dir
 _DATA = Path(__file__).parent / "k3s"
 
 _KUBELET = "var/lib/rancher/k3s/agent/etc/kubelet.conf.d/10-lab.conf"
-"""k3s passes this folder to the kubelet (`--config-dir`) since 1.32; older ones pass it over."""
+"""k3s passes this folder to the kubelet (`--config-dir`) since 1.32; older ones ignore it."""
 
 _CONTAINERD = "var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.d/10-lab.toml"
 """k3s has this folder imported by its containerd 2 (k3s: pkg/agent/templates)."""
 
 
 def k3s_settings(*, cgroups: str, capabilities: Collection[str]) -> dict[str, str | None]:
-    """The files below a guest's root; None for those it must not have, since a disk may come from another machine.
+    """The files below a guest's root; None for files to remove, since a disk may come from another machine.
 
     Args:
         cgroups: `v1` or `v2`, where the controllers are.
@@ -31,7 +31,7 @@ def k3s_settings(*, cgroups: str, capabilities: Collection[str]) -> dict[str, st
 
 
 def write_k3s_settings(root: Path, settings: dict[str, str | None]) -> None:
-    """Write them into a guest's own layer."""
+    """Write these files into a guest's own layer."""
     for name, text in settings.items():
         if text is None:
             (root / name).unlink(missing_ok=True)

@@ -1,7 +1,4 @@
-"""Whether container guests of this machine can carry a real k3s: what their kernel, which is this machine's, has.
-
-`probe` looks and tries; `lacks` decides, purely.
-"""
+"""Whether container guests can run a real k3s on this machine's kernel. `probe` tries; `lacks` decides, without I/O."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ from bootstrap.lab.guests.tools import run
 from bootstrap.lab.template.root import cached_root
 
 LEAST_MEMORY_MIB = 1536
-"""A server with its containerd takes 0.7 GiB, an agent 0.35; a cluster of one and one, and some room."""
+"""A server with its containerd needs 0.7 GiB, an agent 0.35; one of each, with a reserve."""
 
 FEW_INOTIFY = 512
-"""Instances with which a handful of machines works."""
+"""Instances for a few machines."""
 
 _SCRIPT = Path(__file__).parent / "probe-kernel.sh"
 
@@ -39,12 +36,12 @@ _REMEDIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class KernelFacts:
-    """What was found.
+    """Facts about this machine's kernel.
 
     Attributes:
         layout: The cgroup hierarchies.
         delegated: On cgroup v2, whether the controllers can be passed on to guests; true on v1.
-        tried: Names of the things that were tried (`probe-kernel.sh`), each with `ok` or what was said.
+        tried: Names of the features tried (`probe-kernel.sh`), each with `ok` or the error.
         inotify: Inotify instances that root may have.
         inotify_writable: Whether the lab may change that.
         memory_mib: Memory that is free.
@@ -59,7 +56,7 @@ class KernelFacts:
 
 
 def lacks(facts: KernelFacts) -> tuple[str, ...]:
-    """What keeps a real k3s from running in container guests, each with its remedy; empty where nothing does."""
+    """Why a real k3s cannot run in container guests, each with its remedy; empty if it can."""
     found = []
     missing = facts.layout.missing()
     if missing:
@@ -81,7 +78,7 @@ def lacks(facts: KernelFacts) -> tuple[str, ...]:
 
 
 def why_no_guests(facts: KernelFacts) -> str | None:
-    """What keeps container guests from running at all, whatever they carry; None where nothing does."""
+    """Why container guests cannot run at all; None if they can."""
     for name in ("namespaces", "overlay"):
         if facts.tried.get(name, "ok") != "ok":
             remedy = f"; {_REMEDIES[name]}" if name in _REMEDIES else ""
@@ -90,7 +87,7 @@ def why_no_guests(facts: KernelFacts) -> str | None:
 
 
 def describe(facts: KernelFacts) -> str:
-    """What is there, in one line."""
+    """The facts in one line."""
     missing = facts.layout.missing()
     controllers = ", ".join(name for name in NEEDED if name not in missing) or "no controllers"
     things = ", ".join(name for name, said in facts.tried.items() if said == "ok")
@@ -98,7 +95,7 @@ def describe(facts: KernelFacts) -> str:
 
 
 async def probe(state_dir: Path) -> KernelFacts:
-    """Look at this machine; needs root, and leaves nothing.
+    """Examine this machine; needs root, and leaves nothing behind.
 
     Args:
         state_dir: The lab's directory, where the disks of guests will be.

@@ -1,7 +1,7 @@
-"""Whether KVM is worth using here: a `/dev/kvm` that opens is no proof, a kernel in user space is.
+"""Whether KVM works here: a `/dev/kvm` that opens is no proof, a kernel that reaches user space is.
 
 On nested or paravirtual hosts KVM may run a guest kernel's code in software emulation, a hundred times
-slower than QEMU's own. So the lab's kernel has a few seconds to reach the first line of its init.
+slower than QEMU's own. So the lab's kernel must reach the first line of its init within a few seconds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _DEVICE = Path("/dev/kvm")
 
 
 def accelerator(image: Image) -> str:
-    """`kvm` where it really runs a kernel, else `tcg`. Blocks for up to `PROBE_TIMEOUT_S` once.
+    """`kvm` if it really runs a kernel, else `tcg`. Blocks for up to `PROBE_TIMEOUT_S` once.
 
-    The answer is kept beside the image, per kernel of this machine.
+    The result is stored beside the image, per kernel of this machine.
     """
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
         return "tcg"

@@ -17,11 +17,11 @@ _BASE = Path(__file__).parent / "container.json"
 _CAPABILITIES = Path(__file__).parent / "capabilities.txt"
 
 _SYSCTL = "sysctl"
-"""In the data file: source of a kernel setting that a guest may write, and that is then the guest's alone."""
+"""In the data file: source of a kernel setting that a guest may write, for itself only."""
 
 
 def capabilities() -> tuple[str, ...]:
-    """What a guest's root may do: all this process may (runtimes refuse more), less what is withheld."""
+    """Capabilities of a guest's root: this process's (runtimes refuse more), minus the withheld ones."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     line = next(line for line in status.splitlines() if line.startswith("CapPrm:"))
     permitted = int(line.split()[1], 16)
@@ -59,9 +59,9 @@ def render_config(
 
 
 def write_settings(directory: Path) -> None:
-    """Write the files that a guest has in place of kernel settings of this machine, with this machine's values.
+    """Write the files that replace this machine's kernel settings in a guest, with this machine's values.
 
-    A kubelet sets some settings for its whole machine (kubelet: `setupKernelTunables`), and ends if it may not.
+    A kubelet sets some settings for the whole machine (kubelet: `setupKernelTunables`), and exits if it may not.
     """
     for mount in json.loads(_BASE.read_text(encoding="utf-8"))["mounts"]:
         if mount["source"] == _SYSCTL and not _is_missing_setting(mount):
@@ -81,7 +81,7 @@ def _is_missing_setting(mount: dict[str, Any]) -> bool:
 
 
 def _with_hierarchies(mount: dict[str, Any], hierarchies: Sequence[str]) -> list[dict[str, Any]]:
-    """In place of the cgroup v2 mount, all a hybrid machine has: v2 as `unified`, and each v1 hierarchy beside it."""
+    """The mounts of a hybrid machine instead of cgroup v2: v2 as `unified`, and each v1 hierarchy beside it."""
     if mount["type"] != "cgroup2" or not hierarchies:
         return [mount]
     plain = ["nosuid", "noexec", "nodev"]

@@ -1,4 +1,4 @@
-"""QEMU guests: real virtual machines, started the way Proxmox VE starts them. Needs root.
+"""QEMU guests: real virtual machines, started as Proxmox VE starts them. Needs root.
 
 A linked clone is a qcow2 overlay of the template's image; cloud-init reads an IDE CD-ROM; the guest agent
 is reached over QEMU's own socket. KVM is used where it works, else QEMU's emulation (`kvm.py`).
@@ -24,7 +24,7 @@ from bootstrap.lab.template.image import Image, ensure_image
 logger = logging.getLogger(__name__)
 
 _TCG = "tcg,thread=multi,tb-size=128"
-"""128 MiB of translated code is enough for a server, and keeps a guest's QEMU below 400 MiB."""
+"""128 MiB of translated code are enough for a server, and keep a guest's QEMU below 400 MiB."""
 
 _GIB = 1024**3
 
@@ -57,7 +57,7 @@ class QemuGuests(SupervisedGuests):
         await self._overlay(directory, self._image.disk)
 
     async def _make_disk_from(self, directory: Path, base: Path, *, full: bool) -> None:
-        """A linked clone is an overlay of the template's disk; a full one a copy of it, an overlay as well."""
+        """A linked clone is an overlay of the template's disk; a full clone is a copy of that overlay."""
         disk, fresh = directory / "disk.qcow2", directory / "disk.new"
         if not full:
             await self._overlay(directory, base / disk.name)
@@ -109,7 +109,7 @@ class QemuGuests(SupervisedGuests):
         raise GuestError(f"VM {vmid} does not start: {said[-2000:].strip()}")
 
     async def _ask_to_power_off(self, vmid: int, directory: Path) -> None:  # noqa: ARG002 - a container needs it
-        with contextlib.suppress(GuestError):  # a QEMU that cannot be asked is ended by force, after the deadline
+        with contextlib.suppress(GuestError):  # a QEMU that does not answer is killed after the deadline
             await qmp(directory / "qmp.sock", "system_powerdown")
 
 

@@ -1,4 +1,4 @@
-"""A word to a running QEMU over its monitor socket (QMP)."""
+"""Commands to a running QEMU over its monitor socket (QMP)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def qmp(socket: Path, command: str, *, timeout_s: float = 10.0) -> None:
 
 
 async def _answer(reader: asyncio.StreamReader, word: str) -> None:
-    """Read past events to the answer."""
+    """Skip events and read the answer."""
     while line := await reader.readline():
         said = json.loads(line)
         if "error" in said:

@@ -11,7 +11,7 @@ from bootstrap.lab.guests.base import NoCloudSeed
 
 
 def seed_files(seed: NoCloudSeed) -> dict[str, str]:
-    """The seed's files under the names NoCloud reads them by."""
+    """The seed's files under NoCloud's names."""
     return {
         "meta-data": seed.meta_data,
         "user-data": seed.user_data,
@@ -37,7 +37,7 @@ def write_seed_iso(seed: NoCloudSeed, path: Path) -> None:
 
 
 def read_seed_iso(data: bytes) -> NoCloudSeed | None:
-    """The seed in an ISO image that cloud-init would take for one (labelled `cidata`, with Joliet names); else None."""
+    """The seed in an ISO image that cloud-init would accept (labelled `cidata`, with Joliet names); else None."""
     iso = pycdlib.PyCdlib()
     try:
         iso.open_fp(io.BytesIO(data))
@@ -48,7 +48,7 @@ def read_seed_iso(data: bytes) -> NoCloudSeed | None:
             return None
         meta, user, network = (_text(iso, name) for name in ("meta-data", "user-data", "network-config"))
     except pycdlib.pycdlibexception.PyCdlibException:
-        return None  # without meta-data or user-data it is none
+        return None  # without meta-data or user-data it is no seed
     finally:
         iso.close()
     return NoCloudSeed(meta_data=meta, user_data=user, network_config=network)

@@ -14,16 +14,16 @@ HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 
 
 async def set_up(root: Path, spec: GuestSpec, setup: ContainerSetup) -> None:
-    """Write names, network, root's keys and, the first time, the host key that was made with it, or one of its own.
+    """Write names, network, root's keys and, the first time, the host key: the given one, or a new one.
 
     Args:
         root: The guest's own layer.
         spec: The guest.
-        setup: What it gets.
+        setup: The values.
     """
     for directory in ("etc/cloud", "etc/ssh", "etc/systemd/network", "root/.ssh"):
         make_guest_dir(root / directory)
-    # The lab's system has cloud-init, which a template of containers has not.
+    # The lab's system has cloud-init; a container template has not.
     (root / "etc/cloud/cloud-init.disabled").touch()
     (root / "etc/hostname").write_text(f"{spec.name}\n", encoding="utf-8")
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {spec.name}\n::1 localhost\n"

@@ -1,4 +1,4 @@
-"""What container and QEMU guests have in common: a directory, a cgroup, a port on the bridge, an agent.
+"""The common base of container and QEMU guests: a directory, a cgroup, a port on the bridge, an agent.
 
 The cgroup shows whether a guest runs, no matter which process started it; the rest is found by the VMID. So every
 method can look first and act only if needed.
@@ -29,7 +29,7 @@ _SOCKET_PATH_MAX = 107
 
 
 class SupervisedGuests(ABC):
-    """The part of `GuestDriver` that is the same for every kind that needs root.
+    """The part of `GuestDriver` that the kinds with root share.
 
     Args:
         state_dir: The lab's directory; guests live in a folder named after the kind.
@@ -58,30 +58,30 @@ class SupervisedGuests(ABC):
 
     @abstractmethod
     async def _make_shared(self) -> None:
-        """Make what all guests of the kind are cloned from."""
+        """Make the template of this kind of guests."""
 
     @abstractmethod
     async def _make_disk(self, directory: Path) -> None:
-        """Make a guest's disk in its directory; no-op when it is there."""
+        """Make a guest's disk in its directory; no-op if it exists."""
 
     @abstractmethod
     async def _make_disk_from(self, directory: Path, base: Path, *, full: bool) -> None:
-        """Make a guest's disk of the one in another guest's directory; no-op when it is there."""
+        """Make a guest's disk from the disk in another guest's directory; no-op if it exists."""
 
     @abstractmethod
     def _has_disk(self, directory: Path) -> bool:
-        """Whether `_make_disk` was done."""
+        """Whether the disk exists."""
 
     @abstractmethod
     async def _boot(self, spec: GuestSpec, directory: Path) -> AgentSocket:
-        """Start the guest, whose cgroup is empty and whose port does not exist."""
+        """Start the guest; its cgroup is empty, and its port does not exist."""
 
     @abstractmethod
     async def _ask_to_power_off(self, vmid: int, directory: Path) -> None:
-        """Tell the guest to power off, as pressing the button would; it may be deaf."""
+        """Ask the guest to power off, like the power button; it may not react."""
 
     async def prepare(self) -> None:
-        """Sweep what a killed lab left, make what guests are cloned from, and the bridge."""
+        """Remove a killed lab's leftovers, then make the template and the bridge."""
         require(self.kind)
         longest = self._directory(999_999_999) / "run-lab" / "qga.sock"
         if len(str(longest)) > _SOCKET_PATH_MAX:
@@ -99,7 +99,7 @@ class SupervisedGuests(ABC):
             await self._make_disk(directory)
 
     async def clone_from(self, vmid: int, *, base: int, full: bool) -> None:
-        """Make the guest's disk of a template's that was a guest itself; see `LayeredDriver`."""
+        """Make the guest's disk from a template that was a guest; see `LayeredDriver`."""
         async with self._locks[vmid]:
             directory = self._directory(vmid)
             directory.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class SupervisedGuests(ABC):
             await self._clear(vmid)
 
     async def destroy(self, vmid: int) -> None:
-        """Kill the guest and remove all it had."""
+        """Kill the guest and remove everything of it."""
         async with self._locks[vmid]:
             await self._clear(vmid)
             self._specs.pop(vmid, None)
@@ -171,13 +171,13 @@ class SupervisedGuests(ABC):
         piped: bool = False,
         env: dict[str, str] | None = None,
     ) -> asyncio.subprocess.Process:
-        """Start a guest's first process in the cgroups made for it; what it says goes to `console.log`.
+        """Start a guest's first process in its cgroups; its output goes to `console.log`.
 
         Args:
             vmid: The guest.
             groups: Its cgroups, one of each hierarchy.
             argv: Command with full path.
-            piped: Whether stdin and stdout are ours to talk to.
+            piped: Whether stdin and stdout are pipes.
             env: Environment, whole; None for this process's.
         """
         with self._console(vmid).open("ab") as console:
@@ -200,10 +200,10 @@ class SupervisedGuests(ABC):
         return self._directory(vmid) / "console.log"
 
     async def _clear(self, vmid: int) -> None:
-        """Kill what lives of the guest and remove its cgroup and port; the disk stays."""
+        """Kill the guest's processes and remove its cgroup and port; the disk stays."""
         await asyncio.to_thread(self._cgroups.remove, str(vmid))
         process = self._processes.pop(vmid, None)
         if process is not None:
             await process.wait()
-        # The kernel removes a veth with its namespace, but later than a restart may want the name.
+        # The kernel removes a veth with its namespace, but maybe after a restart needs the name.
         await delete_link(self._bridge.port_name(vmid))

@@ -1,4 +1,4 @@
-"""Removing what a killed lab left behind: processes, cgroups, network devices, routes, limits and files."""
+"""Removes a killed lab's leftovers: processes, cgroups, network devices, routes, limits and files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bootstrap.lab.network import LabBridge
 logger = logging.getLogger(__name__)
 
 _OWN_DIRECTORIES = ("container", "qemu", "dhcp")
-"""What the drivers keep below a lab's state directory."""
+"""The drivers' folders below a lab's state directory."""
 
 
 async def sweep(state_dir: Path, network: LabNetwork) -> tuple[str, ...]:
-    """Remove everything a lab of this name left, unless its process still lives.
+    """Remove everything that a lab of this name left, unless its process still runs.
 
-    Mounts and network namespaces need no sweeping: they belong to processes and go with them.
+    Mounts and network namespaces disappear with their processes.
 
     Args:
         state_dir: The lab's directory; only the guest drivers' folders in it are removed.

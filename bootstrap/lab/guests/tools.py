@@ -1,4 +1,4 @@
-"""Tools of this machine: which are needed, from which Debian package, and how one is run."""
+"""Tools of this machine: the needed ones, their Debian packages, and how to run one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def run(*argv: str, stdin: str = "", timeout_s: float = 30.0) -> str:
         timeout_s: After that many seconds it is killed.
 
     Raises:
-        GuestError: The tool is missing, failed or took too long; the text has its own words.
+        GuestError: The tool is missing, failed or took too long; the text has its output.
     """
     process = await asyncio.create_subprocess_exec(
         tool_path(argv[0]),

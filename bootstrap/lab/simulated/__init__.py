@@ -1,1 +1,1 @@
-"""Guests that only act: an SSH server and a guest agent each, known scripts' effects, k3s's stand-in inside."""
+"""Simulated guests: an SSH server, a guest agent, the effects of known scripts, and the k3s stand-in."""

@@ -16,7 +16,7 @@ WHOLE = IPv4Network("127.64.0.0/10")
 """The part of loopback for simulated guests; Linux answers on each of its addresses without configuration."""
 
 SSH_PORT = 2222
-"""Where guests' sshd listens: no privilege is needed, and the lab's own sshd is not in the way."""
+"""Where guests' sshd listens: an unprivileged port, not used by this machine's sshd."""
 
 _FIRST_SLOT, _LAST_SLOT = 100, 127
 _VMIDS = 65_000
@@ -72,7 +72,7 @@ class AddressSlot:
 def static_address(spec: GuestSpec) -> IPv4Address | None:
     """net0's static IPv4 address in a seed's network config; None: DHCP, or no seed.
 
-    Further network devices are there in the config alone: a simulated guest listens at one address.
+    Further network devices are only in the config: a simulated guest listens at one address.
     """
     if spec.setup is not None and spec.setup.address is not None:
         return spec.setup.address.ip
@@ -94,7 +94,7 @@ def addresses6(spec: GuestSpec) -> tuple[IPv6Interface, ...]:
 
 
 def _subnets(spec: GuestSpec) -> list[dict[str, Any]]:
-    """What a seed's network config says of net0; nothing without a seed."""
+    """The subnets of net0 in a seed's network config; empty without a seed."""
     entries = (yaml.safe_load(spec.seed.network_config) or {}).get("config") or () if spec.seed else ()
     own = [entry for entry in entries if str(entry.get("mac_address", "")).upper() == spec.mac]
     return [subnet for entry in own for subnet in entry.get("subnets") or ()]

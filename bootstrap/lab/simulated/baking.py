@@ -1,4 +1,4 @@
-"""The effects of the scripts that make a template of a guest."""
+"""Effects of the scripts that turn a guest into a template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OWN = (HOST_KEY, f"{HOST_KEY}.pub", "/etc/machine-id", "/sys/class/dmi/id/produ
 
 
 async def bake(call: Call) -> Outcome:
-    """bake.sh, where the image has all packages already."""
+    """bake.sh; the image already has all packages."""
     problem, changed = put_binary(call)
     if problem:
         return Outcome(1, err=f"{problem}\n")

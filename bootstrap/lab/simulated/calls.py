@@ -1,4 +1,4 @@
-"""One run of a script on a simulated guest, and how it ends."""
+"""A run of a script on a simulated guest, and its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bootstrap.lab.simulated.machine import Machine
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended; `unknown`: the simulation does not know it."""
+    """Result of a command; `unknown`: the simulation does not know it."""
 
     code: int = 0
     out: str = ""
@@ -21,7 +21,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One run of a script: on which guest, in which directory, with which environment."""
+    """A run of a script: the guest, the directory, the environment."""
 
     guest: Machine
     directory: Path

@@ -1,4 +1,4 @@
-"""What a simulated guest does with a command line: scripts it knows by name have their effect, all else fails."""
+"""Command lines on a simulated guest: known scripts have their effect, everything else fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bootstrap.lab.simulated.machine import Machine
 from bootstrap.lab.simulated.scripts import EFFECTS
 
 _PLAIN = re.compile(r"exec /bin/sh -c '(?P<text>[^'\\!\n]*)'")
-"""What every login shell reads alike, be it bash, fish or csh; anything else a guest may be without."""
+"""Command lines that bash, fish and csh read in the same way; others are refused."""
 _ENCODED = re.compile(r'eval "\$\(echo (?P<base64>[A-Za-z0-9+/=]+) \| base64 -d\)"')
 _FORM = re.compile(
     r'LC_ALL=C; export LC_ALL; cd "\$HOME/(?P<directory>[\w./-]+)" && exec (?P<sudo>sudo -n -u root )?'
@@ -23,7 +23,7 @@ _FORM = re.compile(
 
 
 async def execute(guest: Machine, command: str, *, user: str) -> Outcome:
-    """Do what a command line does."""
+    """Run a command line."""
     text = _text(command)
     found = _FORM.fullmatch(text) if text is not None else None
     if found is None:
@@ -36,7 +36,7 @@ async def execute(guest: Machine, command: str, *, user: str) -> Outcome:
 
 
 async def _as_root(guest: Machine, found: re.Match[str], user: str) -> Outcome:
-    """Do what a script does."""
+    """Run a script as root."""
     name = found["script"]
     if any(fault.text("during") == name for fault in guest.world.faults.named("reboots")) and guest.struck("reboots"):
         await guest.reboot()
@@ -54,7 +54,7 @@ async def _as_root(guest: Machine, found: re.Match[str], user: str) -> Outcome:
 
 
 def _text(command: str) -> str | None:
-    """The lines that a login shell hands on to sh; None where it may read them in another way."""
+    """The lines that a login shell passes to sh; None if a shell may read them in another way."""
     plain = _PLAIN.fullmatch(command)
     if plain is None:
         return None

@@ -1,4 +1,4 @@
-"""The effects of the guest scripts that save, bring back and protect the cluster's data."""
+"""Effects of the guest scripts that save, restore and protect the cluster's data."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _not_stopped(call: Call) -> str:
 
 
 def _place_snapshot(call: Call) -> str:
-    """Have the snapshot among the others; returns a problem."""
+    """Put the snapshot among the others; returns an error."""
     disk, name = call.guest.disk, call.env["NAME"]
     if call.env["FROM"] == "s3":
         return f"{NO_BUCKET}\n"
@@ -184,7 +184,7 @@ def _keep_aside(call: Call, *parts: str) -> None:
 
 
 def _restore_sqlite(call: Call) -> str:
-    """Have sqlite's data in place; returns a problem."""
+    """Put sqlite's data in place; returns an error."""
     disk, name = call.guest.disk, call.env["NAME"]
     if not disk.path(f"{SNAPSHOTS}/{name}").read_bytes().startswith(b"SQLite format 3"):
         return f"{name} is no sqlite database\n"
@@ -198,7 +198,7 @@ def _restore_sqlite(call: Call) -> str:
 
 
 def _reset(call: Call, token: str) -> str:
-    """The stand-in's own `k3s server --cluster-reset`; returns what it said where it failed."""
+    """The stand-in's own `k3s server --cluster-reset`; returns its error."""
     guest, disk = call.guest, call.guest.disk
     disk.path(f"{DB}/reset-flag").unlink(missing_ok=True)
     for part in disk.path(DB).glob("state.db*"):
@@ -297,7 +297,7 @@ async def renew_token(call: Call) -> Outcome:
 
 
 def _with_tokens(there: str, token: str, agents: str | None) -> str:
-    """A unit's environment with other tokens; the servers' stays in the form, long or short, that it had."""
+    """A unit's environment with other tokens; the server token keeps its form, full or short."""
     long_form = any(line.lstrip().startswith(("K3S_TOKEN='K10", "K3S_TOKEN=K10")) for line in there.splitlines())
     ours = {"K3S_TOKEN": token if long_form else token.rpartition(":")[2]}
     if agents is not None:
@@ -365,4 +365,4 @@ EFFECTS: dict[str, Effect] = {
     "snapshot.sh": snapshot,
     "stop-k3s.sh": stop_k3s,
 }
-"""What the simulation knows of data."""
+"""The scripts of this module, by file name."""

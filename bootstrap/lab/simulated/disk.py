@@ -1,4 +1,4 @@
-"""A simulated guest's disk: a folder. Large files that many guests have are stored once."""
+"""A simulated guest's disk: a folder. Large files of many guests are stored once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 _LARGE = 65_536
-"""Bytes above which a file is worth sharing."""
+"""Files above this size in bytes are shared."""
 
 
 class BlobStore:
@@ -20,7 +20,7 @@ class BlobStore:
         self._directory = directory
 
     def share(self, path: Path) -> str:
-        """Make a file a link to the one of the same content; returns its SHA-256."""
+        """Replace a file by a link to the stored file with this content; returns its SHA-256."""
         found = sha256_of(path)
         blob = self._directory / found
         if not blob.exists():
@@ -35,7 +35,7 @@ class BlobStore:
 
 
 class Disk:
-    """What a guest has written.
+    """A guest's files.
 
     Args:
         root: Its folder.
@@ -47,11 +47,11 @@ class Disk:
         self.blobs = blobs
 
     def make(self) -> None:
-        """Make it as a fresh clone has it: empty."""
+        """Make it empty, as after a fresh clone."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def make_from(self, other: Disk) -> None:
-        """Make it as another one is."""
+        """Copy another disk."""
         shutil.copytree(other.root, self.root, dirs_exist_ok=True)
         for path in self.root.rglob("*"):
             if path.is_file() and path.stat().st_size > _LARGE:
@@ -62,7 +62,7 @@ class Disk:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def path(self, name: str) -> Path:
-        """Where a file of the guest is here; `name` as in the guest, `/etc/x`."""
+        """Path of a guest's file; `name` as in the guest, `/etc/x`."""
         return self.root / name.lstrip("/")
 
     def home(self, user: str) -> Path:
@@ -72,7 +72,7 @@ class Disk:
         return home
 
     def read(self, name: str) -> str | None:
-        """A file's text; None where it is not there."""
+        """A file's text; None if missing."""
         try:
             return self.path(name).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class Disk:
         path.write_text(text, encoding="utf-8")
 
     def put(self, source: Path, name: str) -> bool:
-        """Copy a file to where it is to be; whether that changed anything."""
+        """Copy a file; returns whether that changed anything."""
         target = self.path(name)
         content = source.read_bytes()
         if target.is_file() and target.read_bytes() == content:
@@ -98,7 +98,7 @@ class Disk:
 
 
 class DiskFiles(MutableMapping[str, bytes]):
-    """A disk's files by their names in the guest, as its agent (which is root) reads and writes them."""
+    """A disk's files by their names in the guest, as its agent reads and writes them as root."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk

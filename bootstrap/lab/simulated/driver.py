@@ -1,4 +1,4 @@
-"""Simulated guests: no root, no hypervisor, there in a moment, and hundreds of them fit."""
+"""Simulated guests: no root, no hypervisor, fast, and hundreds fit on a machine."""
 # ruff: noqa: ANN401 - qemu-ga answers JSON of any shape
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SimulatedGuests:
             self.guests[vmid] = SimulatedGuest(vmid, disk, self.world)
 
     async def clone_from(self, vmid: int, *, base: int, full: bool) -> None:
-        """See `LayeredDriver.clone_from`: a copy, in which large files are the same ones."""
+        """See `LayeredDriver.clone_from`: a copy that shares large files."""
         del full
         if vmid not in self.guests:
             disk = Disk(self._directory / str(vmid), self.world.blobs)
@@ -91,7 +91,7 @@ class SimulatedGuests:
             await guest.power_on(spec)
 
     async def stop(self, vmid: int, *, graceful_s: float = 0.0) -> None:
-        """See `GuestDriver.stop`; a guest always agrees to power off, and the front lets the time pass."""
+        """See `GuestDriver.stop`; a guest always powers off, and the front adds the delay."""
         del graceful_s
         guest = self.guests.get(vmid)
         if guest is not None and guest.on:

@@ -22,11 +22,11 @@ from bootstrap.lab.simulated.world import World
 
 UNITS = ("k3s", "k3s-agent")
 _MOVED = 65_100
-"""Offset in the lab's /16 of addresses that guests change to; no vmid leads there."""
+"""Offset in the lab's /16 of the addresses that guests change to; not used for VMIDs."""
 
 
 class SimulatedGuest(Machine):
-    """A guest from its clone to its end. All methods belong to the lab's event loop."""
+    """A guest from clone to removal. All methods belong to the lab's event loop."""
 
     def __init__(self, vmid: int, disk: Disk, world: World) -> None:
         super().__init__(vmid, disk, world)
@@ -35,13 +35,13 @@ class SimulatedGuest(Machine):
         self._boot: asyncio.Task[None] | None = None
 
     async def power_on(self, spec: GuestSpec) -> None:
-        """Switch it on; it boots by itself. Raises GuestError where it cannot have its address."""
+        """Switch it on; it boots by itself. Raises GuestError if its address is not available."""
         self.address = self.world.slot.of(spec)
         self.spec, self.on = spec, True
         self._boot = asyncio.create_task(self._come_up(spec), name=f"boot of {spec.name}")
 
     async def power_off(self) -> None:
-        """Pull the plug: whatever runs ends now, whatever it wrote stays."""
+        """Power off: processes end at once, written files stay."""
         self.on = False
         await self._go_down()
 
@@ -91,12 +91,12 @@ class SimulatedGuest(Machine):
         await self._suffer(host_key)
 
     def _first_boot(self, spec: GuestSpec) -> asyncssh.SSHKey:
-        """What cloud-init, or Proxmox VE itself, writes before sshd starts: host key, login user and keys, names."""
+        """Write what cloud-init or Proxmox VE writes before sshd starts: host key, login user and keys, names."""
         text = self.disk.read(HOST_KEY)
         key = self._new_host_key(spec) if text is None else asyncssh.import_private_key(text)
         self.disk.write(f"{HOST_KEY}.pub", key.export_public_key().decode())
         self.user, lines = _login(spec)
-        if text is None:  # later what stands there stays, as with cloud-init
+        if text is None:  # later boots keep it, as with cloud-init
             self._make_user(lines)
         return asyncssh.generate_private_key("ssh-ed25519") if self.struck("other-host-key") else key
 
@@ -106,7 +106,7 @@ class SimulatedGuest(Machine):
         self.disk.write(HOST_KEY, key.export_private_key().decode())
         self.disk.path(HOST_KEY).chmod(0o600)
         self.disk.write("/etc/machine-id", self.machine_id + "\n")
-        if spec.setup is None:  # a container sees its Proxmox node's
+        if spec.setup is None:  # a container sees its Proxmox node's kernel
             self.disk.write("/sys/class/dmi/id/product_uuid", spec.smbios_uuid.lower() + "\n")
         return key
 
@@ -120,7 +120,7 @@ class SimulatedGuest(Machine):
         (home / AUTHORIZED_KEYS).write_text("".join(f"{line}\n" for line in keys), encoding="utf-8")
 
     async def _suffer(self, host_key: asyncssh.SSHKey) -> None:
-        """Faults that come while it runs."""
+        """Faults during its run."""
         moved = self.struck("address-changes")
         if moved:
             await asyncio.sleep(moved.number("after_s"))
@@ -138,7 +138,7 @@ class SimulatedGuest(Machine):
             await self.power_off()
 
     def interfaces(self) -> tuple[Interface, ...]:
-        """What is seen of its network from outside."""
+        """Its network as seen from outside."""
         if self.spec is None or not self.agent.mac:
             return ()
         addresses = (IPv4Interface(f"{self.agent.address}/{self.agent.prefix}"),) if self.agent.address else ()
@@ -148,7 +148,7 @@ class SimulatedGuest(Machine):
         )
 
     def answering(self) -> AnsweringAgent | None:
-        """What the guest agent answers with now; None: it is silent."""
+        """The guest agent, as it answers now; None: silent."""
         if not self.agent_up or self.spec is None or not self.spec.agent_enabled or self.struck("agent-silent"):
             return None
         if self.struck("agent-forbids"):
@@ -160,7 +160,7 @@ class SimulatedGuest(Machine):
 
 
 def _login(spec: GuestSpec) -> tuple[str, list[str]]:
-    """Who may log in, and the lines of authorized_keys."""
+    """The login user, and the lines of authorized_keys."""
     if spec.setup is not None:
         return "root", spec.setup.keys.splitlines()
     user_data = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
@@ -168,5 +168,5 @@ def _login(spec: GuestSpec) -> tuple[str, list[str]]:
 
 
 def _user(user: object) -> str:
-    """cloud-init's `user`: a name, or a mapping that has one."""
+    """cloud-init's `user`: a name, or a mapping with a name."""
     return str(user.get("name", "debian")) if isinstance(user, dict) else str(user)

@@ -1,4 +1,4 @@
-"""Putting k3s on a simulated guest: what install-k3s.sh and bake.sh have in common."""
+"""Installs k3s on a simulated guest, for install-k3s.sh and bake.sh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IMAGES = "/var/lib/rancher/k3s/agent/images"
 
 
 def put_binary(call: Call) -> tuple[str, bool]:
-    """Install the binary that was sent; returns a problem and whether anything changed."""
+    """Install the uploaded binary; returns an error and whether anything changed."""
     guest, sent, wanted = call.guest, call.directory / "k3s.bin", call.env["SHA256"]
     target = guest.disk.path(k3s.BINARY)
     if target.is_file() and sha256_of(target) == wanted:
@@ -27,7 +27,7 @@ def put_binary(call: Call) -> tuple[str, bool]:
 
 
 def put_images(call: Call) -> bool:
-    """Put the air-gap archives that were sent where k3s looks for them; whether there were any."""
+    """Move uploaded air-gap archives to k3s's directory; returns whether there were any."""
     images = sorted((call.directory / "images").glob("*"))
     for image in images:
         target = call.guest.disk.path(f"{IMAGES}/{image.name}")

@@ -1,4 +1,4 @@
-"""How a simulated guest's k3s units run: the settings on its disk, its delays and its faults, then the stand-in."""
+"""The k3s units of a simulated guest: settings from its disk, delays and faults, then the stand-in."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ASSIGNMENT = re.compile(r"([A-Z_0-9]+)='?([^']*)'?")
 
 
 def launch(guest: Machine, unit: Unit) -> Process:
-    """The process of one start of a unit."""
+    """The process of a unit's start."""
     return _Server(guest, unit) if unit.name == "k3s" else _Agent(guest, unit)
 
 
 def program_of(guest: Machine) -> Program:
-    """The stand-in that is installed. Raises NotStandInError, FileNotFoundError."""
+    """The installed stand-in. Raises NotStandInError, FileNotFoundError."""
     return guest.world.programs.at(guest.disk.path(BINARY))
 
 
@@ -37,7 +37,7 @@ def serving(guest: Machine) -> Any:  # noqa: ANN401 - the stand-in is loaded at 
 
 
 def api_refusal(guest: Machine) -> tuple[int, dict[str, Any]] | None:
-    """What the Kubernetes API answers under a fault; None: it is well."""
+    """The Kubernetes API's answer under a fault; None without one."""
     if not guest.struck("api-503"):
         return None
     message = "apiserver not ready"
@@ -46,7 +46,7 @@ def api_refusal(guest: Machine) -> tuple[int, dict[str, Any]] | None:
 
 
 class _Start:
-    """What servers and agents have in common."""
+    """The base of servers and agents."""
 
     def __init__(self, guest: Machine, unit: Unit) -> None:
         self.guest, self.unit = guest, unit
@@ -65,11 +65,11 @@ class _Start:
         return own if fault is None else {**own, "K3S_STANDIN_DIES_AFTER_S": str(fault.values["after_s"])}
 
     def tell(self, line: str) -> None:
-        """A line for the journal, with paths as they are in the guest."""
+        """Write a line to the journal, with paths as in the guest."""
         self.unit.say(line.replace(str(self.guest.disk.root), ""))
 
     def loops(self) -> bool:
-        """Whether a fault ends it at once."""
+        """Whether a fault ends the process at once."""
         if not self.guest.struck("unit-looping"):
             return False
         self.unit.say('time="simulated" level=fatal msg="failed to start: simulated fault unit-looping"')

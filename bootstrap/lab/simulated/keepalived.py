@@ -18,13 +18,13 @@ from bootstrap.lab.simulated.units import Unit
 NAME = "keepalived"
 SETTINGS = "/etc/keepalived/keepalived.conf"
 MARK = "# Written by homelab-k8s"
-"""What the first line of settings of the client's begins with."""
+"""The beginning of the first line in the client's settings."""
 CHECK_S = 0.2
-"""Real seconds between two looks at the API, however fast the lab's clock runs."""
+"""Real seconds between two checks of the API, whatever the lab's time scale is."""
 
 
 def unit_of(guest: Machine) -> Unit:
-    """The guest's unit, made when keepalived is first installed."""
+    """The guest's unit, created at the first installation of keepalived."""
     if NAME not in guest.units:
         scale = guest.world.delays.scale
         guest.units[NAME] = Unit(NAME, launch=lambda unit: Keepalived(guest, unit), scale=scale, clock=guest.now)
@@ -32,20 +32,20 @@ def unit_of(guest: Machine) -> Unit:
 
 
 def vip_in(settings: str) -> str | None:
-    """The VIP that settings name."""
+    """The VIP in the settings."""
     found = re.search(r"virtual_ipaddress \{\s*([\d.]+)", settings)
     return found[1] if found else None
 
 
 class Keepalived:
-    """One start of it; a `Process`."""
+    """One run of keepalived; a `Process`."""
 
     def __init__(self, guest: Machine, unit: Unit) -> None:
         self._guest, self._unit = guest, unit
         self._server: asyncio.Server | None = None
 
     async def run(self) -> int:
-        """Watch the API, and have the VIP when that may be, until cancelled."""
+        """Watch the API, and hold the VIP when possible, until cancelled."""
         vip = vip_in(self._guest.disk.read(SETTINGS) or "")
         if vip is None:
             return 1
@@ -64,7 +64,7 @@ class Keepalived:
             self._leave(vip)
             return
         if self._server is None:
-            with suppress(OSError):  # another has it
+            with suppress(OSError):  # another guest has it
                 self._server = await asyncio.start_server(self._pass_on, vip, API_PORT)
         if self._server is not None:
             self._guest.agent.more_addresses.add(vip)

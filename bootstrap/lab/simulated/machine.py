@@ -1,4 +1,4 @@
-"""What all that runs on a simulated guest knows of it: its disk, its clock, its faults, its units."""
+"""A simulated guest as its parts see it: disk, clock, faults, units."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Machine(ABC):
 
     Args:
         vmid: VM id.
-        disk: What it writes; there from its clone on.
-        world: What it shares with others.
+        disk: Its files, from the clone on.
+        world: Parts shared by all guests.
 
     Attributes:
-        spec: What it was last started with.
+        spec: Of its last start.
         on: Whether it is powered on.
-        agent: What its guest agent answers.
-        agent_up: Whether that answers yet.
+        agent: Its guest agent.
+        agent_up: Whether that answers.
         cloud_init_done: Whether cloud-init has ended with this boot.
         units: Its systemd units that are simulated.
-        boot_id: Another one after each boot.
+        boot_id: New at each boot.
     """
 
     def __init__(self, vmid: int, disk: Disk, world: World) -> None:
@@ -67,7 +67,7 @@ class Machine(ABC):
 
     @property
     def keys(self) -> frozenset[str]:
-        """The public keys, type and key, that its login user is let in with now."""
+        """The public keys, type and key, that its login user's sshd accepts now."""
         path = self.disk.home(self.user) / AUTHORIZED_KEYS
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
         return frozenset(" ".join(line.split()[:2]) for line in lines)
@@ -82,7 +82,7 @@ class Machine(ABC):
         return self.world.faults.strike(word, machine=self.name, vmid=self.vmid)
 
     async def wait(self, name: str) -> None:
-        """Let a delay of a kind pass."""
+        """Wait for a delay of this kind."""
         delay_s = self.world.delays.real_s(name, self.vmid)
         if delay_s:
             await asyncio.sleep(delay_s)

@@ -1,4 +1,4 @@
-"""The stand-in's program: recognised in the file that the client uploaded, compiled once, loaded once per server."""
+"""The stand-in's program: found in the uploaded file, compiled once, loaded once per server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONLY_STANDIN = (
 PACKAGE = "standin"
 """The package inside the stand-in's archive."""
 EMBEDDED = "embedded"
-"""The module of it that is for programs like this one."""
+"""Its module for programs like this one."""
 _MARK = (f"{PACKAGE}/versions.py", b'WHAT_THIS_IS = "k3s stand-in (tests double)"')
 _numbers = itertools.count(1)
 
@@ -31,7 +31,7 @@ class NotStandInError(Exception):
 
 
 class Program:
-    """One build of the stand-in: compiled once, loaded as a package as often as need be."""
+    """One build of the stand-in: compiled once, loaded as often as needed."""
 
     def __init__(self, path: Path) -> None:
         self._code = {
@@ -46,7 +46,7 @@ class Program:
         return str(self.shared.VERSION)
 
     def load(self) -> ModuleType:
-        """A package of its own: a server keeps what is its own in it, as a process would."""
+        """Load a new copy of the package: each server keeps its state in its own copy."""
         package = f"homelab_k8s_lab_k3s_{next(_numbers)}"
         finder = _Finder(package, self._code)
         sys.meta_path.append(finder)
@@ -76,7 +76,7 @@ def _sources(path: Path) -> dict[str, bytes]:
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds the modules of one copy of the package in the code that was compiled before."""
+    """Finds the modules of one copy of the package among the compiled code."""
 
     def __init__(self, package: str, code: Mapping[str, CodeType]) -> None:
         self._package, self._code = package, code
@@ -88,18 +88,18 @@ class _Finder(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self, is_package=file.endswith("__init__.py"))
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run its code: it is the user's own test double, recognised by its mark."""
+        """Run its code, which is the stand-in's: its archive has the mark."""
         exec(self._code[self._file_of(module.__name__)], module.__dict__)  # noqa: S102
 
     def _file_of(self, fullname: str) -> str:
-        """The path of a module or a package; that of a module where there is neither."""
+        """The file of a module or package; a module's path if neither exists."""
         parts = fullname.split(".")[1:]
         package = "/".join([*parts, "__init__.py"])
         return package if package in self._code else "/".join(parts) + ".py"
 
 
 class Programs:
-    """All builds that were seen, by checksum."""
+    """All known builds, by checksum."""
 
     def __init__(self) -> None:
         self._known: dict[str, Program] = {}
@@ -108,7 +108,7 @@ class Programs:
         """The program of a file.
 
         Raises:
-            NotStandInError: It is none.
+            NotStandInError: The file is not the stand-in.
         """
         found = sha256_of(path)
         if found not in self._known:

@@ -1,6 +1,6 @@
-"""The effects of the guest scripts, by file name: what each leaves on the guest and prints.
+"""Effects of the guest scripts, by file name: changes on the guest, and output.
 
-`tests/lab/simulated/test_contract.py` holds them to the real scripts in a container guest.
+`tests/lab/simulated/test_contract.py` compares them with the real scripts in a container guest.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ async def facts(call: Call) -> Outcome:
 
 
 async def logins(_call: Call) -> Outcome:
-    """logins.sh: sshd there knows keys alone."""
+    """logins.sh: sshd accepts only keys."""
     return _printed({"known": 1})
 
 
 async def cloud_init_result(call: Call) -> Outcome:
     """cloud-init-result.sh."""
-    if call.guest.spec is not None and call.guest.spec.setup is not None:  # templates of containers come without it
+    if call.guest.spec is not None and call.guest.spec.setup is not None:  # container templates have no cloud-init
         return _printed({"done": 1, "status": "disabled"})
     await _until(lambda: call.guest.cloud_init_done, call)
     if not call.guest.cloud_init_done:
@@ -79,7 +79,7 @@ async def install_k3s(call: Call) -> Outcome:
 
 
 def _began(call: Call, name: str) -> float:
-    """When the start began: now, or when a unit that runs and is not restarted was started."""
+    """Time of the start: now, or an earlier one of a running unit that is not restarted."""
     unit = call.guest.units.get(name)
     if call.env["RESTART"] == "1" or unit is None or unit.since is None or unit.sub_state not in ("running", "start"):
         return call.guest.now()
@@ -174,7 +174,7 @@ async def read_kubeconfig(call: Call) -> Outcome:
 
 
 async def install_vip(call: Call) -> Outcome:
-    """install-vip.sh, where the template has keepalived already."""
+    """install-vip.sh; the template already has keepalived."""
     disk, sent = call.guest.disk, call.directory / "keepalived.conf"
     changed = disk.put(call.directory / "vip-check.sh", "/etc/keepalived/check-k3s-api")
     unit = keepalived.unit_of(call.guest)
@@ -240,11 +240,11 @@ EFFECTS: dict[str, Effect] = {
     **datastore.EFFECTS,
     **settings.EFFECTS,
 }
-"""What the simulation knows."""
+"""All known scripts, by file name."""
 
 
 async def _until(with_existing_sizes: Callable[[], bool], call: Call) -> None:
-    """Look again and again, as long as a script may that is given WITHIN_S."""
+    """Poll for at most WITHIN_S, as the script does."""
     scale = call.guest.world.delays.scale
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + float(call.env.get("WITHIN_S", "0")) * scale
@@ -272,7 +272,7 @@ def _install(call: Call) -> Outcome:
 
 
 def _put_files(call: Call, role: str, unit: str) -> bool:
-    """Put the unit, its settings and upstream's scripts in place; whether anything changed."""
+    """Write the unit, its settings and upstream's scripts; returns whether anything changed."""
     guest, here = call.guest, call.directory
     changed = False
     uninstall = "k3s-uninstall.sh" if role == "server" else "k3s-agent-uninstall.sh"
@@ -292,7 +292,7 @@ def _put_files(call: Call, role: str, unit: str) -> bool:
 
 
 def _keep_users_lines(sent: Path, there: str) -> None:
-    """Lines of other names stay in a unit's environment file; another order is no change."""
+    """Merge lines into a unit's environment file; other variables stay, and order does not matter."""
     ours = sent.read_text(encoding="utf-8").splitlines()
     names = {line.partition("=")[0] for line in ours}
     whole = [*(line for line in there.splitlines() if line.partition("=")[0] not in names), *ours]
@@ -301,7 +301,7 @@ def _keep_users_lines(sent: Path, there: str) -> None:
 
 
 def _installed(call: Call, unit: str) -> Unit | None:
-    """A unit whose file is there."""
+    """A unit with a unit file."""
     if not unit or not call.guest.disk.path(f"{UNITS}/{unit}.service").exists():
         return None
     return call.guest.units.get(unit)

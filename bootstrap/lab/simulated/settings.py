@@ -1,4 +1,4 @@
-"""The effects of the guest scripts that read and change k3s's settings."""
+"""Effects of the guest scripts that read and change k3s's settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUFFIXES = (".yaml", ".yml")
 async def read_settings(call: Call) -> Outcome:
     """read-settings.sh."""
     disk = call.guest.disk
-    beside = sorted(each.name for each in disk.path(f"{k3s.CONFIG}.d").glob("*"))  # none where there is no directory
+    beside = sorted(each.name for each in disk.path(f"{k3s.CONFIG}.d").glob("*"))  # none without the directory
     names = [k3s.CONFIG, *(f"{k3s.CONFIG}.d/{name}" for name in beside if name.lower().endswith(_SUFFIXES))]
     texts = ((name, disk.read(name)) for name in names)
     lines = [f"file={name} {base64.b64encode(text.encode()).decode()}\n" for name, text in texts if text is not None]
@@ -24,7 +24,7 @@ async def read_settings(call: Call) -> Outcome:
 
 
 def _vip_lines(served: str) -> list[str]:
-    """What it prints of keepalived's settings, if they are the client's."""
+    """The output about keepalived's settings, if they are the client's."""
     if not served.startswith(keepalived.MARK):
         return []
     router = re.search(r"^ *virtual_router_id ([0-9]{1,3})$", served, re.MULTILINE)
@@ -47,4 +47,4 @@ async def put_settings(call: Call) -> Outcome:
 
 
 EFFECTS: dict[str, Effect] = {"put-settings.sh": put_settings, "read-settings.sh": read_settings}
-"""What the simulation knows of settings."""
+"""The scripts of this module, by file name."""

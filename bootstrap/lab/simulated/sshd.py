@@ -1,4 +1,4 @@
-"""A simulated guest's sshd: key login, files by SFTP, and commands that the simulation knows."""
+"""A simulated guest's sshd: key login, SFTP, and known commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bootstrap.lab.simulated.commands import execute
 from bootstrap.lab.simulated.machine import Machine
 
 UPLOAD = b"/k3s.bin"
-"""The file whose sending takes the time of a real k3s binary, however small the stand-in is."""
+"""The file whose upload takes as long as a real k3s binary's, though the stand-in is small."""
 
 logger = logging.getLogger("bootstrap.lab.simulated")
 
@@ -44,7 +44,7 @@ class Sshd:
         )
 
     async def close(self) -> None:
-        """Stop, and hang up on everybody."""
+        """Stop, and close all connections."""
         acceptor, self._acceptor = self._acceptor, None
         if acceptor is not None:
             acceptor.close()
@@ -93,7 +93,7 @@ class _Login(asyncssh.SSHServer):
 
 
 class _Files(asyncssh.SFTPServer):
-    """SFTP into the login user's home directory, which is the whole world to it."""
+    """SFTP, confined to the login user's home directory."""
 
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes], guest: Machine) -> None:
         self._guest = guest
@@ -111,7 +111,7 @@ class _Files(asyncssh.SFTPServer):
         return super().write(file_obj, offset, data)  # type: ignore[return-value]
 
     def _cut(self) -> None:
-        """Hang up where a fault says so, once that much was written."""
+        """Close the connection after this many bytes, if a fault says so."""
         cut = self._guest.world.faults.named("upload-cut")
         if any(self._written > fault.number("after_kib") * 1024 for fault in cut) and self._guest.struck("upload-cut"):
             self.channel.get_connection().abort()

@@ -23,31 +23,31 @@ from bootstrap.lab.simulated.program import Program
 API_PORT = 6443
 AGENT_THREADS = 2
 RETRY_LEAST_S = 0.1
-"""Real seconds between two tries of an agent, however fast the lab's clock runs."""
+"""Least real seconds between two attempts of an agent, whatever the lab's time scale is."""
 HELD_LOOK_S = 0.5
-"""While a fault keeps a node from Ready its kubelet looks this often whether it still does."""
+"""How often a kubelet checks whether a fault still keeps its node from Ready."""
 
 
 class Network:
-    """Who listens where: how agents reach servers inside this process."""
+    """The servers by address: how agents reach servers inside this process."""
 
     def __init__(self) -> None:
         self._servers: dict[tuple[str, int], Any] = {}
         self._machines: dict[str, bool] = {}
 
     def power(self, address: IPv4Address, *, on: bool) -> None:
-        """A guest at this address is on, or off."""
+        """Record that the guest at this address is on, or off."""
         if on:
             self._machines[str(address)] = True
         else:
             self._machines.pop(str(address), None)
 
     def listen(self, address: str, port: int, server: Any) -> None:
-        """A server listens from now on."""
+        """Add a listening server."""
         self._servers[address, port] = server
 
     def gone(self, server: Any) -> None:
-        """It does no more."""
+        """Remove a server."""
         for key in [key for key, value in list(self._servers.items()) if value is server]:
             self._servers.pop(key, None)
 
@@ -62,15 +62,15 @@ class Network:
 
 
 class _Ended(BaseException):
-    """Ends a thread of a server that has ended; no handler of the stand-in's may catch it."""
+    """Ends a thread of an ended server; the stand-in's handlers do not catch it."""
 
 
 class ServerLife:
-    """What the stand-in's core has from its process (`Life` there)."""
+    """The stand-in's `Life` inside this process."""
 
     idle_s = 0.1
     pace = 0.0
-    """The lab's own delays make starts slow (`server`, `join`, ...), not the stand-in."""
+    """Starts are slowed by the lab's own delays (`server`, `join`, ...), not by the stand-in."""
 
     def __init__(
         self, *, bind: str, ready_delay_s: float, tell: Callable[[str], None], up: Callable[[], None],
@@ -87,7 +87,7 @@ class ServerLife:
         self._open: list[Any] = []
 
     def pause(self, seconds: float) -> None:
-        """Wait; the thread ends here once the server has."""
+        """Wait; ends the thread once the server has ended."""
         if self._over.wait(seconds):
             raise _Ended
 
@@ -98,12 +98,12 @@ class ServerLife:
         raise _Ended
 
     def notify(self, state: str) -> None:
-        """What it tells systemd."""
+        """Take a notification for systemd."""
         if state == "READY=1":
             self._up()
 
     def run(self, target: Callable[..., object], *arguments: object) -> None:
-        """The whole of a thread. One that was writing when the process ended finds its database closed."""
+        """Run the body of a thread. A thread that writes when the process ends finds its database closed."""
         try:
             with suppress(_Ended):
                 target(*arguments)
@@ -112,7 +112,7 @@ class ServerLife:
                 raise
 
     def listening(self, listener: Any) -> None:
-        """Keep a listener, to close it in the end; at once where that has been, since a start may be in its middle."""
+        """Keep a listener, to close it at the end; close it at once if the end came during the start."""
         if self._over.is_set():
             listener.stop()
             return
@@ -120,7 +120,7 @@ class ServerLife:
         self._on_listening(*listener.server_address[:2])
 
     def opened(self, thing: Any) -> None:
-        """Keep what the end of a process closes by itself."""
+        """Keep something to close at the end of the process."""
         if self._over.is_set():
             thing.close()
         self._open.append(thing)
@@ -136,8 +136,8 @@ class ServerLife:
             self._listeners.pop().stop()
 
     def close(self) -> None:
-        """Close what it had open, once its main thread has ended."""
-        self.stop()  # It may have begun to listen meanwhile.
+        """Close everything that it opened, once its main thread has ended."""
+        self.stop()  # It may have begun to listen after the first call.
         for thing in self._open:
             thing.close()
 
@@ -150,10 +150,10 @@ class ServerProcess:
         root: The guest's disk.
         environ: Of the unit.
         address: The guest's.
-        network: Where agents find it.
+        network: Where agents find the server.
         tell: Takes a line of its log.
         up: Called once it serves.
-        refusal: What its Kubernetes API answers instead of an answer, if anything.
+        refusal: An error that its Kubernetes API answers to everything, or None.
         held: Whether its node is kept from becoming Ready.
         ready_delay_s: Real seconds from registering until its node is Ready.
     """
@@ -218,9 +218,9 @@ class AgentProcess:
         vmid: Its VM id.
         root: Its disk.
         environ: Of the unit.
-        network: Where its servers are.
+        network: Where the agent finds servers.
         faults: May keep it from joining.
-        threads: Do the work of all agents.
+        threads: Run the steps of all agents.
         scale: Real seconds per second of the lab, for its retries.
         ready_delay_s: Real seconds from registering until its node is Ready.
         unit_delay_s: Real seconds from then until it says READY=1; the fault `late-ready` says another time.
@@ -240,7 +240,7 @@ class AgentProcess:
         self._later: asyncio.TimerHandle | None = None
 
     async def run(self) -> int:
-        """Let it do its steps, until cancelled."""
+        """Run its steps until cancelled."""
         try:
             return await self._run()
         finally:
@@ -281,7 +281,7 @@ class AgentProcess:
         return resident
 
     def _up_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say READY=1 after its time: a unit is `activating` on, though its node is Ready."""
+        """Send READY=1 after its delay: the unit stays `activating`, though its node is Ready."""
         fault = self._faults.strike("late-ready", machine=self._machine, vmid=self._vmid)
         after_s = float(fault.values["seconds"]) if fault is not None else self._unit_delay_s
         self._later = loop.call_later(self._ready_delay_s + after_s, self._up)

@@ -20,7 +20,7 @@ logger = logging.getLogger("bootstrap.lab.simulated")
 
 
 class Process(Protocol):
-    """What a unit runs."""
+    """The process of a unit."""
 
     async def run(self) -> int:
         """Run until it ends; returns its exit code. Cancelling ends it."""
@@ -31,7 +31,7 @@ Launch = Callable[["Unit"], Process]
 
 
 class Journal:
-    """Lines with the guest's time; written from any thread."""
+    """The journal, with the guest's time; written from any thread."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -39,12 +39,12 @@ class Journal:
         self._lock = threading.Lock()
 
     def tell(self, line: str, *, run: str = "") -> None:
-        """Add a line; one of the unit's own process has the run it is of."""
+        """Add a line; `run` is the invocation that wrote it, empty for systemd."""
         with self._lock:
             self._lines.append((self._clock(), run, line))
 
     def runs(self, *, lines: int, since: float) -> dict[str, list[str]]:
-        """The last lines of each run's own, not older than `since` (seconds since the epoch, the guest's)."""
+        """The last lines of each run, not older than `since` (seconds since the epoch, by the guest's clock)."""
         found: dict[str, list[str]] = {}
         with self._lock:
             for at, run, line in self._lines:
@@ -71,14 +71,14 @@ class Unit:
         self.journal = Journal(clock)
         self.invocation = ""
         self.since: float | None = None
-        """When its process was started, by the guest's time; None before the first."""
+        """Start time of its process by the guest's clock; None before the first."""
         self._clock = clock
         self.left_over = LeftOvers(f"{name}.service")
         self._launch, self._scale = launch, scale
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start it without waiting; no-op where it runs or is about to."""
+        """Start it without waiting; no-op if it runs or is about to."""
         if self._running is None or self._running.done():
             self.restarts = 0
             self._begin()
@@ -86,7 +86,7 @@ class Unit:
             self._running.add_done_callback(self._broke)
 
     async def stop(self) -> None:
-        """Stop it, and wait until it is."""
+        """Stop it and wait for its end."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -119,7 +119,7 @@ class Unit:
         self.journal.tell(f"Starting {self.name}.service - Lightweight Kubernetes...")
 
     def _broke(self, task: asyncio.Task[None]) -> None:
-        """The simulation itself has failed: say so here and in the lab's log."""
+        """Log a failure of the simulation itself, here and in the lab's log."""
         if task.cancelled() or task.exception() is None:
             return
         self.active_state, self.sub_state, self.result = "failed", "failed", "exit-code"
@@ -131,7 +131,7 @@ class Unit:
         while True:
             self._tell(self.left_over.at_start())
             code = await self._launch(self).run()
-            # One that ends without an error before it has said READY=1 breaks the protocol of Type=notify.
+            # An end without an error before READY=1 breaks the protocol of Type=notify.
             early = "protocol" if self.active_state == "activating" else "success"
             self.result = "exit-code" if code else early
             if code:

@@ -1,4 +1,4 @@
-"""What all simulated guests of a lab share."""
+"""Parts shared by all simulated guests of a lab."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class World:
         delays: How long things take.
         faults: What goes wrong.
         slot: Addresses.
-        network: Who reaches whom.
+        network: The servers by address.
         programs: Builds of k3s.
         blobs: Large files, once.
-        threads: Do what may block, for all guests' agents.
+        threads: For blocking steps of all agents.
     """
 
     delays: Delays

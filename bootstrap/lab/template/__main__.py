@@ -1,4 +1,4 @@
-"""`python -m bootstrap.lab.template [container|qemu]...`: build what the cache lacks, telling how it goes."""
+"""`python -m bootstrap.lab.template [container|qemu]...`: build the parts that the cache lacks, with progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bootstrap.lab.template.root import ensure_root
 
 
 def main(kinds: list[str]) -> int:
-    """Build the template for the kinds named, or for all that this machine can run."""
+    """Build the template for these kinds, or for all that this machine can run."""
     try:
         for kind in kinds or ["container", "qemu"]:
             reason = why_not(kind)

@@ -1,4 +1,4 @@
-"""Where templates are kept, and how several processes share the place."""
+"""The cache of templates, shared by processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 CACHE_VARIABLE = "HOMELAB_K8S_LAB_CACHE"
-"""Environment variable that names another directory for the lab's cache."""
+"""Environment variable for another directory of the lab's cache."""
 
 _BUILDING = ".building-"
 
@@ -41,9 +41,9 @@ def locked(cache: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def building(cache: Path, target: Path) -> Iterator[Path]:
-    """A directory that becomes `target` when the block ends well, and goes away when it does not.
+    """A directory that becomes `target` when the block succeeds, and is removed when it fails.
 
-    The caller holds the lock, so any other such directory is a dead build's and is removed first.
+    The caller holds the lock, so any other such directory belongs to a dead build and is removed first.
     """
     for leftover in cache.glob(f"{_BUILDING}*"):
         shutil.rmtree(leftover)

@@ -1,4 +1,4 @@
-"""Running a build's tools so that nothing of them outlives it: no process, no mount."""
+"""Runs a build's tools so that no process and no mount outlives the build."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from bootstrap.lab.guests.base import GuestError
 
 # A PID namespace whose first process dies with `unshare`, which dies with the thread that started it: kill -9
-# of the build ends every tool. The mount namespace keeps what they mount (mmdebstrap: proc, sys, dev) from
-# being there when a half-made tree is removed.
+# of the build ends every tool. The mount namespace keeps their mounts (mmdebstrap: proc, sys, dev) away when an
+# unfinished tree is removed.
 _CONTAINED = (
     *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"),
@@ -25,7 +25,7 @@ def run_contained(
     Args:
         argv: The tool and its arguments.
         stdin: Text it reads.
-        held: File descriptor it inherits: the lock of the cache.
+        held: File descriptor that it inherits: the lock of the cache.
         env: Variables added to this process's.
 
     Raises:

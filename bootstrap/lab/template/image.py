@@ -36,17 +36,17 @@ class Image:
 
     @property
     def disk(self) -> Path:
-        """The qcow2 all machines' disks lie over."""
+        """The qcow2 below all machines' disks."""
         return self.directory / "disk.qcow2"
 
     @property
     def kernel(self) -> Path:
-        """The kernel alone."""
+        """The kernel."""
         return self.directory / "vmlinuz"
 
     @property
     def initrd(self) -> Path:
-        """The initrd alone."""
+        """The initrd."""
         return self.directory / "initrd.img"
 
 
@@ -124,7 +124,7 @@ def _unpack(work: Path, *, root: Path, suite: str, lock: int) -> None:
         )
     tree = work / "tree"
     tree.chmod(0o755)
-    for name in ("lib", "bin"):  # in the root these are links into /usr, which a directory would hide
+    for name in ("lib", "bin"):  # in the root these are links into /usr, and a directory would hide them
         if (tree / name).is_dir():
             shutil.copytree(tree / name, tree / "usr" / name, symlinks=True, dirs_exist_ok=True)
             shutil.rmtree(tree / name)

@@ -40,7 +40,7 @@ def make_initrd(tree: Path, *, work: Path, output: Path) -> None:
 
 
 def load_order(modules: Path, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Files of the modules wanted and of all they depend on, each after what it needs.
+    """Files of these modules and their dependencies, in order of loading.
 
     Args:
         modules: A kernel's module directory with `modules.dep` and `modules.builtin`.

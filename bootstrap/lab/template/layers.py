@@ -1,4 +1,4 @@
-"""A layer of the template: files, masked units and enabled units, kept as data and laid over a root."""
+"""Layers of the template: files, masked and enabled units, copied over a root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 
 def apply_layer(name: str, *, root: Path) -> None:
-    """Lay one layer over a root file system, or into an empty directory that will lie over one.
+    """Copy one layer over a root file system, or into an empty directory for an overlay.
 
     Args:
         name: Folder under `DATA`.
@@ -36,11 +36,11 @@ def apply_layer(name: str, *, root: Path) -> None:
 
 
 def recipe_hash(*parts: str, also: str = "") -> str:
-    """A short hash over parts of the recipe, every file with its name.
+    """A short hash of parts of the recipe, file names included.
 
     Args:
         parts: Files or folders under `DATA`.
-        also: What else the result depends on, such as the Debian suite.
+        also: Other inputs of the result, such as the Debian suite.
     """
     digest = hashlib.sha256(also.encode())
     for part in sorted(parts):

@@ -36,7 +36,7 @@ def ensure_root(say: Callable[[str], None] = silent) -> Path:
     if target.is_dir():
         return target
     with locked(cache) as lock:
-        if target.is_dir():  # another process built it while we waited
+        if target.is_dir():  # another process has built it during the wait
             return target
         began = time.monotonic()
         say(f"building the guests' root file system from Debian {suite} (about a minute)")
@@ -79,7 +79,7 @@ def _bootstrap(root: Path, *, suite: str, lock: int) -> None:
 
 
 def _forget_identity(root: Path) -> None:
-    """Take out what must differ between guests, and what is this machine's own business."""
+    """Remove what must differ between guests, and what belongs to this machine."""
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     for name in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "var/lib/dbus/machine-id"):

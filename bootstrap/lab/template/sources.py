@@ -1,4 +1,4 @@
-"""The machine's own apt sources: where the template's packages come from, and which Debian it is."""
+"""This machine's apt sources, for the template's packages, and its Debian suite."""
 
 from __future__ import annotations
 
