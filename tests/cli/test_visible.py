@@ -205,7 +205,9 @@ def test_questions_and_what_is_wrong_with_an_answer(monkeypatch: pytest.MonkeyPa
         return text
 
     asked = io.StringIO()
-    prompts = Prompts(stdin=io.StringIO("no\n\ny\n"), stderr=asked, asks=True)
+    monkeypatch.setattr(sys, "stderr", asked)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("no\n\ny\n"))
+    prompts = Prompts(asks=True)
     assert prompts.ask(f"Storage {EVIL}", flag="--storage", check=refuse, proposal=EVIL) == EVIL
     assert prompts.agree(EVIL, proposal=None, flag="--yes")
     harmless(asked.getvalue())

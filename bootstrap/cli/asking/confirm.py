@@ -67,15 +67,30 @@ def fitted_question(question: str, *, width: int) -> str:
     return fitted(question.rstrip(" "), max(0, width - _ANSWER)) + " " if width else question
 
 
-def typed_after(question: str) -> str:
-    """What somebody types after a question on a terminal. Raises InterruptedRunError where that is nothing."""
+def typed_after(question: str, *, hidden: bool = False, unchanged: str = "changed") -> str:
+    """What is typed after a question on the terminal.
+
+    Args:
+        question: One or several lines.
+        hidden: Do not show what is typed.
+        unchanged: What was not done if nothing is typed.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or Ctrl-D.
+    """
+    asked = fitted_question(visible(question), width=columns_of(sys.stderr))
     try:
-        sys.stderr.write(fitted_question(visible(question), width=columns_of(sys.stderr)))
-        sys.stderr.flush()
-        typed = sys.stdin.readline()
-    except KeyboardInterrupt:
+        if hidden:
+            from getpass import getpass  # only for `init`
+
+            typed = getpass(asked, stream=sys.stderr) + "\n"
+        else:
+            sys.stderr.write(asked)
+            sys.stderr.flush()
+            typed = sys.stdin.readline()
+    except (KeyboardInterrupt, EOFError):
         typed = ""
-    if not typed:  # Ctrl-C or Ctrl-D: the terminal's cursor still stands behind the question
+    if not typed:  # the terminal's cursor is still behind the question
         sys.stderr.write("\n")
-        raise InterruptedRunError("no input: nothing was changed")
+        raise InterruptedRunError(f"no input: nothing was {unchanged}")
     return typed.strip()

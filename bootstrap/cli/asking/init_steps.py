@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bootstrap.inventory.answers import Connection
     from bootstrap.model.cluster import ClusterSpec, TemplateRef
     from bootstrap.model.endpoint import PveEndpoint, TlsSpec
-    from bootstrap.model.ids import StorageName
     from bootstrap.planning.verbs.init import InitOptions
     from bootstrap.ports import Ports
 
@@ -274,35 +273,30 @@ class Steps:
         return self._prompts.ask(question, flag=flag, check=check, proposal=str(proposal))
 
     def _places(self, seen: Survey, said: InitOptions) -> InitOptions:
-        """Storage and bridge, where the template leaves them open and there are several."""
-        from bootstrap.model.ids import StorageName
+        """Storage and bridge, if the template leaves them open and there are several."""
         from bootstrap.planning.templates.discovery import common_bridges, common_storages
         from bootstrap.planning.verbs.init import propose
 
         proposed = propose(seen.observed, said).spec
         online = [facts for facts in seen.observed.pve_nodes if facts.online]
-        storage, bridge = proposed.placement.storage, proposed.network.bridge
-        if said.storage is None and storage is not None and len(common_storages(online)) > 1:
+        storages, bridges = common_storages(online), common_bridges(online)
+        storage = proposed.placement.storage if len(storages) > 1 else None
+        bridge = proposed.network.bridge if len(bridges) > 1 else None
+        said = self._place(seen, said, "storage", "Storage for the machines' disks", proposal=storage)
+        return self._place(seen, said, "bridge", "Bridge of the machines", proposal=bridge)
 
-            def check_storage(text: str) -> StorageName:
-                self._known(seen, _any_wishes(storage=StorageName(text)))
-                return StorageName(text)
+    def _place(
+        self, seen: Survey, said: InitOptions, field: str, question: str, *, proposal: str | None
+    ) -> InitOptions:
+        if proposal is None or getattr(said, field) is not None:
+            return said
 
-            said = replace(
-                said,
-                storage=self._prompts.ask(
-                    "Storage for the machines' disks", flag="--storage", check=check_storage, proposal=storage
-                ),
-            )
-        if said.bridge is None and bridge is not None and len(common_bridges(online)) > 1:
+        def check(text: str) -> str:
+            self._known(seen, _any_wishes(**{field: text}))
+            return text
 
-            def check_bridge(text: str) -> str:
-                self._known(seen, _any_wishes(bridge=text))
-                return text
-
-            answer = self._prompts.ask("Bridge of the machines", flag="--bridge", check=check_bridge, proposal=bridge)
-            said = replace(said, bridge=answer)
-        return said
+        answer = self._prompts.ask(question, flag=f"--{field}", check=check, proposal=proposal)
+        return replace(said, **{field: answer})  # type: ignore[arg-type]
 
     def _known(self, seen: Survey, verb_options: InitOptions) -> None:
         from bootstrap.commands.init import refuse_unknown

@@ -1,54 +1,46 @@
-"""From options to a `Homelab`."""
+"""Opens the cluster that the options name."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.cli.running.session import Session
 from bootstrap.events import Warned
 
 if TYPE_CHECKING:
-    from bootstrap.cli.options import Guests
+    from bootstrap.cli.options import Common, Guests, Source
     from bootstrap.homelab import Homelab
     from bootstrap.inventory import Inventory, Overrides
 
 
 def open_homelab(
-    session: Session,
-    *,
-    inventory: Path | None,
-    overrides: Overrides,
-    lab: bool,
-    start_lab: bool = False,
-    guests: Guests | None = None,
+    session: Session, source: Source, common: Common, overrides: Overrides, *, start_lab: Guests | None
 ) -> Homelab:
-    """Load the inventory, from the lab where that is asked for.
+    """Load the inventory; with `--lab`, the endpoint and template are those of the running lab.
 
     Args:
-        session: Learns the token's secret, so as to mask it.
-        inventory: `--inventory`.
+        session: Masks the inventory's secrets.
+        source: `--inventory`.
+        common: `--lab`.
         overrides: What the other flags say.
-        lab: Whether the running lab's endpoint and template replace those of the inventory.
-        start_lab: Whether the lab is started where none runs.
-        guests: What kind of guests the lab has; None takes what there is.
+        start_lab: Start a lab with these guests if none is running; None starts none.
 
     Raises:
         InventoryError: With all problems.
-        HomelabError: No lab runs, or it cannot be started.
+        HomelabError: No lab is running, or it cannot be started.
     """
     from bootstrap.homelab import Homelab
     from bootstrap.inventory import load_inventory
 
-    if lab:
+    if common.lab:
         from bootstrap.cli.verbs.setup.lab import LAB_INVENTORY, lab_overrides
 
-        overrides, lab_fit = lab_overrides(session, overrides, start=start_lab, guests=guests)
-        loaded = load_inventory(inventory or LAB_INVENTORY, environ=lab_fit.environ(os.environ), overrides=overrides)
-        loaded = lab_fit.fit(loaded)
+        overrides, lab_fit = lab_overrides(session, overrides, start=start_lab)
+        environ = lab_fit.environ(os.environ)
+        loaded = lab_fit.fit(load_inventory(source.inventory or LAB_INVENTORY, environ=environ, overrides=overrides))
     else:
-        loaded = load_inventory(inventory, environ=os.environ, overrides=overrides)
+        loaded = load_inventory(source.inventory, environ=os.environ, overrides=overrides)
     _mask_secrets(session, loaded)
     homelab = Homelab(loaded, ports=session.ports, stop=session.stop, on_secret=session.masker.add_words)
     for warning in homelab.warnings:
@@ -57,7 +49,7 @@ def open_homelab(
 
 
 def _mask_secrets(session: Session, loaded: Inventory) -> None:
-    """Have the secrets of an inventory masked."""
+    """Mask the secrets of an inventory."""
     session.masker.add(loaded.endpoint.token.secret)
     bucket = loaded.spec.backup.s3
     if bucket is not None:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bootstrap.cli.asking.confirm import Question, confirm
@@ -81,7 +82,7 @@ class Ended:
         return [machine.spec.name for machine in self.plan.machines if machine.action is action]
 
     def require_complete(self) -> None:
-        """Raise HomelabError, once the result is told, where machines could not be reached."""
+        """Raise HomelabError, after the result is printed, if machines could not be reached."""
         from bootstrap.planning.members.authorize import not_maintained
         from bootstrap.planning.members.unreachable import incomplete
 
@@ -94,25 +95,34 @@ class Ended:
 class Work:
     """A command at work on a cluster.
 
-    Attributes:
+    Args:
         session: Shows, logs, masks; its `view` has text for people, its `sink` takes events.
-        output: The form of the result.
+        source: Which inventory and cluster.
+        common: Whether in the lab, and the form of the result.
+        opens: Opens the cluster.
     """
 
-    def __init__(self, session: Session, output: Output, *, opens: Callable[[], Homelab]) -> None:
+    def __init__(self, session: Session, source: Source, common: Common, *, opens: Callable[[], Homelab]) -> None:
         self.session = session
-        self.output = output
+        self.output = common.output
+        self._has_own_inventory = source.inventory is not None or not common.lab
         self._opens = opens
 
     @cached_property
     def homelab(self) -> Homelab:
-        """The cluster, from the inventory; opened when first asked for, so that options are judged before.
+        """The cluster, from the inventory; opened when it is first used, so that options are checked before.
 
         Raises:
             InventoryError: With all problems.
-            HomelabError: `--lab`, and there is none.
+            HomelabError: `--lab`, and no lab is running.
         """
         return self._opens()
+
+    @property
+    def inventory_file(self) -> Path | None:
+        """The user's own inventory file; None where the inventory is the environment, or the lab's."""
+        path = Path(self.homelab.inventory.source)
+        return path if self._has_own_inventory and path.is_file() else None
 
     @property
     def width(self) -> int:
@@ -120,14 +130,14 @@ class Work:
         return columns_of(sys.stdout)
 
     def look(self, find: Callable[[], T]) -> T:
-        """Do what only reads, and show meanwhile that something goes on."""
+        """Read something, and show that it is being read."""
         from bootstrap.waiting import telling  # with half of `model`, for which `--help` would pay
 
         with telling(self.session.sink), self.session.view.busy(f"reading {self.homelab.inventory.endpoint.url}"):
             return find()
 
     def result(self, text: Callable[[], str], document: Callable[[], Document]) -> None:
-        """Write the result to stdout in the form that was asked for; only that one is made."""
+        """Write the result to stdout in the form of `--output`; only that form is made."""
         form = self.output
         if form is Output.TEXT:
             self.session.result(text(), fit=True)
@@ -168,17 +178,17 @@ class Work:
         """Plan, then show the plan or carry it out.
 
         Args:
-            verb: Makes the plan, and carries it out. The lock is taken there, and the plan made again under it.
+            verb: Plans, takes the lock, plans again under it, and runs.
             acting: The command's options.
-            question: What is asked before anything is touched, unless `--yes`; where it gives None, nothing is.
+            question: Asked before anything is changed, unless `--yes`; None asks nothing.
             listen: Wraps the sink of the run's events.
-            kubeconfig: Where the user wants the kubeconfig; None: in the usual file.
+            kubeconfig: Where the kubeconfig is merged; None: the usual file.
 
         Returns:
             None after a dry run, which has printed the plan.
 
         Raises:
-            HomelabError: It could not be planned, was not wanted, or failed.
+            HomelabError: It could not be planned, was not confirmed, or failed.
         """
         check_trace(acting.trace)
         planned = self.look(lambda: self.homelab.plan(verb))
@@ -207,27 +217,24 @@ def working(
     common: Common,
     *,
     overrides: Overrides | None = None,
-    start_lab: bool = False,
-    guests: Guests | None = None,
+    start_lab: Guests | None = None,
 ) -> Iterator[Work]:
     """Open a session for a command on a cluster.
 
     Args:
         command: Names the log and the recording: `up`.
         source: Which inventory and cluster.
-        common: Whether in the lab, and how it shows.
-        overrides: What the other flags say; None where there is no flag but `--cluster`.
-        start_lab: Whether `--lab` starts a lab where none runs.
-        guests: `--guests`.
+        common: Whether in the lab, and how to show it.
+        overrides: What the other flags say; None if there is no flag but `--cluster`.
+        start_lab: With `--lab`, start a lab with these guests if none is running; None starts none.
 
     Raises:
-        typer.Exit: The command failed and has said why; the exit code is the error's.
+        typer.Exit: The command failed, and the error is printed; the exit code is the error's.
     """
     from bootstrap.inventory import Overrides
 
     context = source.context
-    if overrides is None:
-        overrides = Overrides(cluster=source.cluster) if isinstance(source, Target) else Overrides()
+    said = overrides or Overrides(cluster=source.cluster if isinstance(source, Target) else None)
     with Session(
         command,
         ports=ports_of(context),
@@ -236,16 +243,7 @@ def working(
         verbose=bool(context.meta.get(VERBOSE)),
     ) as session:
         yield Work(
-            session,
-            common.output,
-            opens=lambda: open_homelab(
-                session,
-                inventory=source.inventory,
-                overrides=overrides,
-                lab=common.lab,
-                start_lab=start_lab,
-                guests=guests,
-            ),
+            session, source, common, opens=lambda: open_homelab(session, source, common, said, start_lab=start_lab)
         )
 
 

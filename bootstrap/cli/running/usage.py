@@ -19,6 +19,11 @@ _OF_PYDANTIC = "Value error, "
 """Stands before the message of a choice that there is not."""
 
 
+def subcommands(purpose: str) -> typer.Typer:
+    """A command that has commands of its own, such as `lab start`."""
+    return typer.Typer(help=purpose, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
 class FittingGroup(TyperGroup):
     """Commands whose usage errors end their lines between words."""
 

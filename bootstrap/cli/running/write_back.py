@@ -1,6 +1,6 @@
-"""What a command has changed goes back into the inventory that states otherwise, or the user is told what to edit.
+"""Writes what a command has changed into the inventory file, or prints what the user has to edit there.
 
-`up` and `rebuild` go by the inventory: where it is left behind, they would undo a `scale` or refuse after an `upgrade`.
+`up` and `rebuild` follow the inventory: with old values in it they would undo a `scale`, or refuse after an `upgrade`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Write = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """Something that is true now, and where an inventory may state it.
+    """A new value, and where an inventory may state the old one.
 
     Attributes:
-        places: Keys in the order in which they are looked for.
-        value: As it is to be written.
-        advice: What to edit, where the file is not written; empty where nothing has to be.
+        places: Keys, in the order in which they are looked for.
+        value: As it is written in YAML.
+        advice: What to edit if the file is not written; may be empty.
     """
 
     places: tuple[Keys, ...]
@@ -40,29 +40,37 @@ class Fact:
     advice: str
 
 
-def inventory_file(work: Work, *, inventory: Path | None, lab: bool) -> Path | None:
-    """The user's own inventory file; None where the inventory is the environment, or the lab's."""
-    path = Path(work.homelab.inventory.source)
-    return path if (inventory is not None or not lab) and path.is_file() else None
+def write_back(work: Work, facts: list[Fact], *, write: bool) -> list[str]:
+    """Write facts into the inventory file where it states them.
+
+    Returns:
+        What was changed, or is to be changed by the user, as lines for a result that is text; for documents the lines
+        are reported as events, and nothing is returned.
+    """
+    file = work.inventory_file
+    lines = [line for fact in facts for line in _lines(fact, file, write=write)]
+    if work.output is Output.TEXT:
+        return lines
+    for line in lines:
+        work.session.sink(Told(message=line))
+    return []
 
 
-def write_back(facts: list[Fact], *, file: Path | None, write: bool) -> list[str]:
-    """Write facts into the file where it states them; what was done, or is to be done, in lines."""
-    lines: list[str] = []
-    for fact in facts:
-        found = _stated(fact, file) if file is not None else None
-        if file is None or found is None or isinstance(found, HomelabError):
-            lines += [str(found)] if isinstance(found, HomelabError) else []
-            lines += [fact.advice] if fact.advice else []
-        elif found.text == fact.value:
-            continue
-        elif not write:
-            lines.append(
-                f"{file} says {'.'.join(found.keys)}: {found.text}; --no-write: change it to {fact.value} yourself"
-            )
-        else:
-            lines += _written(fact, found, file)
-    return lines
+def _lines(fact: Fact, file: Path | None, *, write: bool) -> list[str]:
+    advice = [fact.advice] if fact.advice else []
+    if file is None:
+        return advice
+    found = _stated(fact, file)
+    if found is None:
+        return advice
+    if isinstance(found, HomelabError):
+        return [str(found), *advice]
+    if found.text == fact.value:
+        return []
+    if not write:
+        where = ".".join(found.keys)
+        return [f"{file} says {where}: {found.text}; --no-write: change it to {fact.value} yourself"]
+    return _written(fact, found, file)
 
 
 def _stated(fact: Fact, file: Path) -> Stated | HomelabError | None:
@@ -83,12 +91,3 @@ def _written(fact: Fact, found: Stated, file: Path) -> list[str]:
     except HomelabError as error:
         return [f"{error}: set {where}: {fact.value} there, it says {found.text}"]
     return [f"{file}: {where} changed from {found.text} to {fact.value}:", *diff.splitlines()]
-
-
-def tell(work: Work, lines: list[str]) -> list[str]:
-    """The lines where the result is text; else they are told as events, and the result is a document alone."""
-    if work.output is Output.TEXT:
-        return lines
-    for line in lines:
-        work.session.sink(Told(message=line))
-    return []

@@ -108,17 +108,10 @@ def status_document(status: ClusterStatus) -> Document:
 
 def _cluster_facts(status: ClusterStatus) -> Document:
     """What is known of the cluster as a whole; null where it is not known, or there is no such thing."""
-    datastore, vip, certificate, snapshots = status.datastore, status.vip, status.certificate, status.snapshots
+    vip, certificate, snapshots = status.vip, status.certificate, status.snapshots
     newest = snapshots.newest if snapshots else None
     return {
-        "datastore": {
-            "kind": datastore.kind,
-            "members": datastore.members,
-            "ready": datastore.ready,
-            "quorum": datastore.quorum,
-        }
-        if datastore
-        else None,
+        "datastore": _picked(status.datastore, "kind", "members", "ready", "quorum") if status.datastore else None,
         "vip": {"address": str(vip.address), "holder": vip.holder} if vip else None,
         "certificate": {"machine": certificate.machine, "days_left": round(certificate.days_left, 1)}
         if certificate
@@ -153,14 +146,7 @@ def machine_document(machine: MachineStatus) -> Document:
         "cores": machine.cores or None,
         "memory_mib": machine.memory_mib or None,
         "disk_gib": machine.disk_gib or None,
-        "wanted": {
-            "cores": machine.wanted.cores,
-            "memory_mib": machine.wanted.memory_mib,
-            "disk_gib": machine.wanted.disk_gib,
-            "cpu_type": machine.wanted.cpu_type,
-        }
-        if machine.wanted
-        else None,
+        "wanted": _picked(machine.wanted, "cores", "memory_mib", "disk_gib", "cpu_type") if machine.wanted else None,
         "differs": list(machine.differs),
         "cordoned": machine.cordoned,
         "leaving": machine.leaving,
@@ -217,15 +203,7 @@ def event_document(event: Event) -> Document:
 
 def error_document(error: HomelabError, *, log: str | None) -> Document:
     """An error with all it says."""
-    return {
-        "event": "error",
-        "kind": type(error).__name__,
-        "brief": error.brief,
-        "details": error.details,
-        "resolution": error.resolution,
-        "exit_code": error.exit_code,
-        "log": log,
-    }
+    return {"event": "error", **_error(error), "exit_code": error.exit_code, "log": log}
 
 
 def _fields(value: object) -> Document:
@@ -235,10 +213,13 @@ def _fields(value: object) -> Document:
 
 def _plain(value: object) -> object:
     if isinstance(value, HomelabError):
-        return {
-            "kind": type(value).__name__,
-            "brief": value.brief,
-            "details": value.details,
-            "resolution": value.resolution,
-        }
+        return _error(value)
     return round(value, 3) if isinstance(value, float) else value
+
+
+def _error(error: HomelabError) -> Document:
+    return {"kind": type(error).__name__, **_picked(error, "brief", "details", "resolution")}
+
+
+def _picked(value: object, *names: str) -> Document:
+    return {name: getattr(value, name) for name in names}

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
 from bootstrap.cli.running.command_session import Ended, working
+from bootstrap.cli.running.usage import subcommands
 from bootstrap.cli.text import tables
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
-app = typer.Typer(
-    help="Rotate the credentials of a running cluster.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+app = subcommands("Rotate the credentials of a running cluster.")
 
 
 @app.callback()

@@ -12,7 +12,7 @@ import typer
 
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Acting, ControlPlanes, LabGuests, Target, Workers
+from bootstrap.cli.options import Acting, ControlPlanes, Guests, LabGuests, Target, Workers
 from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Document, Output
@@ -116,7 +116,7 @@ def up(
     from bootstrap.model.ids import MachineName
 
     overrides = Overrides(cluster=target.cluster, **vars(wanted))
-    with working("up", target, acting.common, overrides=overrides, start_lab=True, guests=guests) as work:
+    with working("up", target, acting.common, overrides=overrides, start_lab=guests or Guests.AUTO) as work:
         from bootstrap.commands.verbs.up import Up
 
         merge_into = _target(kubeconfig, acting.common.output, switch=switch)

@@ -10,7 +10,7 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Draining, MaxUnavailable, Target
 from bootstrap.cli.running.command_session import Ended, Work, working
-from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
+from bootstrap.cli.running.write_back import Fact, Write, write_back
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def upgrade(
         verb = Upgrade(to=to, channel=channel, how=how)
         ended = work.act(verb, acting, question=_question)
         if ended is not None:
-            file = inventory_file(work, inventory=target.inventory, lab=acting.common.lab)
-            lines = tell(work, write_back(_facts(work, ended, verb), file=file, write=write))
+            lines = write_back(work, _facts(work, ended, verb), write=write)
             work.result(
                 lambda: "\n".join([_closing(ended), *lines]),
                 lambda: ended.document(upgraded=_upgraded(ended.plan), version=_target(ended.plan)),

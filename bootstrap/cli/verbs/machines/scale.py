@@ -13,7 +13,7 @@ from bootstrap.cli.completing import pool_names
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Draining, Target
 from bootstrap.cli.running.command_session import Ended, Work, working
-from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
+from bootstrap.cli.running.write_back import Fact, Write, write_back
 from bootstrap.cli.text import tables
 from bootstrap.errors import UsageError
 from bootstrap.model.words import count
@@ -51,8 +51,7 @@ def scale(
         verb = Scale(counts=counts, rules=rules)
         ended = work.act(verb, acting, question=question)
         if ended is not None:
-            file = inventory_file(work, inventory=target.inventory, lab=acting.common.lab)
-            lines = tell(work, write_back(_facts(work, counts), file=file, write=write))
+            lines = write_back(work, _facts(work, counts), write=write)
             work.result(
                 lambda: "\n".join([closing(ended), *lines]),
                 ended.change_document,

@@ -51,7 +51,7 @@ def init(
     from bootstrap.cli.asking.prompts import Prompts
 
     with Session("init", ports=ports_of(context), verbose=bool(context.meta.get(VERBOSE))) as session:
-        prompts = Prompts(stdin=sys.stdin, stderr=sys.stderr, asks=sys.stdin.isatty() and not yes)
+        prompts = Prompts(asks=sys.stdin.isatty() and not yes)
         if pveum:
             session.result(_role_text(session, prompts, flags, pve_version), fit=True)
             return

@@ -16,6 +16,7 @@ import typer
 from bootstrap.advice import Advice
 from bootstrap.cli.options import Guests, OutputForm, ProgressForm
 from bootstrap.cli.running.session import Session
+from bootstrap.cli.running.usage import subcommands
 from bootstrap.cli.text.documents import Document, Output, render
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import HomelabError, UsageError
@@ -32,12 +33,7 @@ K3S_CHANNEL = "stable"
 """Whether k3s releases can be had is asked of this channel."""
 MOST_MEMORY_MIB = 64 * 1024 * 1024
 
-app = typer.Typer(
-    help="A local Proxmox VE stand-in for trying things out; its VMs are real Linux guests.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+app = subcommands("A local Proxmox VE stand-in for trying things out; its VMs are real Linux guests.")
 
 
 @app.command("start", short_help="Start the lab.")
@@ -75,7 +71,9 @@ def start_command(
 ) -> None:
     """Start the lab; the first start builds its template, which takes a few minutes."""
     with Session("lab-start", progress=progress) as session:
-        options = _options()(
+        from bootstrap.lab.options import LabOptions
+
+        options = LabOptions(
             guests=guests.value,
             pve_nodes=pve_nodes,
             shared_storage=shared_storage,
@@ -146,32 +144,30 @@ class LabFit:
         return replace(inventory, spec=replace(spec, ssh=replace(spec.ssh, port=self.ssh_port), network=network))
 
 
-def lab_overrides(
-    session: Session, overrides: Overrides, *, start: bool, guests: Guests | None = None
-) -> tuple[Overrides, LabFit]:
+def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | None) -> tuple[Overrides, LabFit]:
     """The overrides with the lab's endpoint and template, and what else it replaces.
 
     Args:
         session: Shows the lab's start.
-        overrides: What the flags say; a template among them stays.
-        start: Whether to start a lab where none runs.
-        guests: What kind of guests the lab must have; None takes what there is.
+        overrides: What the flags say; a template among them is kept.
+        start: Start a lab with these guests if none is running; None starts none.
 
     Raises:
-        HomelabError: None runs, or it cannot be started.
+        HomelabError: No lab is running, it cannot be started, or it has other guests.
     """
+    from bootstrap.lab.options import LabOptions
     from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 
     info = _running(session)
-    if info is None and not start:
+    if info is None and start is None:
         raise HomelabError(
             "no lab is running", resolution=Advice("start one with `homelab-k8s lab start`, or omit --lab")
         )
     if info is None:
-        info = _start(session, _options()(guests=(guests or Guests.AUTO).value), k3s_request(os.environ, overrides))
-    if guests and guests is not Guests.AUTO and info.kind != guests.value:
+        info = _start(session, LabOptions(guests=(start or Guests.AUTO).value), k3s_request(os.environ, overrides))
+    if start not in (None, Guests.AUTO, info.kind):
         raise HomelabError(
-            f"the running lab has {info.kind} guests, not {guests.value}",
+            f"the running lab has {info.kind} guests, not {start}",
             resolution=Advice("stop it first: `homelab-k8s lab stop`"),
         )
     user, _, name = info.token_id.partition("!")
@@ -213,12 +209,6 @@ def _mib(size: str) -> int:
         return Size(minimum=512, maximum=MOST_MEMORY_MIB).convert(Scalar(text=size))
     except RefusedError as error:
         raise UsageError(f"--memory {error.message}", resolution=error.hint) from error
-
-
-def _options() -> type[LabOptions]:
-    from bootstrap.lab.options import LabOptions
-
-    return LabOptions
 
 
 def _running(session: Session) -> LabInfo | None:

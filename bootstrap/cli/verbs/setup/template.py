@@ -12,6 +12,7 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Common, Source, Target
 from bootstrap.cli.running.command_session import Ended, working
+from bootstrap.cli.running.usage import subcommands
 from bootstrap.cli.text import tables
 from bootstrap.cli.text.documents import Document
 
@@ -45,12 +46,7 @@ IsoStorage = Annotated[
 ]
 Again = Annotated[bool, typer.Option("--again", help="Build it even if the same template exists.")]
 
-app = typer.Typer(
-    help="Build and manage VM templates with k3s preinstalled.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+app = subcommands("Build and manage VM templates with k3s preinstalled.")
 
 
 @app.command("build", short_help="Build a template on each Proxmox node that needs one.")

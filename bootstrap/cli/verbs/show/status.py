@@ -1,4 +1,4 @@
-"""`homelab-k8s status`: how the cluster stands, once or again and again."""
+"""`homelab-k8s status`: the state of the cluster, once or until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -74,23 +74,27 @@ def status(
                 raise typer.Exit(UNHEALTHY)
 
 
-def _rendered(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
+def _rendered(work: Work, found: ClusterStatus, output: StatusOutput, *, watched: bool = False) -> str:
     if output in _FOR_PEOPLE:
         return status_text(found, wide=output is StatusOutput.WIDE, width=work.width, advise=work.session.advise)
-    return documents.render(_status_document(work, found), Output(output.value))
-
-
-def _status_document(work: Work, found: ClusterStatus) -> Document:
     document = documents.status_document(found)
-    told = {"problems": found.problems, "notices": found.notices}
-    return {**document, **{key: list(map(work.session.advise, lines)) for key, lines in told.items()}}
+    for key in ("problems", "notices"):
+        document[key] = list(map(work.session.advise, document[key]))
+    return _document(document, output, watched=watched)
+
+
+def _document(document: Document, output: StatusOutput, *, watched: bool) -> str:
+    """The document; with `--watch`, JSON takes one line, so that a program can read line by line."""
+    if watched and output is StatusOutput.JSON:
+        return visible_json(json.dumps(document, ensure_ascii=False))
+    return documents.render(document, Output(output.value))
 
 
 def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
-    """Show the status until Ctrl-C. What cannot be read for a while is said, and looked for again."""
+    """Show the status until Ctrl-C. A state that cannot be read is reported, and read again later."""
     shown = ""
     redraws = sys.stdout.isatty() and output in _FOR_PEOPLE
-    text = _watched(work, found, output)
+    text = _rendered(work, found, output, watched=True)
     try:
         while True:
             if redraws:
@@ -109,33 +113,20 @@ def _next(work: Work, output: StatusOutput) -> str:
     from bootstrap.commands.reports.status import cluster_status
 
     try:
-        return _watched(work, work.homelab.look(cluster_status), output)
+        return _rendered(work, work.homelab.look(cluster_status), output, watched=True)
     except InventoryError:
         raise
     except HomelabError as error:
         if output in _FOR_PEOPLE:
             return f"cannot read the state: {error}"
-        return _document({"error": str(error)}, output)
-
-
-def _watched(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
-    if output in _FOR_PEOPLE:
-        return _rendered(work, found, output)
-    return _document(_status_document(work, found), output)
-
-
-def _document(document: Document, output: StatusOutput) -> str:
-    """As one line where it is JSON, so that a program can read line by line."""
-    if output is StatusOutput.JSON:
-        return visible_json(json.dumps(document, ensure_ascii=False))
-    return documents.render(document, Output(output.value))
+        return _document({"error": str(error)}, output, watched=True)
 
 
 def _screen(text: str, *, first: bool) -> str:
-    """What puts a text on the whole terminal in place of the former one, without a flicker."""
+    """A text that replaces all that the terminal shows, without flicker."""
     size = shutil.get_terminal_size()
-    told = fitted(visible(text), size.columns).splitlines()
-    lines = [f"every {WATCH_EVERY_S:.0f} s, Ctrl-C ends; {_now()}", "", *told]
+    rows = fitted(visible(text), size.columns).splitlines()
+    lines = [f"every {WATCH_EVERY_S:.0f} s, Ctrl-C ends; {_now()}", "", *rows]
     room = size.lines - 1
     if len(lines) > room:
         lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} more lines"]
