@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bootstrap.advice import Advice
@@ -109,7 +109,7 @@ def refuse_blind(seen: Survey) -> None:
         )
 
 
-def refuse_unknown(seen: Survey, verb_options: InitOptions) -> None:
+def refuse_unknown(seen: Survey, asked: InitOptions) -> None:
     """Refuse what the Proxmox VE does not have. A template may still come: it is refused only beside others.
 
     Raises:
@@ -118,15 +118,13 @@ def refuse_unknown(seen: Survey, verb_options: InitOptions) -> None:
     if seen.missing_pool:
         brief = f"--pool: there is no resource pool {seen.missing_pool} in Proxmox"
         raise UsageError(brief, resolution=f"as root on a Proxmox node:\npveum pool add {seen.missing_pool}")
-    observed, facts = seen.observed, seen.observed.pve_nodes
-    if verb_options.template is not None and observed.templates:
-        _refuse_template(verb_options.template, seen)
-    if verb_options.storage is not None:
-        storages = {storage.name for each in facts for storage in each.storages}
-        _refuse(verb_options.storage in storages, f"--storage: there is no storage {verb_options.storage}", storages)
+    facts = seen.observed.pve_nodes
+    if asked.template is not None and seen.observed.templates:
+        _refuse_template(asked.template, seen)
+    _refuse_name("storage", asked.storage, {storage.name for each in facts for storage in each.storages})
     bridges = {bridge for each in facts for bridge in each.bridges}
-    if verb_options.bridge is not None and bridges:
-        _refuse(verb_options.bridge in bridges, f"--bridge: there is no bridge {verb_options.bridge}", bridges)
+    if bridges:
+        _refuse_name("bridge", asked.bridge, bridges)
 
 
 def _refuse_template(wanted: TemplateRef, seen: Survey) -> None:
@@ -139,13 +137,17 @@ def _is_meant(wanted: TemplateRef, template: TemplateFacts) -> bool:
     return named or (wanted.tag or "").lower() in template.tags
 
 
+def _refuse_name(kind: str, wanted: str | None, there: Collection[str]) -> None:
+    _refuse(wanted is None or wanted in there, f"--{kind}: there is no {kind} {wanted}", there)
+
+
 def _refuse(known: bool, brief: str, there: Iterable[str]) -> None:
     if not known:
         names = ", ".join(sorted(there))
         raise UsageError(brief, resolution=f"available: {names}" if names else "none that this token can see")
 
 
-def draft(seen: Survey, verb_options: InitOptions, connection: Connection) -> Draft:
+def draft(seen: Survey, asked: InitOptions, connection: Connection) -> Draft:
     """The inventory to propose.
 
     Raises:
@@ -153,8 +155,8 @@ def draft(seen: Survey, verb_options: InitOptions, connection: Connection) -> Dr
         PreflightError: The token sees too little to propose anything.
     """
     refuse_blind(seen)
-    refuse_unknown(seen, verb_options)
-    proposal = propose(seen.observed, verb_options)
+    refuse_unknown(seen, asked)
+    proposal = propose(seen.observed, asked)
     pinned = connection.tls.fingerprint is not None
     about_tls = (
         "The certificate's SHA-256, as `pvenode cert info` prints it; any other certificate is refused."

@@ -19,17 +19,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
+from bootstrap.commands.locked.marker import read_lock, why_no_lock
 from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, VmidTakenError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.ports import Marker, Ports
 from bootstrap.records.vms.lock import (
     LockRecord,
-    doubt_about_lock,
     lock_vmid,
     marker_name,
     marker_tags,
-    parse_lock,
     render_lock,
     taken_error,
 )
@@ -57,46 +56,6 @@ class LockTimes:
     beat_s: float = 10.0
     stale_s: float = 30.0
     settle_s: float = 10.0
-
-
-def why_no_lock(marker: Marker, ports: Ports) -> str:
-    """Why what says it is a marker is not to be believed; empty where it is, and where it says nothing of the kind."""
-    bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
-    return doubt_about_lock(marker.description, bearer=bearer, drives=marker.drives, keys=ports.keys.locks)
-
-
-def read_lock(marker: Marker, ports: Ports) -> LockRecord | None:
-    """Who holds a lock, as its marker says beyond doubt; None where the VM is no marker."""
-    return None if why_no_lock(marker, ports) else parse_lock(marker.description)
-
-
-def adopt_lock(spec: ClusterSpec, ports: Ports) -> bool:
-    """Sign the marker of a cluster that an earlier release left; whether there was one.
-
-    It is not given away by that: who takes the lock next watches whether its holder lives.
-    """
-    marker = ports.markers.find(lock_vmid(spec.placement.vmids))
-    if marker is None or not is_unsigned_lock(marker, spec, ports):
-        return False
-    record = parse_lock(marker.description)
-    if record is None:
-        return False
-    bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
-    text = render_lock(record, key=ports.keys.need(spec.name), bearer=bearer)
-    return ports.markers.rewrite(marker, name=marker.name, description=text, tags=marker_tags(spec.name))
-
-
-def is_unsigned_lock(marker: Marker, spec: ClusterSpec, ports: Ports) -> bool:
-    """Whether a VM says it is the cluster's marker, and lacks nothing but the signature."""
-    record = parse_lock(marker.description)
-    return (
-        record is not None
-        and record.cluster == spec.name
-        and marker.name == marker_name(spec.name)
-        and bool(marker.smbios_uuid)
-        and not marker.drives
-        and bool(why_no_lock(marker, ports))
-    )
 
 
 class ClusterLock:
@@ -343,16 +302,7 @@ class ClusterLock:
             logger.warning("the marker VM %d stays: a heartbeat is under way", self._vmid)
             return
         try:
-            marker = self._ports.markers.find(self._vmid)
-            now = read_lock(marker, self._ports) if marker is not None else None
-            if marker is None or now is None or now.run != self._record.run:
-                return
-            if self._forget is not None:
-                self._key = self._ports.keys.for_templates()
-            if self._write(marker, replace(now, beat=now.beat + 1)):
-                if self._forget is not None:
-                    self._forget()
-                self._ports.markers.remove(marker)
+            self._remove()
         except InterruptedRunError:
             logger.info("the removal of the marker VM %d is under way", self._vmid)
         except HomelabError as error:
@@ -364,6 +314,18 @@ class ClusterLock:
             )
         finally:
             self._writing.release()
+
+    def _remove(self) -> None:
+        marker = self._ports.markers.find(self._vmid)
+        now = read_lock(marker, self._ports) if marker is not None else None
+        if marker is None or now is None or now.run != self._record.run:
+            return
+        if self._forget is not None:
+            self._key = self._ports.keys.for_templates()
+        if self._write(marker, replace(now, beat=now.beat + 1)):
+            if self._forget is not None:
+                self._forget()
+            self._ports.markers.remove(marker)
 
     def _patience(self, timeout_s: float) -> WaitContext:
         clock = self._ports.clock

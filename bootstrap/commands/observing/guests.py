@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from bootstrap.errors import HomelabError
-from bootstrap.execution.guests.host_keys import host_key, log_in
+from bootstrap.execution.guests.host_keys import meet
 from bootstrap.execution.guests.scripts import parse_lines, told
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.cluster import ClusterSpec
@@ -69,8 +69,7 @@ def logged_in(guest: Guest, spec: ClusterSpec, ports: Ports, *, warn: Warn = log
 
     Raises HomelabError.
     """
-    told = host_key(guest.vm, spec, ports)
-    shell = log_in(guest.name, guest.vm, guest.address, told=told, spec=spec, ports=ports, warn=warn)
+    shell = meet(guest.name, guest.vm, guest.address, spec=spec, ports=ports, warn=warn)
     try:
         yield shell
     finally:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bootstrap.commands.observing.guests import Guest, ask, ask_all, guests_of
+from bootstrap.commands.observing.guests import Guest, ask, ask_all
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.execution.guests.scripts import parse_guest_settings
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import GuestSettings
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.drift import to_look_into
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
@@ -27,17 +28,17 @@ def with_settings(view: ClusterView, ports: Ports) -> ClusterView:
     names = to_look_into(view, everything)
     if not names:
         return view
-    guests = guests_of(view)
-    wanted: list[Guest] = []
-    for state in everything:
-        vm, kube_node, guest = state.vm, state.kube_node, guests.get(state.name)
-        if state.name not in names or vm is None or vm.record is None:
-            continue
-        address = guest.address if guest else kube_node.address if kube_node else None
-        if address is not None:
-            wanted.append(Guest(vm, vm.record, address))
+    guests = [_guest(view, state) for state in everything if state.name in names]
+    wanted = [guest for guest in guests if guest is not None]
     found = ask_all(wanted, lambda guest: _look(guest, view.spec, ports))
     return replace(view, observed=replace(view.observed, settings=tuple(each for each in found if each is not None)))
+
+
+def _guest(view: ClusterView, state: MachineState) -> Guest | None:
+    """The machine at its own address, or at the one that Kubernetes knows."""
+    vm = state.vm
+    address = dict(view.observed.addresses).get(state.name) or (state.kube_node.address if state.kube_node else None)
+    return Guest(vm, vm.record, address) if vm and vm.record and address else None
 
 
 def _look(guest: Guest, spec: ClusterSpec, ports: Ports) -> GuestSettings | None:

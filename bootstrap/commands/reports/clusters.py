@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmid
-from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.planning.members.foreign import skipped_line
 from bootstrap.ports import Ports
@@ -75,39 +75,56 @@ def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
 
 
 def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | None:
-    """Whose VM it is; a copy that somebody made of a machine is nobody's."""
+    """The cluster that a VM belongs to; None for a copy of a machine."""
+    if vm.record is None:
+        return _by_tags(vm, seen)
+    # A VM that lacks only the signature is reported as foreign: it may be of a cluster of another computer.
+    cluster = vm.record.cluster
+    return cluster if is_ours(vm, cluster) or lacks_only_a_signature(vm, cluster) else None
+
+
+def _by_tags(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | None:
+    """By ours and the cluster's name: all that is known of a marker, and of a VM on an unreachable Proxmox node."""
+    tags = [ClusterName(tag) for tag in sorted(vm.tags - {OWNER_TAG}) if re.fullmatch(CLUSTER_NAME_FORM, tag)]
+    if vm.name:
+        return max((tag for tag in tags if vm.name.startswith(f"{tag}-")), key=len, default=None)
+    # Without a name: a cluster that is known, else the only one that it can be.
+    return next((tag for tag in tags if tag in seen), tags[0] if len(tags) == 1 else None)
+
+
+class _Kind(Enum):
+    MACHINE = "machine"
+    FOREIGN = "foreign"
+    MARKER = "marker"
+    HIDDEN = "hidden"
+    """On a Proxmox node that is unreachable."""
+
+
+def _kind(vm: VmRecord, cluster: ClusterName) -> _Kind:
+    if is_ours(vm, cluster):
+        return _Kind.MACHINE
     if vm.record is not None:
-        # What only lacks the signature is told as foreign: a cluster's of another computer, or nobody's.
-        cluster = vm.record.cluster
-        return cluster if is_ours(vm, cluster) or lacks_only_a_signature(vm, cluster) else None
-    # Of a marker, and on a Proxmox node that cannot be asked, tags are all there is: ours, and the cluster's name.
-    tags = [ClusterName(tag) for tag in vm.tags - {OWNER_TAG} if re.fullmatch(CLUSTER_NAME_FORM, tag)]
-    if not vm.name:  # not told any more: a cluster that is known, else the only one that it can be
-        return next((tag for tag in sorted(tags) if tag in seen), tags[0] if len(tags) == 1 else None)
-    return max((tag for tag in tags if vm.name.startswith(f"{tag}-")), key=len, default=None)
+        return _Kind.FOREIGN
+    return _Kind.MARKER if looks_like_marker(vm) else _Kind.HIDDEN
 
 
 def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:
-    machines = [vm for vm in vms if is_ours(vm, name)]
-    roles = Counter(vm.record and vm.record.role for vm in machines)
-    markers = [vm for vm in vms if looks_like_marker(vm)]
-    hidden = [vm for vm in vms if vm.record is None and vm not in markers]
-    own = [*(vm for vm in machines if vm not in markers), *hidden]
+    found: defaultdict[_Kind, list[VmRecord]] = defaultdict(list)
+    for vm in vms:
+        found[_kind(vm, name)].append(vm)
+    machines, hidden = found[_Kind.MACHINE], found[_Kind.HIDDEN]
+    servers = sum(vm.is_server for vm in machines)
+    vmids = sorted(vm.vmid for vm in (*machines, *hidden))
     return ClusterSummary(
         name=name,
-        control_plane=roles[Role.CONTROL_PLANE],
-        workers=roles[Role.WORKER],
+        control_plane=servers,
+        workers=len(machines) - servers,
         running=sum(vm.running for vm in machines),
         out_of_sight=len(hidden),
-        vmids=_ends(own),
-        pve_nodes=tuple(sorted({vm.pve_node for vm in own})),
-        foreign=sum(vm not in machines and vm.record is not None for vm in vms),
-        at_work=any(map(is_marker, markers)),
+        vmids=(vmids[0], vmids[-1]) if vmids else None,
+        pve_nodes=tuple(sorted({vm.pve_node for vm in (*machines, *hidden)})),
+        foreign=len(found[_Kind.FOREIGN]),
+        at_work=any(map(is_marker, found[_Kind.MARKER])),
         known=name in known,
         kubeconfig=bool(ports.state.read(name, KUBECONFIG)),
     )
-
-
-def _ends(vms: Sequence[VmRecord]) -> tuple[Vmid, Vmid] | None:
-    vmids = sorted(vm.vmid for vm in vms)
-    return (vmids[0], vmids[-1]) if vmids else None

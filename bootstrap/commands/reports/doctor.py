@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bootstrap.advice import Advice, joined
-from bootstrap.commands.locked.lock import read_lock, why_no_lock
+from bootstrap.commands.locked.marker import read_lock, why_no_lock
 from bootstrap.commands.observing.guests import server_guests, visit_all
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
 from bootstrap.commands.observing.observe import observe_cluster

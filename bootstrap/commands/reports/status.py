@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bootstrap.advice import Advice
-from bootstrap.commands.locked.lock import read_lock
+from bootstrap.commands.locked.marker import read_lock
 from bootstrap.commands.locked.rebuild_state import read_rebuild
 from bootstrap.commands.locked.unfinished import unfinished
 from bootstrap.commands.observing.guests import Guest, ask_all, server_guests

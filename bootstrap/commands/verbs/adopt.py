@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.locked.lock import adopt_lock, is_unsigned_lock
+from bootstrap.commands.locked.marker import adopt_lock, is_unsigned_lock
 from bootstrap.commands.observing.observe import observe_proxmox, with_refusing
 from bootstrap.commands.observing.preflight import missing_key
 from bootstrap.commands.observing.privileges import check_sight

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.preflight import check_no_new_key
@@ -29,6 +29,8 @@ from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.vms.lock import lock_vmid
 from bootstrap.records.vms.template import Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
+
+Name = TypeVar("Name", bound=str)
 
 
 def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
@@ -88,22 +90,25 @@ def builds_for(view: ClusterView, ports: Ports, asked: BuildOptions, *, version:
 def _rights_to_build(view: ClusterView, builds: Sequence[TemplateBuild]) -> RightsNeeded:
     """What the token needs rights for."""
     spec = view.spec
-    downloads = [(build.pve_node, build.image_storage) for build in builds if build.image_storage]
-    files = {build.iso_storage for build in builds} | {storage for _, storage in downloads}
-    tags = {tag for build in builds for tag in build.recipe.tags}
+    downloads = {(build.pve_node, build.image_storage) for build in builds if build.image_storage}
+    tags = {OWNER_TAG, spec.name}.union(*(build.recipe.tags for build in builds))
     return RightsNeeded(
         vnets=view.observed.vnets,
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
         vmids=(*sorted(build.vmid for build in builds), lock_vmid(spec.placement.vmids)),
-        tags=tuple(sorted({OWNER_TAG, spec.name, *tags})),
+        tags=tuple(sorted(tags)),
         builds=BuildRights(
-            disks=tuple(sorted({build.disk_storage for build in builds})),
-            files=tuple(sorted(files)),
-            bridges=tuple(sorted({with_tag(build.bridge, build.vlan) for build in builds})),
-            downloads_on=tuple(sorted({pve_node for pve_node, _ in downloads})),
+            disks=_each(build.disk_storage for build in builds),
+            files=_each([*(build.iso_storage for build in builds), *(storage for _, storage in downloads)]),
+            bridges=_each(with_tag(build.bridge, build.vlan) for build in builds),
+            downloads_on=_each(pve_node for pve_node, _ in downloads),
         ),
     )
+
+
+def _each(names: Iterable[Name]) -> tuple[Name, ...]:
+    return tuple(sorted(set(names)))
 
 
 def _with_hidden(view: ClusterView, ports: Ports, asked: BuildOptions, seen: TemplatesSeen) -> ClusterView:

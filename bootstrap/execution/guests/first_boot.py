@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from bootstrap.advice import Advice
-from bootstrap.errors import GuestError, PermissionDeniedError
+from bootstrap.errors import AgentNotRunningError, GuestError, PermissionDeniedError
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, read_host_key
+from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, host_key
 from bootstrap.execution.guests.scripts import WITHIN_S, Lines, parse_lines, run_script
-from bootstrap.model.cluster import HostKeyPolicy
-from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.ports import GuestShell
 from bootstrap.waiting import Condition, NotYet
 
 
 def await_host_key(vm: VmRecord, name: str, context: RunContext) -> str | None:
-    """A VM's host key as its guest agent reports it, a container's fingerprint as Proxmox VE does.
+    """Its `host_key`, once its guest agent reports one."""
 
-    None where no source confirms it: then the first key that is seen counts.
-    """
-    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
-        return None
-    if vm.kind is MachineKind.LXC:
-        return context.ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
+    def poll() -> str | NotYet | None:
+        try:
+            found = host_key(vm, context.spec, context.ports)
+        except AgentNotRunningError as error:
+            return NotYet(error.details or error.brief)
+        return NotYet(f"{HOST_KEY_FILE} is still empty") if found == "" else found
+
     condition = Condition(
         what=f"the SSH host key of {name}, read through its guest agent",
-        poll=lambda: read_host_key(vm.vmid, pve_node=vm.pve_node, ports=context.ports),
+        poll=poll,
         every_s=0.5,
         resolution=f"does cloud-init in the template create {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
     )

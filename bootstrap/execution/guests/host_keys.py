@@ -11,39 +11,24 @@ import shlex
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
-from bootstrap.errors import AgentNotRunningError, HostKeyError
+from bootstrap.errors import HostKeyError
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
-from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.ports import GuestShell, Ports, Warn
 from bootstrap.records.state.host_key import parse_host_key, render_host_key
 from bootstrap.records.state.state_items import known_hosts_item
-from bootstrap.waiting import NotYet
 
 LOGIN_TIMEOUT_S = 10.0
 HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
-def read_host_key(vmid: Vmid, *, pve_node: PveNodeName, ports: Ports) -> str | NotYet:
-    """A VM's SSH host key, type and key, as its guest agent reports it.
-
-    Raises:
-        PermissionDeniedError: The token may not read files in guests.
-    """
-    try:
-        text = ports.hypervisor.read_guest_file(vmid, pve_node=pve_node, path=HOST_KEY_FILE)
-    except AgentNotRunningError as error:
-        return NotYet(error.details or error.brief)
-    fields = text.split()
-    return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is still empty")
-
-
 def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
-    """A machine's SSH host key as its guest agent reports it; None where the first one that it shows counts.
+    """A VM's SSH host key, type and key, as its guest agent reports it; a container's fingerprint as Proxmox VE does.
 
-    Of a container its fingerprint, where Proxmox VE knows it.
+    Empty while the file has no key yet. None where no source confirms it: then the first key that it shows counts.
 
     Raises:
         PermissionDeniedError: The token may not read files in guests.
@@ -53,8 +38,15 @@ def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
         return None
     if vm.kind is MachineKind.LXC:
         return ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
-    text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
-    return " ".join(text.split()[:2])
+    fields = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE).split()
+    return " ".join(fields[:2]) if len(fields) > 1 else ""
+
+
+def meet(
+    name: MachineName, vm: VmRecord, address: IPv4Address, *, spec: ClusterSpec, ports: Ports, warn: Warn
+) -> GuestShell:
+    """Log in to a machine that has booted: `log_in` with its `host_key`, and the errors of both."""
+    return log_in(name, vm, address, told=host_key(vm, spec, ports), spec=spec, ports=ports, warn=warn)
 
 
 def log_in(

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from bootstrap.errors import GuestSetupError, HomelabError, InterruptedRunError, KeyRefusedError, SshUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.authorized_keys import add_key
-from bootstrap.execution.guests.host_keys import host_key, log_in
+from bootstrap.execution.guests.host_keys import meet
 from bootstrap.execution.handlers.machines.guests import own_address
 from bootstrap.execution.handlers.machines.vms import owned_vm
 from bootstrap.model.machine import MachineKind
@@ -67,8 +67,7 @@ def _log_in(step: AuthorizeKey, vm: VmRecord, context: RunContext) -> None:
     if not isinstance(address, IPv4Address):
         raise SshUnreachableError(address)
     name = vm.record.machine if vm.record else step.machine
-    told = host_key(vm, spec, ports)
-    log_in(name, vm, address, told=told, spec=spec, ports=ports, warn=context.warn).close()
+    meet(name, vm, address, spec=spec, ports=ports, warn=context.warn).close()
 
 
 def _the_way(vm: VmRecord, error: HomelabError, context: RunContext) -> str:
