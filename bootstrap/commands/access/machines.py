@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 from bootstrap.advice import Advice
@@ -13,6 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
 from bootstrap.model.machine import MachineRecord
 from bootstrap.model.observed import VmRecord
+from bootstrap.model.words import did_you_mean
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.ports import Ports
 from bootstrap.records.vms.machine import is_ours
@@ -40,7 +40,7 @@ def find_machine(name: str, machines: Sequence[Machine], cluster: ClusterName) -
         raise UsageError(
             f"{cluster} has no machine {name}",
             details=f"its machines: {', '.join(known) or 'none'}",
-            resolution=_meant(name, [*known, *(short.removeprefix(f"{cluster}-") for short in known)])
+            resolution=did_you_mean(name, [*known, *(short.removeprefix(f"{cluster}-") for short in known)])
             or Advice("`homelab-k8s status` lists them"),
         )
     return found
@@ -71,14 +71,9 @@ def _of_pool(machines: Sequence[Machine], cluster: ClusterName, pool: PoolName) 
         raise UsageError(
             f"{cluster} has no machines in a pool {pool}",
             details=f"its pools: {', '.join(pools) or 'none'}",
-            resolution=_meant(pool, pools) or Advice("`homelab-k8s status -o wide` lists them"),
+            resolution=did_you_mean(pool, pools) or Advice("`homelab-k8s status -o wide` lists them"),
         )
     return chosen
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
 
 
 def reach(machine: Machine, spec: ClusterSpec, ports: Ports) -> Guest:

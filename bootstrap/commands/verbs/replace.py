@@ -22,6 +22,7 @@ from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.words import did_you_mean
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
@@ -138,7 +139,7 @@ def _with_pool(view: ClusterView, asked: ReplaceOptions, noted: Intention | None
         raise PreflightError(
             f"{spec.name} has no pool {pool}",
             details=f"its pools: {', '.join(known)}",
-            resolution="name one of them",
+            resolution=did_you_mean(pool, known) or "name one of them",
         )
     return replace(asked, pool=PoolName(pool))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from bootstrap.inventory.describe.reference import on_one_line
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.section import Key, Section, section_of
+from bootstrap.model.words import did_you_mean
 
 _WORD = re.compile(r"[^.\[\]]+")
 
@@ -65,12 +65,10 @@ def _field(section: type[Section] | None, word: str, path: str) -> Key[Any]:
 def _unknown(where: str, word: str, keys: Iterable[str], path: str) -> UsageError:
     known, everything = list(keys), all_keys()
     near = [each for each in everything if each.rpartition(".")[2] == word]
-    near = near or difflib.get_close_matches(where, everything, n=3)
-    if near and known:
-        meant = f"did you mean {' or '.join(near[:3])}?"
-    else:
-        meant = f"known: {', '.join(known)}" if known else f"{path} has no keys below it"
-    return UsageError(f"the inventory has no key {where}", resolution=meant)
+    meant = f"did you mean {' or '.join(near[:3])}?" if near else did_you_mean(where, everything, most=3)
+    if not known:
+        meant = f"{path} has no keys below it"
+    return UsageError(f"the inventory has no key {where}", resolution=meant or f"known: {', '.join(known)}")
 
 
 def _lines(path: str, key: Key[Any] | None, kind: object) -> Iterator[str]:

@@ -13,7 +13,6 @@ A key is declared once:
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from bootstrap.inventory.document import Broken, Mapping, Node, Scalar, is_null
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.values.containers import NODE_WORDS, place_of
 from bootstrap.inventory.values.scalars import Json, Kind
+from bootstrap.model.words import did_you_mean
 
 if TYPE_CHECKING:
     from bootstrap.inventory.files import Places
@@ -180,9 +180,9 @@ class Section:
 
     @classmethod
     def _meant(cls, name: str) -> str:
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), cls.keys, n=1, cutoff=0.6)
-        if close:
-            return f"did you mean {close[0]}?"
+        meant = did_you_mean(name.replace("-", "_"), cls.keys)
+        if meant:
+            return meant
         sections = ((key.name, section_of(key.kind)) for key in cls.keys.values())
         under = next((above for above, section in sections if section is not None and name in section.keys), None)
         return f"it belongs under {under}" if under else f"known: {', '.join(cls.keys)}"

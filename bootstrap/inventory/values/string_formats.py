@@ -6,7 +6,6 @@ Label and taint forms as Kubernetes checks them (apimachinery's validation of qu
 
 from __future__ import annotations
 
-import difflib
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
@@ -26,6 +25,7 @@ from bootstrap.model.ids import (
     Vmid,
 )
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Taint
+from bootstrap.model.words import did_you_mean
 
 _DNS_MOST: Final = 253
 MAX_VMID: Final = 999_999_999
@@ -122,8 +122,7 @@ def _channel_hint(text: str) -> str:
     minor = re.match(r"[vV]?([0-9]+\.[0-9]+)", text)
     if minor:
         return f"write v{minor[1]}"
-    close = difflib.get_close_matches(text.lower(), _CHANNELS, n=1)
-    return f"did you mean {close[0]}?" if close else ""
+    return did_you_mean(text, _CHANNELS)
 
 
 def _endpoint(text: str) -> str:

@@ -12,6 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, Role
 from bootstrap.model.observed import Observed
+from bootstrap.model.words import did_you_mean
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
@@ -49,7 +50,8 @@ def with_counts(spec: ClusterSpec, counts: dict[PoolName, int]) -> ClusterSpec:
             raise PreflightError(
                 f"{spec.name} has no pool {name}",
                 details=f"its pools: {', '.join(known)}",
-                resolution=f"add it to the inventory first: pools: {{{name}: {{count: {number}}}}}",
+                resolution=did_you_mean(name, known)
+                or f"add it to the inventory first: pools: {{{name}: {{count: {number}}}}}",
             )
         if name == CONTROL_PLANE_POOL and number % 2 == 0:
             raise PreflightError(

@@ -15,7 +15,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.execution.context import Done
 from bootstrap.execution.runner import Runner
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec, VipSpec
-from bootstrap.model.ids import MachineName
+from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import (
@@ -288,3 +288,12 @@ def test_without_a_note_none_that_stays_is_lost_and_the_inventory_says_how_many_
         steps = order(plan_replace(cluster(agents=stated), observed, ReplaceOptions(pool=WORKERS), version=VERSION))
         assert names_of(steps, DestroyVm) == ["demo-workers-2"]
         assert len(names_of(steps, CloneVm)) == clones
+
+
+def test_a_mistyped_pool_is_told_with_the_pool_that_was_meant() -> None:
+    with pytest.raises(PreflightError) as caught:
+        with_counts(cluster(agents=1), {PoolName("wrokers"): 3})
+    assert caught.value.resolution == "did you mean workers?"
+    with pytest.raises(PreflightError) as caught:
+        with_counts(cluster(agents=1), {PoolName("gpu"): 3})
+    assert "add it to the inventory first" in str(caught.value.resolution)
