@@ -1,4 +1,4 @@
-"""What a Kubernetes API answers: of limited size, as JSON, with its refusals in our own errors."""
+"""Answers of a Kubernetes API: limited in size, as JSON, with refusals as HomelabErrors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Object = dict[str, Any]
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 MOST_BYTES = 64 << 20
-"""Of an answer: some ten times what the list of a thousand nodes takes; memory is not filled with more."""
+"""Of an answer: about ten times the list of a thousand nodes."""
 MOST_LINE_BYTES = 8 << 20
-"""Of an event of a watch: etcd takes no object of more than 1.5 MiB."""
+"""Of a watch event: etcd accepts objects of up to 1.5 MiB."""
 _CHUNK = 1 << 16
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses of an API server that starts, stops or is busy."""
+"""Statuses of an API server that is starting, stopping or busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Answer:
     Attributes:
         status: HTTP status.
         text: The body.
-        at: The API server's clock (one second exact), or ours where it does not tell.
+        at: The API server's time (to the second), or the local one where the answer has none.
     """
 
     status: int
@@ -46,7 +46,7 @@ class Answer:
 
 
 def whole(raw: Any, *, server: str) -> bytes:  # noqa: ANN401 - urllib3's response
-    """All of an answer; its connection is free again. Raises UnreadableObjectError for one without end."""
+    """The whole answer; frees its connection. Raises UnreadableObjectError where it is too long."""
     data = bytearray()
     for chunk in raw.stream(_CHUNK, decode_content=True):
         data += chunk
@@ -60,7 +60,7 @@ def whole(raw: Any, *, server: str) -> bytes:  # noqa: ANN401 - urllib3's respon
 
 
 def check(answer: Answer, accepted: frozenset[int] = frozenset(), *, server: str) -> None:
-    """Raise for an answer that is no success.
+    """Raise for an answer that is not a success.
 
     Args:
         answer: What the API said.
@@ -68,7 +68,7 @@ def check(answer: Answer, accepted: frozenset[int] = frozenset(), *, server: str
         server: For error texts.
 
     Raises:
-        KubeUnreachableError: It says to come again.
+        KubeUnreachableError: It asks to retry.
         KubernetesError: It is a refusal.
     """
     if 200 <= answer.status < 300 or answer.status in accepted:
@@ -102,7 +102,7 @@ class Stream:
                     yield line.decode(errors="replace")
 
     def shut(self) -> None:
-        """Wake a thread that reads from it; it sees the end of the stream."""
+        """Wake the thread that reads from it, which then sees the end of the stream."""
         with contextlib.suppress(OSError, ValueError):
             # OSError, ValueError: it is closed already.
             self._raw.shutdown()

@@ -48,7 +48,7 @@ class KubernetesApis:
     """Connects to Kubernetes; implements `bootstrap.ports.KubeApis`."""
 
     def connect(self, kubeconfig: str) -> KubernetesApi:
-        """A client for a kubeconfig's context. Nothing is sent yet. Raises KubernetesError for one that is no use."""
+        """A client for a kubeconfig's context. Sends nothing yet. Raises KubernetesError for an unusable one."""
         return KubernetesApi(KubeHttp(parse_kubeconfig(kubeconfig)))
 
 
@@ -65,7 +65,7 @@ class KubernetesApi:
         return self._http.client
 
     def ready(self) -> bool:
-        """Whether `/readyz` answers `ok`; False where nothing answers. Raises KubernetesError where it refuses us."""
+        """Whether `/readyz` answers `ok`; False where nothing answers. Raises KubernetesError where it refuses."""
         try:
             return self._http.ask(self._client.get, "/readyz").text.strip() == "ok"
         except KubeUnreachableError:
@@ -98,7 +98,7 @@ class KubernetesApi:
         stale_labels: Iterable[tuple[str, str]] = (),
         stale_taints: Iterable[Taint] = (),
     ) -> bool:
-        """Make sure labels and taints are on the node and stale ones are not, see `bootstrap.ports.KubeApi`.
+        """Set labels and taints, and remove stale ones, see `bootstrap.ports.KubeApi`.
 
         Raises:
             KubernetesError: There is no such node, or Kubernetes refuses a label or taint.
@@ -122,7 +122,7 @@ class KubernetesApi:
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
     ) -> bool:
-        """Have the node tell an address, unless it tells one of `own`; whether anything changed, False without a node.
+        """Set the node's address, unless it has one of `own`; whether anything changed, False without a node.
 
         Raises:
             KubernetesError: Refused.
@@ -134,16 +134,16 @@ class KubernetesApi:
         if patches is None:
             return False
         node, status = patches
-        # The annotation first: the cloud controller would put the address of before back by it.
+        # The annotation first: from it, the cloud controller would restore the previous address.
         self._http.ask(core.patch_node, name, node, _content_type=_MERGE)
         self._http.ask(core.patch_node_status, name, status, _content_type=_MERGE)
         return True
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
-        """Delete the node object, wait until it is gone, `timeout_s` at most, and delete its password; gone is fine.
+        """Delete the node object if it exists, wait up to `timeout_s` until it is gone, and delete its password.
 
-        A node that is there again under another identity counts as gone. The password's Secret has no owner until the
-        node has registered: what fetched its configuration and came no further leaves it, and the next machine of
+        A node that has registered again with another uid counts as gone. The password's Secret has no owner until the
+        node has registered: a machine that only fetched its configuration leaves it behind, and the next machine of
         that name would be rejected (k3s v1.36.3, observed).
         """
         self._delete_node(name, timeout_s=timeout_s)
@@ -161,7 +161,7 @@ class KubernetesApi:
             self._watch.wait(name, lambda seen: seen is None or seen.uid != uid, timeout_s)
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
-        """Cordon a node or lift that; whether anything changed.
+        """Cordon or uncordon a node; whether anything changed.
 
         Raises:
             KubernetesError: There is no such node.
@@ -171,7 +171,7 @@ class KubernetesApi:
         spec = kube_object(self._http.ask(core.read_node, name).object, what=f"read the node {name}").at("spec")
         if spec.at("unschedulable").flag() == unschedulable:
             return False
-        # Without a version: whatever else changes meanwhile, this one key is ours to set.
+        # Without a version: the patch sets only this key, whatever else changes at the same time.
         patch = {"spec": {"unschedulable": unschedulable}}
         self._http.ask(core.patch_node, name, patch, _content_type=_MERGE)
         return True
@@ -185,10 +185,10 @@ class KubernetesApi:
         raise KubernetesError(f"the pods of {on} cannot be listed", details="each listing expired before its end")
 
     def _pods(self, field_selector: str) -> list[object] | None:
-        """Pods, page by page; None where the list expired (410) and must be read again from its start.
+        """Pods, page by page; None where the list expired (410) and must be read again from the start.
 
         Raises:
-            KubernetesError: It has no end.
+            KubernetesError: There are too many pages.
         """
         items: list[object] = []
         page: dict[str, str] = {}
@@ -208,7 +208,7 @@ class KubernetesApi:
         raise KubernetesError("the list of pods has no end", details=f"{len(items)} pods were listed")
 
     def evict(self, pod: Pod) -> Refusal | None:
-        """Ask for an eviction, see `bootstrap.ports.KubeApi.evict`. Of a pod of another uid nothing is asked.
+        """Ask for an eviction, see `bootstrap.ports.KubeApi.evict`. A pod with another uid is left alone.
 
         Raises:
             KubernetesError: It was refused for good.
@@ -221,13 +221,13 @@ class KubernetesApi:
             eviction(pod),
             accepted=frozenset({_FORBIDDEN, _NOT_FOUND, _CONFLICT, _TOO_MANY, _INTERNAL}),
         )
-        # A conflict is a uid that is not the one asked for: that pod is gone.
+        # A conflict means another uid: the pod asked for is gone.
         if answer.status < 300 or answer.status in (_NOT_FOUND, _CONFLICT):
             return None
         if answer.status == _TOO_MANY:
             return self._refusal(pod, answer)
         if answer.status == _FORBIDDEN and has_cause(answer.object, "NamespaceTerminating"):
-            # Deleting the namespace deletes the pod; nothing may be made there any more, not even an eviction.
+            # Deleting the namespace deletes the pod; no object can be created in it any more, not even an eviction.
             return Refusal(budgets=(), message=refusal_text(answer.object))
         if answer.status == _INTERNAL:
             refusal = self._refusal(pod, answer)
@@ -237,7 +237,7 @@ class KubernetesApi:
         return None
 
     def _refusal(self, pod: Pod, answer: Answer) -> Refusal | None:
-        """A refusal with the budgets that select the pod; None where the pod is gone meanwhile."""
+        """A refusal with the budgets that select the pod; None where the pod is gone."""
         read_pod = self._client.core.read_namespaced_pod
         found = self._http.ask(read_pod, pod.name, pod.namespace, accepted=frozenset({_NOT_FOUND}))
         if found.status == _NOT_FOUND or parse_pod(found.object).uid != pod.uid:
@@ -246,7 +246,7 @@ class KubernetesApi:
         return Refusal(budgets=budgets_of(found.object, budgets.object), message=refusal_text(answer.object))
 
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """What k3s tells of its snapshots, oldest first; empty where it tells none (sqlite, k3s before 1.29)."""
+        """The snapshots that k3s reports, oldest first; none with sqlite, and before k3s 1.29."""
         list_objects = self._client.custom_objects.list_cluster_custom_object
         answer = self._http.ask(list_objects, *SNAPSHOTS, accepted=frozenset({_NOT_FOUND}))
         if answer.status == _NOT_FOUND:

@@ -1,4 +1,4 @@
-"""The official client with our bounds. It takes 0.15 s to import: import it where it is used."""
+"""The official client with limits. It takes 0.15 s to import: import it where it is used."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class BoundedClient(ApiClient):
 
     def __init__(self, credentials: Credentials) -> None:
         configuration = Configuration(host=credentials.server, connection_pool_maxsize=_POOL_SIZE)
-        # The client takes HTTPS_PROXY for it: the API is on the network here, and credentials are sent to it.
+        # The client would use HTTPS_PROXY; but the API is on the local network, and receives credentials.
         configuration.proxy = None
-        # urllib3 would try three times and warn of each; waiting is the caller's, who knows its deadline.
-        # False keeps it from following redirects, too.
+        # urllib3 would try three times, each with a warning; callers retry, since they know their deadlines.
+        # With False it follows no redirects, either.
         configuration.retries = False
         if credentials.token:
             configuration.api_key["BearerToken"] = credentials.token
             configuration.api_key_prefix["BearerToken"] = "Bearer"
         super().__init__(configuration)
         self.user_agent = "homelab-k8s"
-        # The configuration takes certificates as files that would have to stay for as long as we run.
+        # The configuration takes certificates only as files, which would have to exist during the whole run.
         self.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls_context(credentials)
-        self._importing = threading.Lock()  # importing is not made for many threads at once
+        self._importing = threading.Lock()  # importing is not thread-safe
 
     @cached_property
     def core(self) -> CoreV1Api:
@@ -79,7 +79,7 @@ class BoundedClient(ApiClient):
         return CustomObjectsApi(self)
 
     def get(self, path: str) -> object:
-        """An answer from a path. For what the API classes do not have, or have at too high a price (ADR 0035)."""
+        """The answer for a path. For requests that the API classes lack, or make too expensive (ADR 0035)."""
         accept = {"Accept": "application/json, */*"}
         request = self.param_serialize("GET", path, header_params=accept, auth_settings=["BearerToken"])
         return self.response_deserialize(self.call_api(*request)).data
@@ -93,7 +93,7 @@ class BoundedClient(ApiClient):
         post_params: Any = None,  # noqa: ANN401
         _request_timeout: Any = None,  # noqa: ANN401
     ) -> RESTResponse:
-        """Send a request. The answer's body is read, within the limit, unless it is a watch."""
+        """Send a request. Reads the answer's body up to the limit, except for a watch."""
         path, _, query = url.removeprefix(self.configuration.host).partition("?")
         watching = "watch=true" in query
         with calling("kubernetes", f"{method} {path}{' (watch)' if watching else ''}") as call:
@@ -112,7 +112,7 @@ class BoundedClient(ApiClient):
         response_data: RESTResponse,
         response_types_map: Mapping[str, object] | None = None,  # noqa: ARG002 - as in the client
     ) -> ApiResponse[Any]:
-        """The answer as it came: the models take four times as long and refuse what is odd (ADR 0035)."""
+        """The raw answer: the models take four times as long and reject unexpected values (ADR 0035)."""
         return ApiResponse(status_code=response_data.status, headers=None, data=_answer(response_data), raw_data=b"")
 
     def _refuse_redirect(self, url: str, response: RESTResponse) -> None:

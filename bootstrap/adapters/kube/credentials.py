@@ -14,7 +14,7 @@ from bootstrap.errors import KubernetesError, UnreadableObjectError
 from bootstrap.model.reading import Reading, Source
 from bootstrap.model.reading_yaml import read_yaml
 
-# Of the values nothing is told: one of them is a private key.
+# Errors show no values: one of them is a private key.
 _SOURCE = Source(call="use the kubeconfig", who="it", error=UnreadableObjectError, secret=True)
 
 
@@ -25,7 +25,7 @@ class Credentials:
     Attributes:
         server: `https://address:6443`.
         authority: The CA's certificate as PEM, or None for the system's.
-        certificate: Our own certificate as PEM, or None.
+        certificate: The client certificate as PEM, or None.
         key: Its private key.
         token: A bearer token, or None.
     """
@@ -54,7 +54,7 @@ def parse_kubeconfig(text: str) -> Credentials:
 
 
 def _entry(config: Reading, section: str, kind: str, name: str) -> Reading:
-    """What a section has under a name; of an empty name the first."""
+    """A section's entry of a name; the first one for an empty name."""
     entries = config.at(section).items()
     found = next((entry for entry in entries if name in ("", entry.at("name").text())), None)
     if found is None:
@@ -63,13 +63,13 @@ def _entry(config: Reading, section: str, kind: str, name: str) -> Reading:
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
-    """A TLS context that trusts the cluster's CA alone and shows our certificate. Raises KubernetesError."""
+    """A TLS context that trusts only the cluster's CA and presents the client certificate. Raises KubernetesError."""
     try:
         context = ssl.create_default_context(cadata=credentials.authority)
         # Python 3.13 asks for extensions that the CAs k3s makes need not have; kubectl does not ask for them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if credentials.certificate and credentials.key:
-            # OpenSSL's interface takes files only: these have no name, so that none is left of them, however we end.
+            # OpenSSL takes only files: these have no name, so that none is left, however the program ends.
             with _nameless(credentials.certificate) as certificate, _nameless(credentials.key) as key:
                 context.load_cert_chain(certificate, key)
     except (ssl.SSLError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""Requests to a Kubernetes API through the official client, with its failures in our own errors."""
+"""Requests to a Kubernetes API through the official client, with its failures as HomelabErrors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KubeHttp:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._lock = threading.Lock()  # importing is not made for many threads at once
+        self._lock = threading.Lock()  # importing it is not thread-safe
         self._client: BoundedClient | None = None
         self.server = credentials.server
 
@@ -44,7 +44,7 @@ class KubeHttp:
     def ask(
         self, call: Callable[..., Any], *args: object, accepted: frozenset[int] = frozenset(), **options: object
     ) -> Answer:
-        """Ask once, without any retry.
+        """Send one request, without retries.
 
         Args:
             call: A method of one of the API classes, or `client.get`.
@@ -53,7 +53,7 @@ class KubeHttp:
             options: Its keyword arguments.
 
         Raises:
-            KubeUnreachableError: No answer, or one that says to come again.
+            KubeUnreachableError: No answer, or one that asks to retry.
             KubernetesError: Refused.
         """
         with self._converted():
@@ -87,7 +87,7 @@ class KubeHttp:
         try:
             yield
         except ApiException as error:
-            # The client's way to tell of TLS trouble: status 0.
+            # Status 0: the client reports TLS errors like this.
             details = str(error.reason)
             if "CERTIFICATE_VERIFY_FAILED" in details:
                 raise _distrusted(self.server, details) from error
@@ -97,7 +97,7 @@ class KubeHttp:
 
 
 def _distrusted(server: str, details: str) -> KubernetesError:
-    """The error for a certificate that this cluster's CA does not vouch for, or that is not valid now."""
+    """The error for a certificate that this cluster's CA did not sign, or that is not valid now."""
     parts = urlsplit(server)
     dated = out_of_date(details, parts.hostname or "", parts.port or _HTTPS_PORT)
     if dated is None:

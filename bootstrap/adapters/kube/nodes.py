@@ -16,17 +16,17 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.model.reading import Reading, each
 
 FRESH_S = 30.0
-"""How old a lease may be: three renewals, which come every 10 s. The API marks a node after 40 s without (50 s from
-1.32 on); until then a kubelet that has ended is Ready for it."""
+"""Maximum age of a lease: three renewals, which come every 10 s. The API marks a node after 40 s without one (50 s from
+1.32 on); until then it reports a stopped kubelet as Ready."""
 
 ROLE_LABEL = "node-role.kubernetes.io/"
 
 ADDRESS_ANNOTATIONS = ("k3s.io/internal-ip", "alpha.kubernetes.io/provided-node-ip")
-"""Where k3s and its kubelet say of a node which address it is to have."""
+"""Annotations in which k3s and its kubelet state a node's address."""
 
 
 def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | None = None) -> KubeNode:
-    """A Node object as a value; one of odd form is not Ready, and its problem says what is odd.
+    """A Node object as a value; an invalid one is not Ready, and its problem says what is invalid.
 
     Args:
         node: As the API has it.
@@ -50,20 +50,20 @@ def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | N
 def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | None) -> KubeNode:
     metadata, spec, status = (node.at(part) for part in ("metadata", "spec", "status"))
     labels = {key: value.text() for key, value in metadata.at("labels").entries(optional=True)}
-    conditions, told = status.at("conditions").items(optional=True), status.at("nodeInfo")
+    conditions, info = status.at("conditions").items(optional=True), status.at("nodeInfo")
     not_ready = _not_ready(conditions)
     stale = "" if not_ready else _stale(lease_age_s)
     return KubeNode(
         name=MachineName(metadata.at("name").text()),
         ready=not (not_ready or stale),
         problem=not_ready or stale,
-        version=told.at("kubeletVersion").text(""),
+        version=info.at("kubeletVersion").text(""),
         address=_address(status.at("addresses")),
         roles=frozenset(label.removeprefix(ROLE_LABEL) for label in labels if label.startswith(ROLE_LABEL)),
         labels=tuple(sorted(labels.items())),
         taints=_taints(spec),
         unschedulable=spec.at("unschedulable").flag(),
-        os_image=told.at("osImage").text(""),
+        os_image=info.at("osImage").text(""),
         created=_time(metadata.at("creationTimestamp")),
         uid=metadata.at("uid").text(""),
         heartbeat=_heartbeat(conditions),
@@ -85,17 +85,17 @@ def _taint(taint: Reading) -> Taint:
 
 
 def parse_renewals(leases: Iterable[Reading]) -> dict[str, datetime]:
-    """When each node's lease was renewed; a lease that does not tell, or is of odd form, is left out."""
-    told = each(
+    """When each node's lease was renewed; a lease without that, or an invalid one, is left out."""
+    renewals = each(
         leases, lambda lease: (lease.at("metadata").at("name").text(), _time(lease.at("spec").at("renewTime"))), note
     )
-    return {name: at for name, at in told if at is not None}
+    return {name: at for name, at in renewals if at is not None}
 
 
-def _time(told: Reading) -> datetime | None:
+def _time(reading: Reading) -> datetime | None:
     """A time as Kubernetes writes it; None for anything else."""
     try:
-        at = datetime.fromisoformat(told.text(""))
+        at = datetime.fromisoformat(reading.text(""))
     except ValueError:
         return None
     return at if at.tzinfo is not None else None
@@ -109,9 +109,9 @@ def missing_metadata(
     stale_labels: Iterable[tuple[str, str]] = (),
     stale_taints: Iterable[Taint] = (),
 ) -> dict[str, Any] | None:
-    """The merge patch that puts labels and taints on a node, takes stale ones off and leaves its others, or None.
+    """The merge patch that adds labels and taints to a node, removes stale ones and keeps the others, or None.
 
-    It names the version it was made for, so that a change somebody makes meanwhile is a conflict and not lost.
+    It names the version it was made for, so that a concurrent change becomes a conflict and is not lost.
     """
     read = kube_object(node, what="set a node's labels and taints")
     changes = _changed_labels(read.at("metadata").at("labels"), labels, stale_labels)
@@ -125,32 +125,34 @@ def missing_metadata(
 
 
 def _changed_labels(
-    told: Reading, labels: Mapping[str, str], stale: Iterable[tuple[str, str]]
+    present: Reading, labels: Mapping[str, str], stale: Iterable[tuple[str, str]]
 ) -> dict[str, str | None]:
-    """The labels that a node lacks, and as None those that it has no more use for."""
-    there = {key: value.value for key, value in told.entries(optional=True)}
+    """The labels that a node lacks, and the stale ones as None."""
+    there = {key: value.value for key, value in present.entries(optional=True)}
     added = {key: value for key, value in labels.items() if there.get(key) != value}
     return added | {key: None for key, value in stale if key not in labels and there.get(key) == value}
 
 
 def _changed_taints(spec: Reading, wanted: Collection[Taint], stale: Collection[Taint]) -> list[object] | None:
-    """All taints that a node is to have, since a list in a merge patch replaces the whole list; None: as it has them.
+    """All taints that a node must have, since a list in a merge patch replaces the whole list; None for no change.
 
-    A taint is known by its key and effect. Those of others stay as they are.
+    A taint is identified by its key and effect. Taints that others have set are kept.
     """
     present = set(_taints(spec))
     if present.issuperset(wanted) and present.isdisjoint(stale):
         return None
     replaced = {(taint.key, taint.effect) for taint in wanted}
-    told = ((each.value, _taint(each)) for each in spec.at("taints").items(optional=True))
-    kept = [as_it_is for as_it_is, taint in told if (taint.key, taint.effect) not in replaced and taint not in stale]
+    present_ones = ((each.value, _taint(each)) for each in spec.at("taints").items(optional=True))
+    kept = [
+        as_it_is for as_it_is, taint in present_ones if (taint.key, taint.effect) not in replaced and taint not in stale
+    ]
     return [*kept, *map(_rendered, wanted)]
 
 
 def moved(
     node: Mapping[str, Any], address: IPv4Address, *, own: Collection[IPv4Address] = ()
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The merge patches of the node and of its status that give it an IPv4 address; None where it has that or an `own`.
+    """The merge patches of a node and of its status that set its IPv4 address; None where it has that or one of `own`.
 
     k3s's cloud controller sets a node's addresses by the annotation, and the kubelet leaves those it finds, so both
     are needed (k3s: pkg/cloudprovider/instances.go; kubelet: nodestatus setters with an external cloud provider).
@@ -161,9 +163,9 @@ def moved(
         return None
     annotations = {key: read.at("metadata").at("annotations").at(key).text("") for key in ADDRESS_ANNOTATIONS}
     changed = {
-        key: ",".join((str(address), *(part for part in told.split(",") if not _is_ipv4(part))))
-        for key, told in annotations.items()
-        if told
+        key: ",".join((str(address), *(part for part in addresses_there.split(",") if not _is_ipv4(part))))
+        for key, addresses_there in annotations.items()
+        if addresses_there
     }
     others = [
         each.value
@@ -199,13 +201,13 @@ def _not_ready(conditions: Iterable[Reading]) -> str:
 
 
 def _heartbeat(conditions: Iterable[Reading]) -> datetime | None:
-    """When the kubelet last wrote the Ready condition, True or not."""
+    """When the kubelet last wrote the Ready condition, whatever its status."""
     ready = (each for each in conditions if each.at("type").value == "Ready")
     return next((_time(each.at("lastHeartbeatTime")) for each in ready), None)
 
 
 def _args(text: str) -> tuple[str, ...] | None:
-    """The arguments that k3s tells of, secrets masked by it; None where they are no list of texts."""
+    """The arguments that k3s reports, with secrets masked; None where they are not a list of texts."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -214,7 +216,7 @@ def _args(text: str) -> tuple[str, ...] | None:
 
 
 def _env(text: str) -> frozenset[str] | None:
-    """The names of the variables that k3s tells of; None where it is no mapping."""
+    """The names of the variables that k3s reports; None where it is not a mapping."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 def kube_object(value: object, *, what: str) -> Reading:
-    """An object that was told in answer to the attempt to do `what`, as it reads after "cannot"."""
+    """An object from the answer to the attempt to do `what`, as it reads after "cannot"."""
     return Reading(value, Source(call=what, who="the answer of the Kubernetes API", error=UnreadableObjectError))
 
 
 def note(error: UnreadableError) -> None:
-    """Note what is passed over in the log."""
+    """Log what is ignored."""
     logger.warning("ignored: %s", error)

@@ -10,11 +10,11 @@ from bootstrap.model.observed import Pod
 from bootstrap.model.reading import Reading, each
 
 SNAPSHOTS = ("k3s.cattle.io", "v1", "etcdsnapshotfiles")
-"""Group, version and plural of what k3s tells of its snapshots."""
+"""Group, version and plural of k3s's snapshot objects."""
 
 _NAMESPACE = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
-"""As the API itself has them (DNS labels and subdomains): they become parts of paths."""
+"""The API's own forms (DNS labels and subdomains): they become parts of paths."""
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -37,7 +37,7 @@ def parse_pod(pod: object) -> Pod:
 
 
 def eviction(pod: Pod) -> dict[str, Any]:
-    """The Eviction that asks for this very pod and no later one of its name."""
+    """The Eviction of this pod; a later one of the same name is not affected."""
     return {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
@@ -47,10 +47,10 @@ def eviction(pod: Pod) -> dict[str, Any]:
 
 
 def budgets_of(pod: object, budgets: object) -> tuple[str, ...]:
-    """Those of a namespace's budgets (a list object) that select a pod of it, as `namespace/name`, sorted.
+    """The budgets of a namespace (a list object) that select a pod, as `namespace/name`, sorted.
 
     Raises:
-        UnreadableObjectError: The pod is of odd form; a budget that is so is passed over.
+        UnreadableObjectError: The pod is invalid; an invalid budget is ignored.
     """
     metadata = kube_object(pod, what="read a pod").at("metadata")
     labels = {key: value.text() for key, value in metadata.at("labels").entries(optional=True)}
@@ -67,7 +67,7 @@ def budgets_of(pod: object, budgets: object) -> tuple[str, ...]:
 
 
 def selects(selector: Reading, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector selects labels: an empty one all, none at all nothing (policy/v1)."""
+    """Whether a label selector selects labels: an empty one selects all, a missing one nothing (policy/v1)."""
     if selector.absent:
         return False
     equal = all(labels.get(key) == value.value for key, value in selector.at("matchLabels").entries(optional=True))
@@ -82,7 +82,7 @@ def _meets(expression: Reading, labels: Mapping[str, str]) -> bool:
     match expression.at("operator").value:
         case "In":
             return labels.get(key) in values
-        case "NotIn":  # A label that is not there is not in the values either (apimachinery's labels.Requirement).
+        case "NotIn":  # True for a missing label, too (apimachinery's labels.Requirement).
             return labels.get(key) not in values
         case "Exists":
             return key in labels
@@ -93,7 +93,7 @@ def _meets(expression: Reading, labels: Mapping[str, str]) -> bool:
 
 
 def refusal_text(status: object) -> str:
-    """What the API said of a refused eviction, its causes (`The disruption budget web needs 2 ...`) after it."""
+    """The API's message for a refused eviction, then its causes (`The disruption budget web needs 2 ...`)."""
     read = kube_object(status, what="evict a pod")
     said = [read.at("message"), *(cause.at("message") for cause in _causes(read))]
     return " ".join(dict.fromkeys(part.text("").strip() for part in said if part.text("").strip()))
@@ -109,5 +109,5 @@ def _causes(status: Reading) -> tuple[Reading, ...]:
 
 
 def next_page(listing: object) -> str:
-    """The token of a list's next part, empty at its end."""
+    """The token of a list's next page; empty on the last."""
     return kube_object(listing, what="list objects").at("metadata").at("continue").text("")

@@ -1,4 +1,4 @@
-"""One watch on a cluster's nodes, shared by all who wait for one."""
+"""One watch on a cluster's nodes, shared by all threads that wait for one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _GoneError(Exception):
 
 
 class Leases:
-    """When each node's kubelet was last heard of, by the API server's clock."""
+    """When each node's kubelet last renewed its lease, by the API server's clock."""
 
     def __init__(self, http: KubeHttp) -> None:
         self._http = http
@@ -51,14 +51,14 @@ class Leases:
         self._read_at_s = float("-inf")
 
     def refresh(self, *, older_than_s: float = 0.0) -> None:
-        """Read the leases, unless somebody has within `older_than_s`. Raises KubernetesError."""
+        """Read the leases, unless they were read within `older_than_s`. Raises KubernetesError."""
         with self._lock:
             if time.monotonic() - self._read_at_s < older_than_s:
                 return
             answer = self._http.ask(self._http.client.coordination.list_namespaced_lease, "kube-node-lease")
             leases = kube_object(answer.object, what="list the leases of the Kubernetes nodes").at("items")
             self._renewals = parse_renewals(leases.items(optional=True))
-            # A machine here with a wrong clock must not take every node for dead.
+            # With a wrong clock on this machine, nodes must not count as dead.
             self._ahead_s = (answer.at - datetime.now(UTC)).total_seconds()
             self._read_at_s = time.monotonic()
 
@@ -73,13 +73,13 @@ class Leases:
 
 
 class NodeWatch:
-    """Keeps the nodes as the API last told them, with a thread that starts when somebody first waits."""
+    """Keeps the nodes as the API last reported them, in a thread that starts with the first wait."""
 
     def __init__(self, http: KubeHttp, leases: Leases) -> None:
         self._http = http
         self._leases = leases
         self._guard = threading.Lock()
-        # By node, so that an event wakes those alone whom it concerns: a hundred who wait see thousands of events.
+        # By node, so that an event wakes only the threads that wait for it: a hundred of them see thousands of events.
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -107,12 +107,12 @@ class NodeWatch:
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0 or self._stop.is_set():
                     return seen
-                # No event tells of a lease: where only that is missing for Ready, look again.
+                # No event reports a lease: where only the lease is missing for Ready, look again.
                 doubtful = seen is not None and seen.stale
                 news.wait(min(left_s, _LEASES_EVERY_S) if doubtful else left_s)
 
     def close(self) -> None:
-        """End the thread; those who wait get the last state known. Safe to call twice."""
+        """End the thread; waiting threads get the last known state. Safe to call twice."""
         self._stop.set()
         with self._guard:
             thread, stream = self._thread, self._stream
@@ -124,7 +124,7 @@ class NodeWatch:
 
     @contextmanager
     def _woken(self, name: str) -> Iterator[threading.Event]:
-        """An event that is set whenever there is news of a node, or of the watch itself."""
+        """An event that is set at each change of a node, or of the watch itself."""
         news = threading.Event()
         with self._guard:
             self._waiting[name].add(news)
@@ -135,13 +135,13 @@ class NodeWatch:
                 self._waiting[name].discard(news)
 
     def _wake_all(self) -> None:
-        """Wake all who wait; the guard is the caller's to hold."""
+        """Wake all waiting threads; the caller holds the guard."""
         for waiting in self._waiting.values():
             for news in waiting:
                 news.set()
 
     def _known(self, name: str) -> tuple[KubeNode | None, bool]:
-        """A node as it was last told of, and whether the watch stands. Raises KubernetesError where it is refused."""
+        """A node as last reported, and whether the watch is up. Raises KubernetesError where it is refused."""
         with self._guard:
             synced, error = self._synced, self._error
             node = self._nodes.get(name)
@@ -178,9 +178,9 @@ class NodeWatch:
             except _GoneError:
                 continue
             except KubeUnreachableError:
-                self._tell(synced=False, error=None)
+                self._report(synced=False, error=None)
             except KubernetesError as error:
-                self._tell(synced=False, error=error)
+                self._report(synced=False, error=error)
             self._stop.wait(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
             failures += 1
 
@@ -189,11 +189,11 @@ class NodeWatch:
         nodes = dict(each(answer.at("items").items(optional=True), _named, note))
         with self._guard:
             self._nodes = nodes
-        self._tell(synced=True, error=None)
+        self._report(synced=True, error=None)
         return answer.at("metadata").at("resourceVersion").text("")
 
     def _follow(self, version: str) -> str:
-        """Take in events until the server ends the watch; the version to go on from."""
+        """Handle events until the server ends the watch; returns the version to go on from."""
         with self._http.stream(
             self._http.client.core.list_node,
             resource_version=version,
@@ -202,7 +202,7 @@ class NodeWatch:
             idle_s=_IDLE_S,
         ) as stream:
             with self._guard:
-                # From here on close() finds the stream; if it came before, it has set the flag.
+                # From here on close() finds the stream; if it was called before, the flag is set.
                 self._stream = stream
             if self._stop.is_set():
                 return version
@@ -215,7 +215,7 @@ class NodeWatch:
         return version
 
     def _taken(self, line: str) -> str:
-        """Take in an event; the version that it is of, empty for one of odd form, which is passed over."""
+        """Handle an event; returns its version, empty for an invalid one, which is ignored."""
         try:
             return self._take(kube_object(parse_object(line), what="watch the Kubernetes nodes"))
         except UnreadableError as error:
@@ -223,14 +223,14 @@ class NodeWatch:
             return ""
 
     def _take(self, event: Reading) -> str:
-        kind, told = event.at("type").value, event.at("object")
+        kind, sent = event.at("type").value, event.at("object")
         if kind == "ERROR":
-            if told.at("code").value == _GONE:
+            if sent.at("code").value == _GONE:
                 raise _GoneError
-            raise KubeUnreachableError("the watch on nodes ended", details=told.at("message").text(""))
-        version = told.at("metadata").at("resourceVersion").text("")
+            raise KubeUnreachableError("the watch on nodes ended", details=sent.at("message").text(""))
+        version = sent.at("metadata").at("resourceVersion").text("")
         if kind in ("ADDED", "MODIFIED", "DELETED"):
-            name, thing = _named(told)
+            name, thing = _named(sent)
             with self._guard:
                 if kind == "DELETED":
                     self._nodes.pop(name, None)
@@ -240,7 +240,7 @@ class NodeWatch:
                     news.set()
         return version
 
-    def _tell(self, *, synced: bool, error: KubernetesError | None) -> None:
+    def _report(self, *, synced: bool, error: KubernetesError | None) -> None:
         with self._guard:
             self._synced = synced
             self._error = error

@@ -26,22 +26,22 @@ def connect(
     task_timeout_s: float = 1800.0,
     ha_wait_s: float = HA_WAIT_S,
 ) -> ProxmoxHypervisor:
-    """A hypervisor for an endpoint. Does not talk to it yet.
+    """A hypervisor for an endpoint. Sends nothing yet.
 
     Args:
-        endpoint: Address, token and TLS settings; that `insecure` is set is the caller's to say aloud.
+        endpoint: Address, token and TLS settings; the caller warns of `insecure`.
         keys: Check the records that VMs carry.
         pools: The resource pool that a cluster's machines have to be in, where there is one.
         clock: For pauses and deadlines.
         stop: Ends waits and retries early; Proxmox tasks go on.
         connect_timeout_s: For TCP and TLS.
         request_timeout_s: For one answer.
-        retry_for_s: How long a request is retried that fails in a way that may pass.
+        retry_for_s: How long a request is retried after transient failures.
         task_timeout_s: How long one Proxmox task may take; a full clone on slow disks takes minutes.
         ha_wait_s: How long Proxmox HA may take to start or stop a VM that it manages.
 
     Raises:
-        AuthenticationError: The URL, the fingerprint or the CA file cannot be meant.
+        AuthenticationError: The URL, the fingerprint or the CA file is invalid.
     """
     api = Api(
         endpoint,

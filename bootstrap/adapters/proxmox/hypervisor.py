@@ -17,7 +17,7 @@ from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.adapters.proxmox.guests.registry import GuestAt, GuestRegistry
 from bootstrap.adapters.proxmox.guests.templates import ProxmoxTemplates
 from bootstrap.adapters.proxmox.observe import cluster_reading, privileges
-from bootstrap.adapters.proxmox.observe.container_host_keys import told_when_made
+from bootstrap.adapters.proxmox.observe.container_host_keys import from_creation_log
 from bootstrap.adapters.proxmox.observe.named_things import NamedThings
 from bootstrap.errors import (
     AgentNotRunningError,
@@ -43,9 +43,9 @@ _SHRINKING = "shrinking disks is not supported"
 class ProxmoxHypervisor(GuestPower, NamedThings):
     """Implements `bootstrap.ports.Hypervisor`; safe to use from many threads.
 
-    Transient failures are retried here, nowhere else: reads, and requests that were not carried out (a lock that was
-    not had in time counts, even if a task says so). A task that ran and failed is not. A VM that is not where it was
-    seen is looked for in the whole Proxmox cluster, and acted on where it is (`GuestRegistry`).
+    Only this adapter retries transient failures: reads, and requests that were not carried out (also where a task says
+    that it got no lock in time). A task that ran and failed is not repeated. A VM that is not where it was seen is
+    looked for in the whole Proxmox cluster, and acted on where it is (`GuestRegistry`).
 
     Args:
         api: The Proxmox VE API.
@@ -236,7 +236,7 @@ class ProxmoxHypervisor(GuestPower, NamedThings):
 
     def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
         """See `Hypervisor.container_host_key`."""
-        return self._guests.follow(vmid, pve_node, lambda guest: told_when_made(self._api, guest))
+        return self._guests.follow(vmid, pve_node, lambda guest: from_creation_log(self._api, guest))
 
     def _container_interfaces(self, guest: GuestAt) -> tuple[GuestInterface, ...]:
         """Proxmox VE looks into the container itself: no guest agent is asked, and nothing waits.

@@ -1,6 +1,6 @@
-"""The user's SSH agent: it signs for the one key whose file is not enough. Imports paramiko: to be imported late.
+"""The user's SSH agent: it signs with the one key whose file is not enough. Imports paramiko: import it late.
 
-Nothing else is asked of it, and no machine ever gets at it.
+It is used for nothing else, and is not forwarded to machines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ANSWERS_WITHIN_S = 60.0
 
 
 class _Agent(AgentSSH):
-    """As paramiko's own, but not waited for without end.
+    """Like paramiko's own, with a timeout.
 
     Attributes:
         running: Whether there is one.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _LOOK_S = 1.0
-"""While nothing is printed, standard error is looked after this often."""
+"""While nothing is printed, standard error is read this often."""
 MOST_BYTES = 16 << 20
 """What a command may print to standard output and standard error together. A machine is not trusted: without a limit it
 fills this computer's memory in seconds."""
@@ -27,7 +27,7 @@ class Ended:
 
     Attributes:
         status: None: not in time; -1: without a status, since the connection or a signal ended it.
-        endless: Whether it was stopped since it printed more than `MOST_BYTES`; what it had printed by then is here.
+        endless: Whether it was stopped because it printed more than `MOST_BYTES`; the output up to then is kept.
     """
 
     status: int | None
@@ -37,7 +37,7 @@ class Ended:
 
     @property
     def shown(self) -> str:
-        """How it ended, in a word or two."""
+        """How it ended, in a few words."""
         if self.endless:
             return "stopped: printed too much"
         if self.status is None:
@@ -86,7 +86,7 @@ def _read(channel: paramiko.Channel, stdout: bytearray, stderr: bytearray, deadl
             try:
                 chunk = receive(_CHUNK)
             except TimeoutError:
-                # What the other stream holds must not fill the window, and keep the command from ending.
+                # A full window of the other stream would keep the command from ending.
                 while channel.recv_stderr_ready():
                     stderr += channel.recv_stderr(_CHUNK)
                     _check_room(stdout, stderr)

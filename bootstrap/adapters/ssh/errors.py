@@ -1,4 +1,4 @@
-"""What goes wrong over SSH, in our own errors: what may pass, and what is final."""
+"""Errors over SSH as HomelabErrors: transient ones and final ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
     except paramiko.BadHostKeyException as error:
         raise other_key(machine, expected=in_short(error.expected_key), found=in_short(error.key)) from error
     except paramiko.AuthenticationException as error:
-        # Not final: sshd answers before cloud-init has put our key in; how long is bearable is the caller's to say.
+        # Not final: sshd answers before cloud-init has installed the key; the caller decides how long to wait.
         raise KeyRefusedError(
             brief,
             details=f"the machine refused our SSH key: {error}",
@@ -67,7 +67,7 @@ def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: 
 
 
 def raise_for_endless(machine: MachineName, doing: str, ended: Ended) -> None:
-    """Raise GuestError where a command was stopped since it printed too much."""
+    """Raise GuestError for a command that was stopped because it printed too much."""
     if ended.endless:
         raise GuestError(
             f"{machine}: {doing} printed more than {MOST_BYTES >> 20} MiB and was stopped",

@@ -52,11 +52,11 @@ _CHUNK = 1 << 20
 @cache
 def _fabric() -> Any:  # noqa: ANN401 - Fabric has no types
     """Fabric, imported on first use (0.2 s), without what it or paramiko would say on standard error."""
-    # A handler that does nothing keeps Python from printing paramiko's errors itself; a log file still gets them.
+    # With a null handler Python does not print paramiko's errors itself; a log file still gets them.
     for name in ("paramiko", "invoke", "fabric"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     with warnings.catch_warnings():
-        # paramiko names ciphers that cryptography has deprecated; a user can do nothing about that.
+        # paramiko uses ciphers that cryptography has deprecated; users cannot change that.
         warnings.simplefilter("ignore")
         return importlib.import_module("fabric")
 
@@ -64,14 +64,14 @@ def _fabric() -> Any:  # noqa: ANN401 - Fabric has no types
 class FabricShells:
     """Logs in to guests with one private key; implements `bootstrap.ports.GuestShells`.
 
-    Of the user's SSH configuration only the way counts (ProxyJump), and no other key of theirs but on that. Their SSH
-    agent is asked to sign with that key where its file is not enough (a passphrase, a security key); else for nothing.
+    Only ProxyJump of the user's SSH configuration is used, and other keys of theirs only for the jump hosts. Their SSH
+    agent is used only where the key's file is not enough (a passphrase, a security key).
 
     Args:
         private_key: File of an ed25519, rsa or ecdsa key.
-        make: Make that key (ed25519) where it is not there, once it is needed: a key of our own.
+        make: Create that key (ed25519) if it is missing, once it is needed: the cluster's own key.
         port: Where guests' SSH listens.
-        config: Tells the jump hosts on the way; None: there are none.
+        config: Names the jump hosts; None for direct connections.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class FabricShells:
 
     @cached_property
     def public_key(self) -> str:
-        """The key's public half as one `authorized_keys` line. Raises PreflightError where it is no use."""
+        """The key's public half as one `authorized_keys` line. Raises PreflightError where it cannot be used."""
         return self._key.line
 
     def check(self) -> str:
@@ -99,32 +99,32 @@ class FabricShells:
 
     @cached_property
     def _key(self) -> KeyFile:
-        """What the file is. Raises PreflightError where nobody can log in with it."""
+        """The key file. Raises PreflightError where it cannot be used to log in."""
         if self._make:
-            with self._making:  # lanes ask at the same time, and two keys would be one too many
+            with self._making:  # lanes ask at the same time, and only one key may be created
                 make_key_pair(self._private_key)
         key = read_key(self._private_key)
         if key.locked:
             from bootstrap.adapters.ssh.agent import signer
 
             with signer(key):
-                pass  # asked before machines are made for it
+                pass  # checked before machines are created for it
         return key
 
     @cached_property
     def _loaded(self) -> paramiko.PKey:
         from paramiko import ECDSAKey, Ed25519Key, RSAKey
 
-        # Not `PKey.from_path`: it knows no PKCS #8 of RSA and ECDSA (5.1), and shows machines, which know but the key,
-        # a certificate in its place if one lies beside it (id-cert.pub).
+        # Not `PKey.from_path`: it does not read PKCS #8 of RSA and ECDSA (5.1), and offers a certificate beside the key
+        # (id-cert.pub) in its place, while machines know only the key.
         kinds = {"ssh-ed25519": Ed25519Key, "ssh-rsa": RSAKey}
         kind: type[paramiko.PKey] = kinds.get(self._key.kind, ECDSAKey)
         return kind.from_private_key(io.StringIO(openssh_form(self._private_key)))
 
     @contextlib.contextmanager
     def _signer(self) -> Iterator[paramiko.PKey]:
-        """What signs, for as long as a log-in takes."""
-        with self._key_lock:  # reading a key is not made for many threads at once
+        """The key to sign with, for the duration of a login."""
+        with self._key_lock:  # reading a key is not thread-safe
             key = self._key
             loaded = None if key.locked else self._loaded
         if loaded is not None:
@@ -143,7 +143,7 @@ class FabricShells:
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FabricShell:
         """Log in, see `bootstrap.ports.GuestShells.connect`."""
-        with self._key_lock:  # importing is not made for many threads at once
+        with self._key_lock:  # importing it is not thread-safe
             fabric = _fabric()
         from paramiko import SSHConfig
 
@@ -161,7 +161,7 @@ class FabricShells:
                 str(address),
                 user=user,
                 port=self._port,
-                # Lazy and with an SSH configuration given: none of Fabric's, Invoke's or OpenSSH's files is read.
+                # Lazy, with an SSH configuration: Fabric's, Invoke's and OpenSSH's own files are not read.
                 config=fabric.Config(lazy=True, ssh_config=SSHConfig()),
                 forward_agent=False,
                 connect_kwargs={
@@ -247,7 +247,7 @@ class FabricShell:
                     target.write(chunk)
 
     def download(self, name: str, *, target: Path) -> None:
-        """Fetch a file that a script has left beside the scripts, see `bootstrap.ports.GuestShell.download`.
+        """Fetch a file that a script left beside the scripts, see `bootstrap.ports.GuestShell.download`.
 
         Raises HomelabError where `target` cannot be written.
         """
@@ -264,7 +264,7 @@ class FabricShell:
             file.finish(target)
 
     def _fetch(self, name: str, file: LocalFile) -> tuple[int, int]:
-        """Copy a file; how many bytes came of how many."""
+        """Copy a file; returns the bytes that arrived, and its size."""
         try:
             source = self._sftp().open(f"{DIRECTORY}/{name}", "rb")
         except FileNotFoundError as error:
@@ -293,7 +293,7 @@ class FabricShell:
 
     def close(self) -> None:
         """End the connection; safe to call twice."""
-        # Not Fabric's own: that closes nothing where the other side has hung up, and else sends SFTP's end before.
+        # Not Fabric's own close: it does nothing where the other side has closed, and otherwise ends SFTP first.
         with contextlib.suppress(OSError):
             self._connection.transport.sock.shutdown(socket.SHUT_RDWR)  # paramiko's thread sees it at once
         self._connection.client.close()
@@ -345,7 +345,7 @@ class FabricShell:
 
     @contextlib.contextmanager
     def _sending(self, what: str) -> Iterator[None]:
-        """One at a time on a connection; tells a guest that refuses a file (full, read-only) from one that is gone."""
+        """One transfer at a time; distinguishes a guest that refuses a file (full, read-only) from one that is gone."""
         with converted(self._machine, f"send {what}"), self._lock:
             try:
                 yield
@@ -368,19 +368,19 @@ class FabricShell:
             if directory not in self._sent:
                 sftp = self._sftp()
                 with contextlib.suppress(OSError):
-                    # It is there already; where it could not be made, the next line says so.
+                    # It exists already; where it could not be created, the next line fails.
                     sftp.mkdir(directory, 0o700)
                 sftp.chmod(directory, 0o700)
                 self._sent.add(directory)
 
     @contextlib.contextmanager
     def _replacing(self, name: str, *, pipelined: bool) -> Iterator[paramiko.SFTPFile]:
-        """A file that takes `name` when all is written, so that no script ever reads a part; 0600 while empty.
+        """A file that is renamed to `name` once it is complete, so that no script reads a part; mode 0600.
 
-        Pipelined: the answer to each 32 KiB is not waited for; close() collects them all.
+        Pipelined: it does not wait for the answer to each 32 KiB; close() collects them all.
         """
         sftp = self._sftp()
-        # A name of this connection's own: another one may be sending the same file.
+        # Unique to this connection: another one may be sending the same file.
         temporary = f"{DIRECTORY}/.{name.replace('/', '_')}.{self._id}"
         with calling("ssh", f"{self._machine}: send {name}"), sftp.open(temporary, "wb") as file:
             file.chmod(0o600)

@@ -1,7 +1,7 @@
-"""To a machine's SSH port, over jump hosts where there are any. Imports paramiko: to be imported where it is needed.
+"""Connects to a machine's SSH port, over jump hosts where there are any. Imports paramiko: import it where it is used.
 
-A log-in of its own for each connection, as OpenSSH does; few at a time, since sshd drops some of more than ten that are
-not through yet (sshd_config: MaxStartups 10:30:100).
+Each connection logs in to the jump hosts by itself, as with OpenSSH; few at a time, since sshd drops some of more than
+ten logins in progress (sshd_config: MaxStartups 10:30:100).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DEAD_AFTER_MS = 20_000
 class Onward:
     """A jump host's connection to the next place, as a socket.
 
-    paramiko's thread of the connection within closes it last, when the jump host's may be closed: that is no error.
+    paramiko's thread of the inner connection closes it last, when the jump host's may be closed already: no error.
     """
 
     def __init__(self, channel: paramiko.Channel) -> None:
@@ -133,7 +133,7 @@ def _logged_in(hop: Hop, sock: Onward | None, deadline_s: float) -> paramiko.SSH
 
 
 def _by_alias(client: paramiko.SSHClient, hop: Hop) -> None:
-    """Have the keys filed under the alias count for the host."""
+    """Use the keys that known_hosts has under the alias."""
     if not hop.known_as:
         return
     keys = client._system_host_keys  # type: ignore[attr-defined]  # the stubs have public names alone
@@ -144,7 +144,7 @@ def _by_alias(client: paramiko.SSHClient, hop: Hop) -> None:
 
 class _Unknown(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, _client: paramiko.SSHClient, _hostname: str, key: paramiko.PKey) -> None:
-        """Raise: nobody has seen it."""
+        """Raise: the key is not known."""
         raise _UnknownKeyError(in_short(key))
 
 
@@ -154,7 +154,7 @@ class _UnknownKeyError(Exception):
 
 @contextlib.contextmanager
 def _converted(machine: MachineName, hop: Hop) -> Iterator[None]:
-    """What goes wrong at a hop, in our own errors."""
+    """Convert what goes wrong at a hop into HomelabErrors."""
     try:
         yield
     except paramiko.BadHostKeyException as error:

@@ -1,4 +1,4 @@
-"""SSH key pairs in files: making one of our own, and what a file of the user's is good for."""
+"""SSH key pairs in files: creates one, and checks whether a user's key can be used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BEGIN, _END = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END OPENSSH PRIVAT
 _MAGIC = b"openssh-key-v1\0"
 _ON_DEVICE = "sk-"
 _TAKEN = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp", _ON_DEVICE)
-"""How the names of the types begin that SSH servers take (OpenSSH has no DSA any more)."""
+"""Prefixes of the key types that SSH servers accept (OpenSSH no longer has DSA)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class KeyFile:
     Attributes:
         path: Where it is.
         public: Its public half, as `type base64`.
-        locked: Why no program but an SSH agent can log in with it; empty where the file is enough.
+        locked: Why only an SSH agent can log in with it; empty where the file is enough.
     """
 
     path: Path
@@ -60,9 +60,9 @@ class KeyFile:
 
 
 def make_key_pair(path: Path) -> None:
-    """Make an Ed25519 key pair: the private half at `path` (OpenSSH format, 0600), the public one at `path`.pub.
+    """Create an Ed25519 key pair: the private half at `path` (OpenSSH format, 0600), the public one at `path`.pub.
 
-    A key that is there already stays.
+    An existing key is kept.
 
     Raises:
         PreflightError: The files cannot be written.
@@ -85,7 +85,7 @@ def make_key_pair(path: Path) -> None:
 
 
 def read_key(path: Path) -> KeyFile:
-    """What a private key's file is good for. OpenSSH and PEM formats; a passphrase is asked for nowhere.
+    """Read a private key's file in OpenSSH or PEM format; never asks for a passphrase.
 
     Raises:
         PreflightError: No such file, not a private key, one that OpenSSH would not read or would not use since others
@@ -95,7 +95,7 @@ def read_key(path: Path) -> KeyFile:
         path = path.expanduser()
         data = read_regular(path)
         mode = path.stat()
-    except (OSError, RuntimeError) as error:  # RuntimeError: `~` of nobody
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~` of an unknown user
         raise no_use(path, str(error)) from error
     # As OpenSSH asks (authfile.c, sshkey_perm_ok).
     if mode.st_uid == os.getuid() and mode.st_mode & 0o077:
@@ -112,7 +112,7 @@ def read_key(path: Path) -> KeyFile:
 
 
 def _check_form(path: Path, data: bytes) -> None:
-    """Refuse what we could read and OpenSSH could not: `ssh` and `logs --follow` are its (sshkey.c: MARK_BEGIN)."""
+    """Refuse what OpenSSH could not read: `ssh` and `logs --follow` use it (sshkey.c: MARK_BEGIN)."""
     if _BEGIN not in data:
         return
     file = shlex.quote(str(path))
@@ -129,7 +129,7 @@ def _check_form(path: Path, data: bytes) -> None:
 
 
 def _openssh(path: Path, data: bytes) -> KeyFile:
-    """Out of OpenSSH's own format, which has the public half in the clear (its PROTOCOL.key)."""
+    """From OpenSSH's own format, which has the public half unencrypted (its PROTOCOL.key)."""
     try:
         cipher, public = _header(data)
         kind = _strings(public, 1)[0].decode()
@@ -141,7 +141,7 @@ def _openssh(path: Path, data: bytes) -> KeyFile:
     if cipher != b"none":
         return KeyFile(path=path, public=encoded, locked="it is protected by a passphrase")
     if kind.startswith(_TAKEN):
-        _loaded(path, data)  # a damaged one is told before a machine is made for it
+        _loaded(path, data)  # a damaged one is reported before a machine is created for it
     return KeyFile(path=path, public=encoded)
 
 
@@ -155,7 +155,7 @@ def _header(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _strings(data: bytes, number: int) -> list[bytes]:
-    """So many strings as SSH writes them (RFC 4251, section 5), and what is left. Raises ValueError."""
+    """A number of strings as SSH encodes them (RFC 4251, section 5), and the rest. Raises ValueError."""
     found = []
     for _ in range(number):
         size = int.from_bytes(data[:4], "big")
@@ -178,7 +178,7 @@ def _pem(path: Path, data: bytes) -> KeyFile:
 
 
 def _public_beside(path: Path) -> str:
-    """The public half out of `path`.pub: this format hides it behind the passphrase, too."""
+    """The public half from `path`.pub: this format encrypts it, too."""
     beside = path.with_name(f"{path.name}.pub")
     try:
         fields = read_regular_text(beside).split()
@@ -211,9 +211,9 @@ def _loaded(path: Path, data: bytes) -> PrivateKey:
     return key
 
 
-def no_use(path: Path, why: str, mend: str = "") -> PreflightError:
+def no_use(path: Path, why: str, remedy: str = "") -> PreflightError:
     """The error for a key that cannot be used, with the command that changes that."""
-    hint = mend or "set a private key (ed25519, rsa or ecdsa) as ssh.private_key"
+    hint = remedy or "set a private key (ed25519, rsa or ecdsa) as ssh.private_key"
     other = "or set another key, or none: then a new key is created"
     return PreflightError(f"cannot use the SSH key {path}", details=why, resolution=f"{hint}\n{other}")
 

@@ -1,8 +1,8 @@
-"""What a login shell is asked, and what of its output is ours.
+"""Command lines for login shells, and which part of the output belongs to the script.
 
-sshd gives each command to the user's own shell, and starts SFTP's program by it, too. That may be fish or csh, and its
-start-up files may print: bash reads ~/.bashrc where sshd starts it. So it gets one command of plain words that every
-shell reads alike, and all that was printed before our mark is not ours.
+sshd passes each command to the user's own shell, and starts SFTP's program with it, too. That may be fish or csh, and
+its start-up files may print: bash reads ~/.bashrc when sshd starts it. So the command line has only words that every
+shell reads alike, and output before the mark is not the script's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MARK = "homelab-k8s:begin"
 _NOT_ALIKE = re.compile(r"['\\!\n\r]")
-"""What shells read differently within single quotes: fish has `\\` there, and csh `!` and line ends."""
+"""Characters that shells read differently within single quotes: `\\` in fish, `!` and line ends in csh."""
 _SILENT_S = 120.0
 _HIDDEN = (
     "let only interactive shells print; for bash, as the first line of ~{user}/.bashrc there or in the template:\n"
@@ -42,7 +42,7 @@ def script_line(directory: str, script: str, values: Sequence[tuple[str, str]], 
     """
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in values)
     marked = f'sh -c "echo {MARK}; echo {MARK} >&2; exec sh ./{script}"'
-    # sudo tells in the machine's own language otherwise, and whatever cd prints (CDPATH) comes before the mark.
+    # Without LC_ALL sudo uses the machine's own language. What cd prints (CDPATH) comes before the mark.
     root = "sudo -n -u root " if sudo else ""  # sudoers may have another user as its default
     return in_sh(f'LC_ALL=C; export LC_ALL; cd "$HOME/{directory}" && exec {root}env {env} {marked}')
 
@@ -55,7 +55,7 @@ def in_sh(text: str) -> str:
 
 
 def ours(ended: Ended) -> Ended | None:
-    """What a script printed, without what the login shell did; None where the script was not reached."""
+    """The script's own output, without the login shell's; None where the script was not reached."""
     _, marked, stdout = ended.stdout.partition(f"{MARK}\n")
     _, _, stderr = ended.stderr.rpartition(f"{MARK}\n")
     if not marked:
@@ -64,7 +64,7 @@ def ours(ended: Ended) -> Ended | None:
 
 
 def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupError:
-    """The error for a command that ended before our script began: sudo refused, or the login shell went elsewhere."""
+    """The error for a command that ended before the script began: sudo refused, or the login shell did not run it."""
     said = head_and_tail(ended.stderr.strip() or ended.stdout.strip())
     if "sudo" not in said and not _is_noexec(said):
         return GuestSetupError(
@@ -86,7 +86,7 @@ def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupErro
 
 
 def _is_noexec(said: str) -> bool:
-    """Whether sudo lets what it starts start nothing else: env, which it started, says so."""
+    """Whether sudo forbids its command to start others (noexec): env reports it."""
     return said.startswith("env:") and "Permission denied" in said
 
 

@@ -1,4 +1,4 @@
-"""A file of a machine that is not trusted, copied here bit by bit over SFTP."""
+"""Copies a file from a machine that is not trusted, over SFTP."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MOST_BYTES = 8 << 30
 _REQUEST = 1 << 15
 """What is asked for at a time, as OpenSSH's sftp-server gives at once.
 
-Nothing is asked for ahead: paramiko's prefetch keeps all of the size that a machine tells in memory until it is read,
-and waits without end for what lies behind the true end of the file (paramiko 5.1).
+Nothing is requested ahead: paramiko's prefetch allocates memory for the size that the machine reports, and waits
+without end for what lies beyond the true end of the file (paramiko 5.1).
 """
 
 
 def copy_file(source: paramiko.SFTPFile, size: int, file: LocalFile) -> int:
-    """Copy `size` bytes, or what there is of them; how many came."""
+    """Copy `size` bytes, or fewer where the file is shorter; returns how many arrived."""
     arrived = 0
     while arrived < size:
         chunk = source.read(min(_REQUEST, size - arrived))

@@ -1,8 +1,8 @@
-"""SSH with packets of bounded size. Imports paramiko, which is slow: to be imported where it is needed.
+"""SSH with packets of limited size. Imports paramiko, which is slow: import it where it is used.
 
-What answers at a machine's address says how long the next packet is, before any host key is looked at, and paramiko
-(5.1) sets that much memory aside: up to 4 GiB for four bytes. OpenSSH takes and sends at most 256 KiB (packet.c,
-PACKET_MAX_SIZE); RFC 4253, 6.1 asks for 35 000 bytes.
+The other side announces the length of the next packet before any host key is checked, and paramiko (5.1) allocates that
+much memory: up to 4 GiB for four bytes. OpenSSH accepts and sends at most 256 KiB (packet.c, PACKET_MAX_SIZE); RFC
+4253, 6.1 requires 35 000 bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whom SSH connections trust: a server with the expected host key, and none that lets anybody in."""
+"""Which SSH servers are trusted: those with the expected host key that require a login."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FINGERPRINT = "SHA256:"
 
 
 def expect(client: paramiko.SSHClient, machine: MachineName, host_key: str | None, *, name: str) -> None:
-    """Have a client accept one host key alone.
+    """Make a client accept only one host key.
 
     Args:
         client: Not connected yet.
@@ -30,28 +30,28 @@ def expect(client: paramiko.SSHClient, machine: MachineName, host_key: str | Non
     """
     fingerprint = host_key if host_key is not None and host_key.startswith(FINGERPRINT) else None
     if host_key is not None and fingerprint is None:
-        # Not by the policy: so paramiko asks the server for a key of this type, of the several that it may have.
+        # Not in the policy: like this paramiko asks the server for its key of this type; it may have several.
         pinned = _parsed(machine, host_key)
         client.get_host_keys().add(name, pinned.get_name(), pinned)
     client.set_missing_host_key_policy(_Told(machine, fingerprint))
 
 
 def shown(transport: paramiko.Transport) -> str:
-    """The host key that a server has shown, as `type base64`."""
+    """The host key that a server has presented, as `type base64`."""
     key = transport.get_remote_server_key()
     return f"{key.get_name()} {key.get_base64()}"
 
 
 def in_short(key: paramiko.PKey) -> str:
-    """A key as a person compares it: `ssh-ed25519 SHA256:...`."""
+    """A key in the form that people compare: `ssh-ed25519 SHA256:...`."""
     return f"{key.get_name()} {key.fingerprint}"
 
 
 class OurKeyAlone:
-    """As paramiko's `auth_strategy`: logs in with one key, once the server has said that it does not do without.
+    """As paramiko's `auth_strategy`: logs in with one key, after the server has refused a login without one.
 
-    To one that does, any key is as good as ours: that we are let in says nothing of who it is, or of who else is.
-    OpenSSH does not count the question as an attempt to log in (`auth2.c`: input_userauth_request).
+    A server that needs no key accepts any: a login there says nothing about which server it is, or who else may log in.
+    OpenSSH does not count that first request as a login attempt (`auth2.c`: input_userauth_request).
     """
 
     def __init__(self, machine: MachineName, *, user: str, key: paramiko.PKey) -> None:
@@ -63,10 +63,10 @@ class OurKeyAlone:
         """Log in.
 
         Raises:
-            GuestSetupError: The server lets anybody in.
-            AuthenticationException: It refuses the key, or that is not enough for it.
+            GuestSetupError: The server requires no authentication.
+            AuthenticationException: It refuses the key, or requires more than a key.
         """
-        with contextlib.suppress(paramiko.BadAuthenticationType):  # as it should be: it names the ways that it takes
+        with contextlib.suppress(paramiko.BadAuthenticationType):  # expected: it names the methods that it accepts
             transport.auth_none(self._user)
         if transport.is_authenticated():
             raise GuestSetupError(
@@ -83,7 +83,7 @@ class OurKeyAlone:
 
 
 class _Again(AuthHandler):
-    """A further attempt on a connection: the service is there already, and is asked for once (RFC 4252, section 5)."""
+    """A further attempt on a connection: the service was requested already, and only once (RFC 4252, section 5)."""
 
     def _request_auth(self) -> None:
         accepted = paramiko.Message()

@@ -1,7 +1,7 @@
-"""The way to machines by the user's `~/.ssh/config`: ProxyJump, and nothing else of it.
+"""The jump hosts to machines, from the user's `~/.ssh/config`: ProxyJump, and nothing else of it.
 
-OpenSSH itself is asked what its configuration comes to (`ssh -G`), since it alone knows Include, Match and tokens as it
-reads them. Where it cannot read the file, or is not there, the way is direct.
+OpenSSH itself evaluates its configuration (`ssh -G`), since only it handles Include, Match and tokens as it does. Where
+it cannot read the file, or is not installed, the connection is direct.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 _ANSWERS_WITHIN_S = 10.0
 """`Match exec` runs what the user has written there."""
 _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SSH_AUTH_SOCK")
-"""What those programs get of ours: no token of Proxmox VE is among it."""
+"""The environment of those programs; it has no token of Proxmox VE."""
 _MOST_HOPS = 8
 _DIRECT = "none"
 _NEEDED = ("proxyjump", "include")
-"""A file with neither word names no way."""
+"""A file without these words names no jump host."""
 
 Settings = dict[str, list[str]]
 
@@ -73,17 +73,17 @@ class UserSshConfig:
         """The jump hosts on the way to a machine, by its address or else its name; none where it is direct.
 
         Raises:
-            GuestSetupError: They lead to one another.
+            GuestSetupError: They form a circle.
         """
         jump = self._jump(machine, address) if self._may_name_a_way() else ""
         hops = self._chain(jump, machine) if jump else []
-        # One that is itself a machine behind the pattern: nobody gets to it by way of itself.
+        # The jump host may be a machine that its own pattern matches: it is reached directly.
         return () if any(hop.host == str(address) for hop in hops) else tuple(hops)
 
     def options(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
-        """Arguments for OpenSSH's client, so that it takes the same way, and runs although it cannot read its file.
+        """Arguments for OpenSSH's client: the same jump hosts, also where it cannot read its file.
 
-        A way that is named, `none` too, has it pass over any ProxyCommand (readconf.c: oProxyCommand).
+        With a ProxyJump, `none` too, it ignores any ProxyCommand (readconf.c: oProxyCommand).
         """
         if not self._file.exists():
             return ()
@@ -108,7 +108,7 @@ class UserSshConfig:
         return ""
 
     def _chain(self, jump: str, machine: MachineName, depth: int = 0) -> list[Hop]:
-        """The hops of a `ProxyJump`; of the first its own come before it, as OpenSSH does."""
+        """The hops of a `ProxyJump`; the first one's own hops come before it, as in OpenSSH."""
         if depth == _MOST_HOPS:
             raise GuestSetupError(
                 f"{machine}: the jump hosts on the way there lead to one another",
@@ -121,7 +121,7 @@ class UserSshConfig:
         return [*before, hop, *(self._hop(each)[0] for each in others)]
 
     def _hop(self, text: str) -> tuple[Hop, str]:
-        """A jump host, and the `ProxyJump` that it has itself."""
+        """A jump host, and its own `ProxyJump`."""
         user, _, place = text.rpartition("@")
         host, port = _split(place)
         wanted = [*(("-l", user) if user else ()), *(("-p", port) if port else ())]
@@ -140,7 +140,7 @@ class UserSshConfig:
         return hop, _first(told, "proxyjump")
 
     def _ask(self, target: str, *options: str) -> Settings | None:
-        """What `ssh -G` tells of a target; None where it cannot."""
+        """The output of `ssh -G` for a target; None where it fails."""
         asked = (target, *options)
         with self._lock:
             if asked not in self._asked:
@@ -161,10 +161,10 @@ class UserSshConfig:
                 timeout=_ANSWERS_WITHIN_S,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            logger.warning("OpenSSH does not tell the way to %s: %s", target, error)
+            logger.warning("OpenSSH does not report the way to %s: %s", target, error)
             return None
         if done.returncode != 0:
-            logger.warning("OpenSSH does not tell the way to %s: %s", target, done.stderr.strip())
+            logger.warning("OpenSSH does not report the way to %s: %s", target, done.stderr.strip())
             return None
         settings: Settings = {}
         for line in done.stdout.splitlines():
@@ -187,7 +187,7 @@ def _split(place: str) -> tuple[str, str]:
 
 
 def _paths(words: Iterable[str]) -> tuple[Path, ...]:
-    """Those of the files that are there; `~` is the home that OpenSSH takes, whatever $HOME says."""
+    """The files that exist; `~` is the home directory that OpenSSH uses, whatever $HOME says."""
     home = pwd.getpwuid(os.getuid()).pw_dir
     found = (Path(f"{home}/{word.removeprefix('~/')}" if word.startswith("~/") else word) for word in words)
     return tuple(path for path in found if path.is_file())

@@ -1,6 +1,6 @@
-"""What may come back from Proxmox VE at most: no redirect, and no answer without end.
+"""Limits for answers of Proxmox VE: no redirects, and a maximum size.
 
-The token goes to the address that the inventory names, whose certificate was checked, and nowhere else.
+The token goes only to the address in the inventory, whose certificate was checked.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import requests
 from bootstrap.errors import AuthenticationError, HypervisorError, UnreadableAnswerError
 
 MOST_BYTES = 64 << 20
-"""Of an answer: some hundred times the list of a large Proxmox cluster's guests."""
+"""Of an answer: about a hundred times the list of a large Proxmox cluster's guests."""
 MOST_AGENT_BYTES = 1 << 20
-"""Of what a guest agent says: anyone who is root in the machine decides that. Proxmox VE hands it on as it is."""
+"""Of a guest agent's answer, which root in the machine controls. Proxmox VE passes it on as it is."""
 
 _AGENT = "/agent/"
 _CHUNK = 1 << 16
 
 
 class RedirectedError(requests.exceptions.RequestException):
-    """The answer sends us to another address."""
+    """The answer redirects to another address."""
 
 
 class OversizedError(requests.exceptions.RequestException):
-    """The answer is longer than it may be; the rest was not read."""
+    """The answer is too long; the rest was not read."""
 
 
 def read_whole(answer: requests.Response) -> requests.Response:
-    """Read an answer that was asked for as a stream, to its end.
+    """Read a streamed answer to its end.
 
     Raises:
         RedirectedError: It is a redirect, which requests would follow, with the token where the host is the same.
-        OversizedError: It does not end where it should; memory is not filled with it.
+        OversizedError: It is longer than the limit.
         RequestException: The connection was lost.
     """
     if answer.is_redirect:
@@ -52,7 +52,7 @@ def read_whole(answer: requests.Response) -> requests.Response:
 
 
 def refused_answer(error: requests.exceptions.RequestException, *, what: str, where: str) -> HypervisorError | None:
-    """The error of ours for an answer that was not taken; None where there is another reason.
+    """The HypervisorError for an answer beyond the limits; None for another error.
 
     Args:
         error: What was raised.

@@ -1,4 +1,4 @@
-"""The Proxmox VE API as plain calls: proxmoxer underneath, our errors and our retries above."""
+"""The Proxmox VE API as plain calls: proxmoxer with HomelabErrors and retries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LONGEST_PAUSE_S = 3.0
 
 logger = logging.getLogger(__name__)
 
-# proxmoxer logs request bodies (keys, passwords) at INFO and answers at DEBUG; no level of ours may let them out.
+# proxmoxer logs request bodies (keys, passwords) at INFO and answers at DEBUG: no log level may show them.
 for _noisy in ("proxmoxer.core", "proxmoxer.backends.https"):
     logging.getLogger(_noisy).disabled = True
 
@@ -47,12 +47,12 @@ class Api:
         endpoint: Where, as whom, and how its certificate is checked.
         clock: For the pauses between attempts.
         stop: Once set, nothing is tried again.
-        connect_timeout_s: For TCP and TLS; proxmoxer's own 5 s for everything are too short.
+        connect_timeout_s: For TCP and TLS; proxmoxer's default, 5 s for everything, is too short.
         request_timeout_s: For an answer; Proxmox VE itself waits 10 s for a lock and gives up after 30 s.
         retry_for_s: How long transient failures are retried.
 
     Raises:
-        AuthenticationError: The endpoint's address or TLS settings cannot be meant.
+        AuthenticationError: The endpoint's address or TLS settings are invalid.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Api:
         self._session = session
 
     def read(self, path: str, /, *, what: str, **parameters: str | int) -> Reading:
-        """Read, retrying what is transient; what was answered nobody has checked yet.
+        """Read, retrying transient failures; the answer is not checked yet.
 
         Args:
             path: Below `/api2/json`, without a leading slash.
@@ -145,7 +145,7 @@ class Api:
         return answer
 
     def _heard(self, path: str, refused: HypervisorError | None = None, began_s: float = 0.0) -> None:
-        """Note that the API answers, and the request's Proxmox node, too, unless it is that which refused."""
+        """Note that the API answers, and the request's Proxmox node, too, unless it was unreachable."""
         self._answered = True
         self._away_since_s = None
         if isinstance(refused, PveNodeUnreachableError):
@@ -168,11 +168,11 @@ class Api:
         return wait_for(condition, WaitContext(clock=self.clock, deadline_s=deadline_s, stop=self.stop, say=_log_wait))
 
     def retry(self, attempt: Callable[[], T]) -> T:
-        """Repeat `attempt` while it fails in a way that may pass; the last error comes through.
+        """Repeat `attempt` while it fails with a transient error; raises the last one.
 
-        An API that is away is away for all: everybody's time runs from when it was last heard of, so that a step of
-        several requests, and lanes side by side, give up once and not one after another. The same holds for one Proxmox
-        node that the API does not reach.
+        An unreachable API is so for all: time runs from when it last answered, so that the requests of a step, and
+        parallel lanes, give up at the same time and not one after another. The same holds for one Proxmox node that the
+        API does not reach.
 
         Raises:
             InterruptedRunError: The run was interrupted between two attempts.
@@ -199,7 +199,7 @@ class Api:
             raise
 
     def _until_s(self, deadline_s: float, failure: BaseException | None) -> float:
-        """When to give up: at the request's own deadline, or once the API, or the Proxmox node, is away for as long."""
+        """When to give up: at the request's deadline, or once API or Proxmox node were unreachable that long."""
         silent_since_s = failure.silent_since_s if isinstance(failure, PveNodeUnreachableError) else None
         since_s = [since for since in (self._away_since_s, silent_since_s) if since is not None]
         return min([deadline_s, *(since + self._retry_for_s for since in since_s)])
@@ -236,7 +236,7 @@ class Api:
         )
 
     def _check_product(self, status: int) -> None:
-        """Raise AuthenticationError where the endpoint's first answer is another product's than Proxmox VE's."""
+        """Raise AuthenticationError where the endpoint's first answer is not Proxmox VE's."""
         where = place(self._host, self._port)
         stranger = other_products.stranger(other_products.found_at(self._host, self._port), status, where=where)
         if stranger is not None:
@@ -252,7 +252,7 @@ class Api:
         )
 
     def _mask(self, error: HypervisorError) -> HypervisorError:
-        """Without the token's secret, should anybody have echoed it."""
+        """Remove the token's secret from the error's details, where the other side has echoed it."""
         error.details = error.details.replace(self._endpoint.token.secret, "***")
         return error
 

@@ -1,4 +1,4 @@
-"""Which product answers at an endpoint: Proxmox Backup Server and others speak TLS and answer 401 too."""
+"""Which product answers at an endpoint: Proxmox Backup Server and others also speak TLS and answer 401."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bootstrap.adapters.first_page import PORT_REMEDY, title_at
 from bootstrap.errors import AuthenticationError
 
 MAY_BE_VE = frozenset({401, 403, 501})
-"""Statuses with which Proxmox VE answers, too. It has 501 for a path that it does not know, never 404 or 405."""
+"""Statuses that Proxmox VE sends, too. For an unknown path it sends 501, never 404 or 405."""
 STRANGE = MAY_BE_VE | {404, 405, 406, 410}
-"""Statuses with which something else than Proxmox VE answers a request of ours."""
+"""Statuses with which other products answer requests for Proxmox VE."""
 
 _VE = "Proxmox Virtual Environment"
 _OTHERS = ("Proxmox Backup Server", "Proxmox Mail Gateway", "Proxmox Datacenter Manager")
@@ -19,10 +19,10 @@ _BACKUP_PORT = 8007
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What shows its first page at an address.
+    """What the first page at an address says.
 
     Attributes:
-        title: Of the page; empty where none is shown.
+        title: The page's title; may be empty.
         product: One of Proxmox's other products; empty where it is none of them, or unclear.
     """
 
@@ -31,14 +31,14 @@ class Found:
 
     @property
     def is_ve(self) -> bool:
-        """Whether it says that it is Proxmox VE."""
+        """Whether it is Proxmox VE by its title."""
         return _VE in self.title
 
 
 def found_at(host: str, port: int) -> Found:
     """What answers at an address, by the title of its login page.
 
-    Proxmox's products name themselves there, and Proxmox VE does since before 7 (pve-manager: www/index.html.tpl).
+    Proxmox's products have their names there, Proxmox VE since before 7 (pve-manager: www/index.html.tpl).
     """
     title = title_at(host, port)
     known = next((product for product in _OTHERS if product in title), "")
@@ -48,7 +48,7 @@ def found_at(host: str, port: int) -> Found:
 
 
 def stranger(found: Found, status: int, *, where: str) -> AuthenticationError | None:
-    """The error for a first answer that Proxmox VE would not give; None where it may be one.
+    """The error for a first answer that is not Proxmox VE's; None where it may be.
 
     Args:
         found: Who answered.

@@ -1,7 +1,7 @@
-"""Proxmox nodes that cannot be asked, and what `/cluster/resources` still tells of their guests.
+"""Unreachable Proxmox nodes, and what `/cluster/resources` still has of their guests.
 
 A node that is offline answers nothing (595 after seconds); one that counts as online may do the same until corosync
-notices, or for as long as only the API between the nodes is broken. `/cluster/resources` keeps the rows of its guests:
+notices, or while only the API between the nodes is broken. `/cluster/resources` keeps the rows of its guests:
 `status` is `unknown`, `vmid`, `node` and `tags` stay, and the name is gone after about five minutes (9.2, observed).
 """
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class NotAskedError(Exception):
-    """A Proxmox node could not be asked; the text says why."""
+    """A Proxmox node is unreachable; the text says why."""
 
     def __init__(self, error: HypervisorError) -> None:
         super().__init__(error.details.splitlines()[0] if error.details else error.brief)
@@ -39,9 +39,9 @@ def ask(pve_node: PveNodeName, read: Callable[[], Read]) -> Read:
     """A reading of one Proxmox node; a warning in the log where it does not answer.
 
     Raises:
-        NotAskedError: The node does not answer, or not as it should.
-        PermissionDeniedError: The token may not: that says nothing of the node.
-        AuthenticationError: It is the endpoint itself that refuses.
+        NotAskedError: The node does not answer, or answers with an error.
+        PermissionDeniedError: The token may not read it, which says nothing about the node.
+        AuthenticationError: The endpoint itself refuses.
         VmNotFoundError: The node answers, and has no such VM.
     """
     try:
@@ -61,10 +61,10 @@ def online_nodes(api: Api) -> tuple[PveNodeName, ...]:
 
 
 def from_online(api: Api, read: Callable[[PveNodeName], Iterable[Read]]) -> Iterator[Read]:
-    """What is read from each Proxmox node that is online; one that cannot be asked is passed over.
+    """What is read from each Proxmox node that is online; unreachable ones are left out.
 
     Raises:
-        HypervisorError: None of them can be asked.
+        HypervisorError: All of them are unreachable.
     """
     asked, last = False, None
     for pve_node in online_nodes(api):
@@ -82,18 +82,18 @@ def from_online(api: Api, read: Callable[[PveNodeName], Iterable[Read]]) -> Iter
 def guests_of(
     resources: Iterable[Reading], unasked: Mapping[PveNodeName, str]
 ) -> tuple[tuple[VmRecord, ...], frozenset[Vmid]]:
-    """The VMs and containers of Proxmox nodes that cannot be asked, without a record; and all vmids, templates' too.
+    """The VMs and containers of unreachable Proxmox nodes, without a record; and all VMIDs there, templates' too.
 
     Args:
         resources: The rows of `/cluster/resources`.
-        unasked: The Proxmox nodes, with why they cannot be asked.
+        unasked: The Proxmox nodes, with why they are unreachable.
     """
     rows = [row for row in each(resources, lambda row: _guest(row, unasked), answers.note) if row is not None]
     return tuple(vm for vm, template in rows if not template), frozenset(vm.vmid for vm, _ in rows)
 
 
 def _guest(row: Reading, unasked: Mapping[PveNodeName, str]) -> tuple[VmRecord, bool] | None:
-    """A guest and whether it is a template; None for other things, and where its Proxmox node can be asked."""
+    """A guest and whether it is a template; None for other things, and where its Proxmox node is reachable."""
     if row.at("node").text("") not in unasked or row.at("vmid").absent:
         return None
     return _record(row), row.at("template").flag()
@@ -111,14 +111,14 @@ def _record(row: Reading) -> VmRecord:
     )
 
 
-def unseen_vms(
+def unreachable_vms(
     away: Iterable[VmRecord],
     unasked: Mapping[PveNodeName, str],
     *,
     cluster: ClusterName,
     vmids: VmidRange,
 ) -> tuple[UnreachableVm, ...]:
-    """Those that may be machines of this tool: by our tag, or by name and vmid (a clone cut off has no tag yet)."""
+    """Guests that may be machines of this tool: by the tag, or by name and VMID (an interrupted clone has no tag)."""
     return tuple(
         UnreachableVm(
             vmid=vm.vmid,

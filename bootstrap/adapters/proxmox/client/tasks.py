@@ -1,4 +1,4 @@
-"""Proxmox tasks: all that are waited for on a Proxmox node are watched through one listing."""
+"""Proxmox tasks: one listing per Proxmox node is polled for all tasks that are waited for."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bootstrap.proxmox.reading import answers
 from bootstrap.waiting import Condition, NotYet
 
 POLL_EVERY_S = 0.1
-"""Pause between polls of a young task; most of ours take under a second."""
+"""Pause between polls of a young task; most take under a second."""
 _SLOWEST_POLL_S = 2.0
 _PACE = 0.1
-"""A task is polled after a further tenth of its age: the end of a long one is seen two seconds late at most."""
+"""A task is polled again after a tenth of its age: the end of a long one is seen at most two seconds late."""
 _LISTED = 500
-"""Entries asked for; Proxmox VE gives 50 unless told otherwise."""
+"""Entries asked for; Proxmox VE's default is 50."""
 _LOG_LINES = 5000
 _LOG_TAIL = 15
 """Lines of a failed task's log that its error carries."""
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 class _NodeTasks:
     """The tasks waited for on one Proxmox node.
 
-    Whichever waiting thread finds the listing too old reads it afresh, for all of them.
+    A waiting thread that finds the listing too old reads it again, for all of them.
     """
 
     def __init__(self, api: Api, pve_node: PveNodeName) -> None:
@@ -77,13 +77,13 @@ class _NodeTasks:
         return self._ask(upid)
 
     def _fresh_s(self) -> float:
-        """How long a reading serves all: half a pause of the youngest task's, so that no poll of it is in vain."""
+        """How long a reading is used: half a pause of the youngest task, so that each of its polls sees a new one."""
         with self._guard:
             youngest_s = max(self._since_s.values(), default=float("-inf"))
         return max(POLL_EVERY_S, _pause_s(self._clock.now_s() - youngest_s) / 2)
 
     def _read(self) -> None:
-        """Read the listing; archived tasks are in it too, so that none slips through between two readings."""
+        """Read the listing; it includes archived tasks, so that none is missed between two readings."""
         began_s = self._clock.now_s()
         with self._guard:
             watched = frozenset(self._since_s)
@@ -94,14 +94,14 @@ class _NodeTasks:
             limit=_LISTED,
             since=min((_start_time(upid) for upid in watched), default=0),
         )
-        told = [task for task in answers.rows(listing, _listed) if task.upid in watched]
+        seen = [task for task in answers.rows(listing, _listed) if task.upid in watched]
         with self._guard:
-            self._running = frozenset(task.upid for task in told if task.runs)
-            self._exits.update({task.upid: task.status for task in told if not task.runs})
+            self._running = frozenset(task.upid for task in seen if task.runs)
+            self._exits.update({task.upid: task.status for task in seen if not task.runs})
             self._read_at_s = began_s
 
     def _ask(self, upid: str) -> str | NotYet:
-        """Ask for one task, for when the listing does not show it."""
+        """Ask for one task that the listing does not have."""
         status = self._api.read(f"{self._path}/{upid}/status", what=f"read the task {upid}")
         if status.at("status").value == "running":
             return NotYet("it is running")
@@ -172,7 +172,7 @@ class Tasks:
                 timeout_s=self.timeout_s,
             )
         except TransientError as error:
-            # Not to be taken for a request that can be repeated: the task was started.
+            # Not a transient error, which is retried: the task was started.
             raise HypervisorError(
                 f"cannot {what}: lost sight of the task", details=error.details, resolution=error.resolution
             ) from error
@@ -180,12 +180,12 @@ class Tasks:
             tasks.leave(upid)
 
     def _log(self, upid: str, *, pve_node: PveNodeName) -> list[str]:
-        """A task's log; empty where it cannot be had, since its exit status is what counts."""
+        """A task's log; empty where it cannot be read, since the exit status is what counts."""
         try:
             rows = self._api.read(
                 f"nodes/{pve_node}/tasks/{upid}/log", what=f"read the log of the task {upid}", limit=_LOG_LINES
             )
-            # For a log that is not there Proxmox VE answers with one row that is no list.
+            # For a missing log Proxmox VE answers with one row that is no list.
             return list(answers.rows(rows, lambda row: row.at("t").text("")))
         except HypervisorError as error:
             logger.warning("%s", error)
@@ -218,5 +218,5 @@ def _start_time(upid: str) -> int:
 
 
 def _warnings(log: list[str]) -> list[str]:
-    """What a task's log warns of; Proxmox VE begins such lines with `WARN`."""
+    """The warnings in a task's log; Proxmox VE begins such lines with `WARN`."""
     return [line for line in log if line.upper().startswith("WARN")]

@@ -25,9 +25,9 @@ _PEEK_TIMEOUT_S = 10.0
 
 
 class _Connection(HTTPSConnection):
-    """Takes a TLS handshake that nobody answers for a connection that was not made: nothing has been sent by then.
+    """Reports a TLS handshake without an answer as a connection that was not made: nothing was sent yet.
 
-    urllib3 calls it a read that timed out, after which a request may or may not have been carried out.
+    For urllib3 it is a read that timed out, after which a request may or may not have been carried out.
     """
 
     def connect(self) -> None:
@@ -40,7 +40,7 @@ class _Connection(HTTPSConnection):
 
 
 class _Pool(HTTPSConnectionPool):
-    """Of such connections."""
+    """A pool of these connections."""
 
     ConnectionCls = _Connection
 
@@ -99,10 +99,10 @@ def normal_fingerprint(text: str) -> str:
 
 
 def context_of(tls: TlsSpec) -> ssl.SSLContext:
-    """What certificates are checked with: the CAs, or nothing where the fingerprint decides (or nothing does).
+    """The context that checks certificates: with CAs, or none where the fingerprint decides, or nothing is checked.
 
     Raises:
-        AuthenticationError: The CA file is not there, or no CA is in it.
+        AuthenticationError: The CA file is missing, or has no CA.
     """
     if tls.fingerprint is not None or tls.insecure:
         return create_urllib3_context(cert_reqs=ssl.CERT_NONE)
@@ -130,20 +130,20 @@ def context_of(tls: TlsSpec) -> ssl.SSLContext:
 
 
 def mount(session: requests.Session, tls: TlsSpec) -> None:
-    """Give a session the adapter that checks as `tls` says.
+    """Give a session the adapter that checks certificates as `tls` says.
 
     Raises:
-        AuthenticationError: The fingerprint is malformed, or the CA file is of no use.
+        AuthenticationError: The fingerprint is malformed, or the CA file cannot be used.
     """
     fingerprint = None if tls.fingerprint is None else normal_fingerprint(tls.fingerprint).replace(":", "")
     session.mount("https://", ContextAdapter(context_of(tls), fingerprint=fingerprint))
     if tls.insecure:
-        # Said once and aloud by anyone who reads the inventory; here it would come with every connection.
+        # The commands warn once; here it would come with every connection.
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
 
 
 def certificate_error(error: Exception, *, host: str, port: int, tls: TlsSpec) -> AuthenticationError:
-    """The error for a certificate that was not accepted: what was found, and how to accept it."""
+    """The error for a rejected certificate: what was found, and how to accept it."""
     found = found_fingerprint(host, port)
     pin = f"pin it with `fingerprint: {found}`" if found else "pin its fingerprint"
     check = "after comparing it with the output of `pvenode cert info` on the Proxmox node (pveproxy-ssl.pem if there)"
@@ -169,7 +169,7 @@ def certificate_error(error: Exception, *, host: str, port: int, tls: TlsSpec) -
 
 
 def found_fingerprint(host: str, port: int) -> str | None:
-    """The fingerprint of the certificate shown now, unchecked; None where there is none."""
+    """The fingerprint of the certificate presented now, unchecked; None where there is none."""
     try:
         pem = ssl.get_server_certificate((host, port), timeout=_PEEK_TIMEOUT_S)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Clones and new containers, the requests that must not be sent twice blindly: a second one would meet the first's."""
+"""Clones and new containers: requests that must not be repeated without a look at what the first one made."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bootstrap.waiting import Condition, NotYet
 Request = CloneRequest | ContainerRequest
 
 KILLED = "unexpected status"
-"""The exit status of a task whose worker was killed; what it made stays as it was."""
+"""The exit status of a task whose worker was killed; what it had created remains."""
 
 
 class Cloning:
-    """Clones templates and creates containers; one whose answer was lost is looked for before it is asked for again.
+    """Clones templates and creates containers; after a lost answer it looks for the guest before it asks again.
 
     Args:
         api: The Proxmox VE API.
@@ -33,14 +33,14 @@ class Cloning:
         self._asked: set[str] = set()
 
     def was_asked_for(self, description: str) -> bool:
-        """Whether this very process has asked for a clone with that record, and so has its task."""
+        """Whether this process has asked for a clone with that record."""
         return description.rstrip("\n") in self._asked
 
     def clone(self, request: CloneRequest, *, what: str, warn: Warn) -> None:
         """Clone and await it.
 
         Raises:
-            VmidTakenError: The vmid belongs to somebody else.
+            VmidTakenError: The VMID is another guest's.
         """
         path = f"nodes/{request.template_pve_node}/qemu/{request.template}/clone"
         self._asked.add(request.description.rstrip("\n"))
@@ -61,7 +61,7 @@ class Cloning:
         """Make a container and await it.
 
         Raises:
-            VmidTakenError: The vmid belongs to somebody else.
+            VmidTakenError: The VMID is another guest's.
         """
         parameters: dict[str, str | int] = {
             **request.settings,
@@ -96,7 +96,7 @@ class Cloning:
         self._api.retry(attempt)
 
     def ask_for(self, vmid: Vmid, *, what: str) -> None:
-        """Ask whether a vmid is free, also of VMs that the token cannot see; needs no privilege.
+        """Raise where a VMID is in use, also by VMs that the token cannot see; needs no privilege.
 
         Proxmox VE finds a vmid of another Proxmox node only in a clone's task (PVE 9.2, observed).
 
@@ -106,10 +106,10 @@ class Cloning:
         self._api.read("cluster/nextid", what=what, vmid=vmid)
 
     def _made(self, request: Request, *, what: str) -> bool:
-        """Whether the VM is there and ours, by its description and name; waits until its task is done.
+        """Whether the guest exists and is the requested one, by description and name; waits until its task is done.
 
         Raises:
-            TransientError: It was ours and vanished: the task failed and was cleaned up.
+            TransientError: It disappeared: the task failed and was cleaned up.
         """
         if self._look(request) is None:
             return False
@@ -133,7 +133,7 @@ class Cloning:
         return NotYet(f"the VM is locked ({lock})") if lock else True
 
     def _look(self, request: Request) -> str | None:
-        """The config lock of our VM, empty where it has none; None where there is no VM or not ours.
+        """The config lock of the guest, empty where it has none; None where there is no guest, or another one.
 
         A clone to another Proxmox node is on the template's until it is done (`PVE/API2/Qemu.pm`, clone_vm).
         """
@@ -151,7 +151,7 @@ class Cloning:
             config = configs.scalars(self._api.read(path, what=f"look for VM {request.vmid} on {pve_node}"))
         except VmNotFoundError:
             return None
-        # Whose it is shows when more than the lock is there: until then it is perhaps ours.
+        # The record comes after the lock: until then it may be the requested one.
         if configs.unfinished(config) if kind == "qemu" else containers.unfinished(config):
             return configs.setting(config, "lock")
         ours = (request.description.rstrip("\n"), str(request.name))
@@ -161,7 +161,7 @@ class Cloning:
 
 
 def _resolution(request: Request) -> str:
-    """What to do about one that nobody makes any more; a clone is on the template's Proxmox node until its end."""
+    """How to remove one whose creation was interrupted; a clone is on the template's Proxmox node until it is done."""
     pve_node, tool = (
         (request.template_pve_node, "qm") if isinstance(request, CloneRequest) else (request.pve_node, "pct")
     )

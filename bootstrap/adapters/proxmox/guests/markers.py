@@ -15,14 +15,14 @@ from bootstrap.ports import Marker
 from bootstrap.proxmox.reading import answers, configs
 
 _DISK_KEY = re.compile(rf"{configs.DRIVE_KEY.pattern}|unused\d+")
-"""Config keys of what goes with a VM that is deleted."""
+"""Config keys of disks, which are deleted with their VM."""
 
 
 class ProxmoxMarkers:
     """Implements `bootstrap.ports.Markers`; safe to use from many threads.
 
-    What it rests on (docs/adr/0005-one-holder-at-a-time.md): Proxmox VE gives a vmid once in its whole cluster, and
-    compares `digest` under the VM's own lock before it writes.
+    It relies on two facts (docs/adr/0005-one-holder-at-a-time.md): a VMID exists once in the whole Proxmox cluster, and
+    Proxmox VE compares `digest` under the VM's own lock before it writes.
     """
 
     def __init__(self, api: Api, tasks: Tasks) -> None:
@@ -32,7 +32,7 @@ class ProxmoxMarkers:
         self._places: dict[Vmid, PveNodeName] = {}
 
     def find(self, vmid: Vmid) -> Marker | None:
-        """See `Markers.find`. Where it was last is looked at first; all Proxmox nodes only if it is not there."""
+        """See `Markers.find`. Looks first where it was last, then on all Proxmox nodes."""
         with self._guard:
             known = self._places.get(vmid)
         if known is not None and (found := self._read(vmid, known)) is not None:
@@ -61,9 +61,9 @@ class ProxmoxMarkers:
     ) -> None:
         """See `Markers.create`. Needs VM.Allocate, VM.Config.Options and VM.Config.HWType, as machines do.
 
-        In a resource pool the tags come second: Proxmox VE 9.2 checks those of a create request before the VM is in
-        its pool, so that a token with rights on the pool alone would be refused. A marker is found by its vmid, and
-        known by its description, also before it has them.
+        In a resource pool the tags are set after: Proxmox VE 9.2 checks the tags of a create request before the VM is
+        in its pool, so that a token with rights only on the pool would be refused. A marker is found by its VMID, and
+        recognized by its description, also before it has tags.
 
         Raises:
             HypervisorError: None of the Proxmox nodes is online, and all that a request may end in.
@@ -94,13 +94,13 @@ class ProxmoxMarkers:
     def _create_on(
         self, allowed: Sequence[PveNodeName], *, what: str, parameters: Mapping[str, str | int]
     ) -> PveNodeName:
-        """Make it on the first of some Proxmox nodes that can be asked, and tell which."""
+        """Create it on the first reachable one of some Proxmox nodes; returns which."""
         for pve_node in allowed:
             try:
                 path, doing = f"nodes/{pve_node}/qemu", f"{what} on {pve_node}"
                 self._tasks.repeat("post", path, what=doing, parameters=parameters, warn=_unheard)
             except TransientError:
-                # Whether it was made or not: the vmid is one in the whole cluster, so the next attempt meets it.
+                # Whether it was created or not: the VMID is unique in the cluster, so the next attempt fails if it was.
                 if pve_node == allowed[-1]:
                     raise
                 continue
@@ -108,7 +108,7 @@ class ProxmoxMarkers:
         raise AssertionError(allowed)  # cannot be: the last one returns or raises
 
     def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
-        """See `Markers.rewrite`. An answer that was lost makes the second attempt a False: read to know."""
+        """See `Markers.rewrite`. After a lost answer the second attempt returns False: read it to know."""
         path = f"{_path(marker)}/config"
         what = f"write to the marker VM {marker.vmid} ({marker.name}) on {marker.pve_node}"
         parameters = {"name": name, "description": description, "tags": ";".join(tags), "digest": marker.digest}

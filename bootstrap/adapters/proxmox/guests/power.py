@@ -1,8 +1,8 @@
-"""Starting, stopping and destroying VMs and containers, those that Proxmox HA manages too.
+"""Starts, stops and destroys VMs and containers, also those that Proxmox HA manages.
 
-Of a managed VM a start or stop is no more than a request: the task (`hastart`, `hastop`) has ended well while the VM
-runs on for 10 to 20 s. So the VM is waited for. `overrule-shutdown` is refused for it, and so is its removal without
-`purge`, which takes it out of HA's configuration (all seen on Proxmox VE 9.2).
+For a managed VM a start or stop is only a request: the task (`hastart`, `hastop`) ends well while the VM keeps running
+for 10 to 20 s, so the VM is waited for. `overrule-shutdown` is refused for it, and so is its removal without `purge`,
+which removes it from HA's configuration (all seen on Proxmox VE 9.2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bootstrap.proxmox.reading.configs import ha_managed
 from bootstrap.waiting import Condition, NotYet
 
 HA_WAIT_S = 180.0
-"""HA looks every 10 s, and a start or stop on its own takes its time on top."""
+"""HA checks every 10 s, and the start or stop itself takes time as well."""
 _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
@@ -88,7 +88,7 @@ class GuestPower:
     def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `Hypervisor.destroy`. Disks that the guest's config does not name are left alone."""
         guest = self._guests.at(vmid, pve_node)
-        # Proxmox VE's own default for disks that no config names has changed over time; they may be anybody's.
+        # Proxmox VE's default for disks that no config names has changed over time; they may belong to other guests.
         parameters: dict[str, str | int] = {"purge": 1, "destroy-unreferenced-disks": 0}
 
         def act(now: GuestAt) -> None:

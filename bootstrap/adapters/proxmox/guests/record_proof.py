@@ -1,4 +1,4 @@
-"""Whether records are to be believed, with what only Proxmox VE can tell: its tasks, and resource pools."""
+"""Whether records can be trusted, with evidence that only Proxmox VE has: tasks and resource pools."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from bootstrap.records.vms.seal import Bearer
 from bootstrap.records.vms.template import doubt_about_template
 
 _CLOCKS_APART_S = 300
-"""By how much our clock and a Proxmox node's may differ where a clone request's task is looked for."""
+"""How far the local clock and a Proxmox node's may differ when a clone request's task is looked for."""
 _LISTED = 1000
-"""Tasks asked for; Proxmox VE gives 50 unless told otherwise."""
+"""Tasks asked for; Proxmox VE's default is 50."""
 _ENDS = frozenset({"qmcreate", "qmrestore", "qmdestroy"})
-"""Types of tasks after which a vmid is another VM's, or nobody's."""
+"""Types of tasks after which a VMID is free, or another VM's."""
 _STARTS = frozenset({"qmstart", "hastart", "qmtemplate"})
-"""Types of tasks after which a VM is no more what a clone request has made."""
+"""Types of tasks after which a VM is no longer just the result of a clone request."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class _Task:
 
 
 class Proof:
-    """Tells of each VM whether its record is to be believed; safe to use from many threads.
+    """Decides for each VM whether its record can be trusted; safe to use from many threads.
 
     Args:
         api: The Proxmox VE API.
@@ -69,15 +69,15 @@ class Proof:
         )
 
     def of(self, vm: VmRecord) -> VmRecord:
-        """The VM with what is to be said against its record; its resource pool is known, or not asked for."""
+        """The VM with the doubt about its record; its resource pool is known, or does not matter."""
         return replace(vm, doubt=doubt_about(vm, self._evidence))
 
     def of_one(self, vm: VmRecord) -> VmRecord:
-        """The same for one that was read alone, its resource pool looked up where that matters."""
+        """The same for a VM that was read alone: its resource pool is looked up where it matters."""
         return self.of(replace(vm, resource_pool=self._pool_of(vm)))
 
     def of_template(self, facts: TemplateFacts, config: configs.Config) -> TemplateFacts:
-        """A template's facts; what it is made of counts only where its record is to be believed."""
+        """A template's facts; what it is made of counts only where its record can be trusted."""
         description = configs.setting(config, "description")
         if not facts.recipe or not self.doubt_about_template(facts.vmid, facts.name, description, config):
             return facts
@@ -85,24 +85,24 @@ class Proof:
         return replace(facts, image="", k3s="", recipe="", recipe_version=0, claims=claims)
 
     def doubt_about_template(self, vmid: Vmid, name: str, description: str, config: configs.Config) -> str:
-        """Why the record of a template, or of one in the making, is not to be believed; empty where it is."""
+        """Why the record of a template, or of its builder, cannot be trusted; empty where it can."""
         bearer = Bearer(vmid=vmid, name=name, identity=configs.smbios_uuid(config) or "")
         return doubt_about_template(description, bearer=bearer, keys=self._keys.templates())
 
     def with_pools(self, vms: tuple[VmRecord, ...], resources: Iterable[Reading]) -> tuple[VmRecord, ...]:
-        """VMs with the resource pools they are in, by the rows of `/cluster/resources`.
+        """VMs with their resource pools, by the rows of `/cluster/resources`.
 
-        Those come from the user configuration at each request, and lag behind nothing (`PVE/API2/Cluster.pm`).
+        Pools come from the user configuration at each request, without a lag (`PVE/API2/Cluster.pm`).
         """
-        told = each(resources, _pool_of, answers.note)
-        pool_of = dict(pair for pair in told if pair is not None)
+        pairs = each(resources, _pool_of, answers.note)
+        pool_of = dict(pair for pair in pairs if pair is not None)
         found = tuple(replace(vm, resource_pool=pool_of.get(vm.vmid)) for vm in vms)
         with self._guard:
             self._members.update({(vm.vmid, vm.identity): vm.resource_pool for vm in found if vm.resource_pool})
         return found
 
     def _pool_of(self, vm: VmRecord) -> str | None:
-        """Asked for once of each VM that is in one, and only where its cluster is to be in one."""
+        """A VM's resource pool: asked for once, and only where its cluster must be in one."""
         if vm.record is None or vm.record.cluster not in self._pools:
             return None
         with self._guard:
@@ -114,11 +114,11 @@ class Proof:
         return self.with_pools((vm,), rows)[0].resource_pool
 
     def _is_our_clone(self, vm: VmRecord) -> bool:
-        """Whether our own token's task has made it, by what the Proxmox nodes that can be asked have listed.
+        """Whether a task of this token has cloned it, by the task lists of the reachable Proxmox nodes.
 
-        A clone's task is about its template (`PVE/API2/Qemu.pm`, clone_vm), so it is told by when it began; it began
-        after the last VM of that vmid was removed or made otherwise. What has been started since is no more that clone.
-        A token without Sys.Audit sees its own tasks alone, those of the tool among them.
+        A clone's task names its template (`PVE/API2/Qemu.pm`, clone_vm), so it is identified by its start, which is
+        after the last VM of that VMID was removed or created otherwise. A VM that was started since is no longer just a
+        clone. A token without Sys.Audit sees only its own tasks, which include the tool's.
         """
         cloned = vm.record.cloned if vm.record else None
         if cloned is None:
@@ -131,14 +131,14 @@ class Proof:
         return cloned_at is not None and all(order <= cloned_at for order in _orders(about, _STARTS))
 
     def _clonings(self, cloned: CloneAsked, *, since: tuple[int, int]) -> Iterator[tuple[int, int]]:
-        """When our own token's tasks cloned a template: those after `since`, and about when the record says."""
+        """When tasks of this token cloned a template: after `since`, and about when the record says."""
         for task in self._tasks(cloned.template, "qmclone"):
             near = abs(task.order[0] - cloned.asked_s) <= _CLOCKS_APART_S
             if near and task.order > since and task.who == self._api.token:
                 yield task.order
 
     def _tasks(self, vmid: Vmid, kind: str | None) -> Iterator[_Task]:
-        """The tasks about a VM, running ones too, on all Proxmox nodes that can be asked."""
+        """The tasks of a VM, also running ones, on all reachable Proxmox nodes."""
         wanted: dict[str, str | int] = {"vmid": vmid, "source": "all", "limit": _LISTED}
         if kind is not None:
             wanted["typefilter"] = kind

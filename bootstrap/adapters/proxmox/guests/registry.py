@@ -1,10 +1,10 @@
-"""What is known of guests by their VMIDs: kind, name, and where they are now.
+"""What is known about guests by their VMIDs: kind, name, and where they are now.
 
 VMs move between two requests: by hand, by Proxmox HA, away from a Proxmox node in maintenance. A request for a VM that
 moved fails as if the VM were gone (`Configuration file ... does not exist`): its config is under another Proxmox node.
 Whether a VMID is in use anywhere is known at once, without privileges, from the cluster's own file system
-(`/cluster/nextid`). Where it is, each Proxmox node's own list says, since `/cluster/resources` lags. Only for a Proxmox
-node that cannot be asked does `/cluster/resources` count: it keeps the VMs of such a node.
+(`/cluster/nextid`). Where it is, each Proxmox node's own list says, since `/cluster/resources` lags. Only for an
+unreachable Proxmox node does `/cluster/resources` count: it keeps the VMs of such a node.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class GuestRegistry:
 
         Raises:
             VmNotFoundError: It is gone, from the whole Proxmox cluster.
-            VmOutOfSightError: It may be on a Proxmox node that cannot be asked.
+            VmOutOfSightError: It may be on an unreachable Proxmox node.
         """
         guest = self.latest(vmid, pve_node)
         for _ in range(_LOOKS):
@@ -161,7 +161,7 @@ class GuestRegistry:
         """Where a guest is now, looked for in the whole cluster; None where it is gone, or another has its VMID.
 
         Raises:
-            VmOutOfSightError: It may be on a Proxmox node that cannot be asked.
+            VmOutOfSightError: It may be on an unreachable Proxmox node.
         """
         away: set[PveNodeName] = set()
         for _ in range(_PASSES):
@@ -182,7 +182,7 @@ class GuestRegistry:
         return True
 
     def _look_everywhere(self, vmid: Vmid) -> tuple[tuple[PveNodeName, MachineKind] | None, set[PveNodeName]]:
-        """Who lists the VMID, as what; and the Proxmox nodes that cannot be asked."""
+        """Who lists the VMID, as what; and the unreachable Proxmox nodes."""
         nodes = dict(answers.rows(self._api.read("nodes", what="list the Proxmox nodes"), answers.named_row))
         away = {name for name, online in nodes.items() if not online}
         for pve_node in sorted(nodes.keys() - away):
@@ -209,7 +209,7 @@ class GuestRegistry:
         return vmid in answers.rows(listing, lambda row: answers.vmid(row.at("vmid")))
 
     def _is_the_one(self, vmid: Vmid, pve_node: PveNodeName) -> bool:
-        """Whether it is the guest that was known by this VMID; one that was not known may be anybody's."""
+        """Whether it is the guest that was known by this VMID; where none was known, any counts."""
         with self._guard:
             known = self._known[vmid].identity
         if known is None:
@@ -225,7 +225,7 @@ class GuestRegistry:
         return container_identity(configs.mac(config.get("net0"))) == known
 
     def _out_of_sight(self, vmid: Vmid, away: set[PveNodeName], was_on: PveNodeName) -> VmOutOfSightError:
-        """The error for a VMID that is in use on no Proxmox node that can be asked."""
+        """The error for a VMID that is in use, but on no reachable Proxmox node."""
         listed_on = self._listed_on(vmid)
         unasked = sorted(name for name in away if listed_on in (None, name))
         if unasked:

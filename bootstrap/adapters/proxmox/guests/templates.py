@@ -56,7 +56,7 @@ class ProxmoxTemplates:
         return images.find_image(text, arch=arch, checksum=checksum)
 
     def templates(self) -> tuple[TemplateVm, ...]:
-        """See `TemplateMaker.templates`. Every VM's config is read, for whose disks stand on whose."""
+        """See `TemplateMaker.templates`. Reads every VM's config, to find linked clones of templates."""
         listed = list(from_online(self._api, self._list))
         with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-templates") as pool:
             read = list(pool.map(self._with_config, listed))
@@ -74,7 +74,7 @@ class ProxmoxTemplates:
         return frozenset(answers.rows(listing, lambda row: row.at("volid").text()))
 
     def download(self, image: CloudImage, *, pve_node: PveNodeName, storage: StorageName, warn: Warn) -> None:
-        """See `TemplateMaker.download`. A file that is there with the right checksum is not fetched again."""
+        """See `TemplateMaker.download`. A file with the right checksum is not fetched again."""
         what = f"fetch {image.url} into {storage} on {pve_node}"
         parameters: dict[str, str | int] = {"url": image.url, "filename": image.file_name, "content": "import"}
         if image.checksum:
@@ -104,7 +104,7 @@ class ProxmoxTemplates:
         self._api.retry(send)
 
     def create(self, request: BuilderRequest, *, warn: Warn) -> None:
-        """See `TemplateMaker.create`. In a resource pool the tags come second, as with marker VMs."""
+        """See `TemplateMaker.create`. In a resource pool the tags are set after, as for marker VMs."""
         parameters: dict[str, str | int] = {
             **request.settings,
             "vmid": request.vmid,
@@ -137,7 +137,7 @@ class ProxmoxTemplates:
         self._guests.follow(vmid, pve_node, act)
 
     def seal(self, vmid: Vmid, *, pve_node: PveNodeName, drive: str, storage: StorageName, description: str) -> None:
-        """See `TemplateMaker.seal`. The ISO is no more than a reference, so nothing is left of it in the config."""
+        """See `TemplateMaker.seal`. The ISO is only a reference, so nothing of it remains in the config."""
 
         def act(vm: GuestAt) -> None:
             what, path = f"give {vm} a cloud-init drive", f"{vm.path}/config"
@@ -181,7 +181,7 @@ class ProxmoxTemplates:
     def _with_config(self, vm: ListedGuest) -> _Listed:
         """A VM with its config.
 
-        What the token may not see, or what is gone meanwhile, depends on nothing of ours that we know of.
+        A VM that the token may not see, or that is gone, has no known disk on a template's.
         """
         path, what = f"nodes/{vm.pve_node}/qemu/{vm.vmid}/config", f"read the config of {vm.vmid} on {vm.pve_node}"
         try:
@@ -195,7 +195,7 @@ class ProxmoxTemplates:
 
 @dataclass(frozen=True, kw_only=True)
 class _Listed:
-    """A VM with its config, which is empty where it cannot be had; `problem` is what of it cannot be read."""
+    """A VM with its config, which is empty where it cannot be read; `problem` says why it is invalid."""
 
     vm: ListedGuest
     config: configs.Config
@@ -210,7 +210,7 @@ class _Listed:
 
 
 def _users(read: Iterable[_Listed]) -> dict[int, list[str]]:
-    """Templates' vmids, each with the VMs whose disks stand on its own."""
+    """Templates' VMIDs, each with its linked clones."""
     found: dict[int, list[str]] = {}
     for each in sorted(read, key=lambda each: each.vm.vmid):
         volumes = [configs.volume(drive) for drive in configs.drives(each.config).values()]
@@ -220,11 +220,11 @@ def _users(read: Iterable[_Listed]) -> dict[int, list[str]]:
 
 
 def _template(listed: _Listed, users: Mapping[int, Iterable[str]], *, proof: Proof) -> TemplateVm | str | None:
-    """The template, or the builder, that a VM is; None for others, those that lost our tag among them.
+    """The template, or the builder, that a VM is; None for others, also for those that lost the tag.
 
-    Of one that cannot be read the line that says so.
+    For one that cannot be read, the line that says so.
 
-    In a resource pool a builder has no tag before it is in the pool, and has not been started then.
+    In a resource pool a builder has no tag before it is in the pool; it has not been started then.
     """
     vmid, config = listed.vm.vmid, listed.config
     if listed.problem:

@@ -2,7 +2,7 @@
 
 From each Proxmox node's own lists and the configs, not from `/cluster/resources`, which lags by up to 12 s and
 shows the old name of a re-used vmid. Only two things are read there: which vmids and names are taken on Proxmox nodes
-that cannot be asked (`reachable_nodes`), and the HA state of VMs and of Proxmox nodes (`hastate`, which comes from HA
+that are unreachable (`reachable_nodes`), and the HA state of VMs and of Proxmox nodes (`hastate`, which comes from HA
 itself without a lag; `/cluster/ha` is closed to the tool's token).
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.adapters.proxmox.client.reachable_nodes import NotAskedError, ask, guests_of, unseen_vms
+from bootstrap.adapters.proxmox.client.reachable_nodes import NotAskedError, ask, guests_of, unreachable_vms
 from bootstrap.adapters.proxmox.guests.record_proof import Proof
 from bootstrap.adapters.proxmox.guests.registry import WORDS
 from bootstrap.adapters.proxmox.observe import health
@@ -32,7 +32,7 @@ from bootstrap.proxmox.reading.listed import ListedGuest, listed_guest
 from bootstrap.records.vms.machine import is_ours
 
 _THREADS = 4
-"""Configs are read by Proxmox VE's front process; more at once would only take it from others."""
+"""Configs are read by Proxmox VE's API process; more at once would only slow down others."""
 _KINDS = ("qemu", "lxc")
 _MAINTENANCE = "maintenance"
 
@@ -44,7 +44,7 @@ NamedRow = tuple[PveNodeName, bool, Reading]
 
 
 class _PassedOver:
-    """What is passed over in one reading, each once; taken from any thread."""
+    """What is ignored in one reading, each once; may be called from any thread."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -63,12 +63,12 @@ class _PassedOver:
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """What the Proxmox nodes tell.
+    """What the Proxmox nodes report.
 
     Attributes:
         pve_nodes: All of them.
         guests: The VMs and containers of those that answer.
-        unasked: Those that cannot be asked, with the reason.
+        unasked: The unreachable ones, with the reason.
     """
 
     pve_nodes: tuple[NodeReading, ...]
@@ -77,13 +77,13 @@ class _Look:
 
     @property
     def auditing(self) -> frozenset[PveNodeName]:
-        """The Proxmox nodes whose status our token may read."""
+        """The Proxmox nodes whose status the token may read."""
         return frozenset(each.name for each in self.pve_nodes if each.own_status.value)
 
     def away(self, resources: Iterable[Reading]) -> tuple[tuple[VmRecord, ...], frozenset[Vmid]]:
-        """The guests of those that cannot be asked, by `/cluster/resources`; and all vmids there, templates' too.
+        """The guests of unreachable nodes, by `/cluster/resources`; and all VMIDs there, templates' too.
 
-        One that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
+        A guest that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
         """
         there = {guest.vmid for guest in self.guests}
         vms, vmids = guests_of(resources, self.unasked)
@@ -97,7 +97,7 @@ def _look(
     odd: PassOver,
     wanted: Callable[[ListedGuest], bool] = lambda _guest: True,
 ) -> _Look:
-    """Ask every Proxmox node; the configs of guests that are `wanted` are read too."""
+    """Read every Proxmox node, and the configs of guests that are `wanted`."""
     rows = tuple(answers.rows(api.read("nodes", what="list the Proxmox nodes"), _named, odd))
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-observe") as pool:
         bare = tuple(pool.map(read_node, rows))
@@ -118,7 +118,7 @@ def observe(api: Api, *, proof: Proof, cluster: ClusterName, vmids: VmidRange) -
     resources = api.read("cluster/resources", what="list the cluster's resources").items()
     ha_of = dict(each(resources, _ha_state, odd))
     away, vmids_away = look.away(resources)
-    unseen = unseen_vms(away, look.unasked, cluster=cluster, vmids=vmids)
+    unseen = unreachable_vms(away, look.unasked, cluster=cluster, vmids=vmids)
     records = _records(api, guests, proof=proof, resources=resources, ha_of=ha_of, cluster=cluster)
     vms = (vm for vm in (*records, *away) if _concerns(vm, cluster=cluster, vmids=vmids))
     hidden = frozenset(vm.vmid for vm in unseen)
@@ -143,7 +143,7 @@ def _records(
     ha_of: Mapping[str, str],
     cluster: ClusterName,
 ) -> list[VmRecord]:
-    """The VMs and containers with a config, each with whether its record is to be believed and whether it is halted."""
+    """The VMs and containers with a config, with the doubts about their records and whether they are halted."""
     bare = tuple(_with_ha(guest.record, ha_of) for guest in guests if guest.config is not None and not guest.template)
     known = [proof.of(vm) for vm in proof.with_pools(bare, resources)]
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-halts") as pool:
@@ -167,10 +167,10 @@ def _named(row: Reading) -> NamedRow:
 
 
 def _answering(readings: Iterable[NodeReading], guests: Iterable[ListedGuest]) -> tuple[NodeReading, ...]:
-    """The readings; a Proxmox node that went away while its configs were read counts as one that cannot be asked.
+    """The readings; a Proxmox node that went away while its configs were read counts as unreachable.
 
     Raises:
-        HypervisorError: No Proxmox node can be asked, though not all are offline: what one of them answered.
+        HypervisorError: No Proxmox node is reachable, though not all are offline: the error of one of them.
     """
     cut_off = {guest.pve_node: guest.problem for guest in guests if guest.problem is not None}
     found = tuple(
@@ -184,7 +184,7 @@ def _answering(readings: Iterable[NodeReading], guests: Iterable[ListedGuest]) -
 
 
 def machines(api: Api) -> tuple[VmRecord, ...]:
-    """The VMs and containers that carry our tag; see `Hypervisor.machines`."""
+    """The VMs and containers with the tool's tag; see `Hypervisor.machines`."""
     look = _look(
         api,
         lambda row: _read_guests(api, row, answers.note),
@@ -251,7 +251,7 @@ def _list_guests(api: Api, name: PveNodeName, kind: str, odd: PassOver) -> Itera
 
 
 def _if_allowed(read: Callable[[], T], otherwise: Otherwise) -> T | Otherwise:
-    """A reading, or its substitute where the token may not; what lacks is `missing_privileges`'s to tell."""
+    """A reading, or its substitute where the token may not read it; `missing_privileges` reports what it lacks."""
     try:
         return read()
     except PermissionDeniedError as error:
@@ -273,9 +273,9 @@ def _with_config(api: Api, guest: ListedGuest) -> ListedGuest:
 
 
 def _with_task(api: Api, guest: ListedGuest, *, sees_all: bool) -> ListedGuest:
-    """An unfinished clone, and whether a task may still make it.
+    """An unfinished clone, and whether a task may still be creating it.
 
-    A task that clones is on the clone's Proxmox node. Without Sys.Audit a token sees only tasks of its own.
+    The clone's task runs on the clone's Proxmox node. Without Sys.Audit a token sees only its own tasks.
     """
     if not guest.unfinished:
         return guest
@@ -288,12 +288,12 @@ def _with_task(api: Api, guest: ListedGuest, *, sees_all: bool) -> ListedGuest:
         return replace(guest, clone_runs=True)
     if not sees_all:
         return guest
-    # The task may have ended since the config was read: whose it is shows in it then.
+    # The task may have ended since the config was read, which has the record then.
     return replace(_with_config(api, guest), clone_runs=False)
 
 
 def _ha_state(row: Reading) -> tuple[str, str]:
-    """What HA does with a thing, known as `qemu/7001` or `node/pve1`."""
+    """The HA state of a resource such as `qemu/7001` or `node/pve1`."""
     return row.at("id").text(""), row.at("hastate").text("")
 
 

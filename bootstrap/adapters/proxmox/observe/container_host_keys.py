@@ -1,4 +1,4 @@
-"""SSH host keys of containers: the Proxmox node makes them with the container, and tells their fingerprints in the log.
+"""SSH host keys of containers: the Proxmox node creates them, and their fingerprints are in the task's log.
 
 pve-container, PVE::LXC::Setup, rewrite_ssh_host_keys: ssh-keygen runs on the Proxmox node, and the task has two lines a
 key, `Creating SSH host key 'ssh_host_ed25519_key' - this may take some time ...` and `done: SHA256:... root@NAME`. None
@@ -26,13 +26,13 @@ _MAKING = re.compile(r"Creating SSH host key 'ssh_host_ed25519_key'")
 _DONE = re.compile(r"done: (SHA256:[A-Za-z0-9+/]{43}) root@\S+\s*")
 
 
-def told_when_made(api: Api, guest: GuestAt) -> str | None:
-    """The fingerprint of a container's ed25519 host key, from the log of the task that made it.
+def from_creation_log(api: Api, guest: GuestAt) -> str | None:
+    """The fingerprint of a container's ed25519 host key, from the log of the task that created it.
 
-    A token sees the tasks that it has started itself; others' with Sys.Audit on the Proxmox node.
+    A token sees the tasks that it has started; others' with Sys.Audit on the Proxmox node.
 
     Returns:
-        `SHA256:...`, or None: it was made elsewhere or by somebody else, the log is gone now, or has no such line.
+        `SHA256:...`, or None: another token or another node created it, the log is gone, or has no such line.
 
     Raises:
         HypervisorError: Proxmox VE cannot be asked.
@@ -48,7 +48,7 @@ def told_when_made(api: Api, guest: GuestAt) -> str | None:
         log = api.read(f"{path}/{upid}/log", what=what, limit=_LINES)
         return fingerprint(list(answers.rows(log, lambda row: row.at("t").text(""))))
     except (PermissionDeniedError, UnreadableAnswerError):
-        # The latter: of a log that is not there Proxmox VE 8 tells in one row that is no list.
+        # UnreadableAnswerError: for a missing log, Proxmox VE 8 answers with one row that is no list.
         return None
 
 
@@ -62,7 +62,7 @@ def fingerprint(log: Sequence[str]) -> str | None:
 
 
 def _made(row: Reading, vmid: Vmid) -> str | None:
-    """The task of a row of the list, the newest first, where it made the container."""
+    """The task of a row of the list, the newest first, if it created the container."""
     ended_well = row.at("status").text("") == "OK" or row.at("status").text("").startswith("WARNINGS")
     about = (row.at("type").text(""), row.at("id").text(""))
     return row.at("upid").word(UPID, "a task's id") if ended_well and about == (_KIND, str(vmid)) else None

@@ -1,4 +1,4 @@
-"""What keeps a Proxmox cluster or a running VM from doing anything: no quorum, CPUs that stand still."""
+"""What stops a whole Proxmox cluster or a running VM: a lost quorum, halted CPUs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ logger = logging.getLogger(__name__)
 
 
 def lost_quorum(api: Api) -> LostQuorum | None:
-    """That the cluster has no quorum.
+    """Whether the cluster has lost its quorum; None where it has one.
 
     A Proxmox node that is in no cluster has no row of that type (pve-manager: API2/Cluster.pm). Without Sys.Audit on /
-    the list is refused, and the first write tells.
+    the list is refused, and the first write fails.
     """
     try:
         rows = api.read("cluster/status", what="read the state of the Proxmox cluster").items()
     except PermissionDeniedError as error:
         logger.info("%s", error)
         return None
-    except UnreadableError as error:  # without quorum the first write tells
+    except UnreadableError as error:  # without a quorum the first write fails
         answers.note(error)
         return None
     lost = each(
@@ -49,7 +49,7 @@ def _node(row: Reading) -> tuple[PveNodeName, bool] | None:
 
 
 def with_halt(api: Api, vm: VmRecord) -> VmRecord:
-    """A VM that runs with whether it is paused, which the lists do not tell (qemu-server: vmstatus without `full`)."""
+    """A running VM with whether it is paused, which the lists do not have (qemu-server: vmstatus without `full`)."""
     if not vm.running or vm.kind is not MachineKind.VM:
         return vm
     path = f"nodes/{vm.pve_node}/qemu/{vm.vmid}/status/current"

@@ -1,4 +1,4 @@
-"""What Proxmox VE knows by name: CPU types, resource pools, vnets, packages, templates of containers. Reads only."""
+"""Named things of Proxmox VE: CPU types, resource pools, vnets, packages, container templates. Reads only."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NamedThings:
 
 
 def vnet_zones(api: Api) -> Mapping[str, str]:
-    """The zone of each SDN vnet; of none where the token may not read it."""
+    """The zone of each SDN vnet that the token may read."""
     listing = api.read("cluster/sdn/vnets", what="list the SDN vnets")
     found = answers.rows(listing, lambda row: (row.at("vnet").text(), row.at("zone").text("")))
     return {vnet: zone for vnet, zone in found if zone}
@@ -76,7 +76,7 @@ def _ostemplates(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:
         try:
             listed = api.read(path, what=what, content=_CONTENT)
         except PermissionDeniedError:
-            continue  # what the token may not see it may not use either; the plan says what is missing
+            continue  # what the token may not see it may not use either; the plan reports what is missing
         for volume in sorted(answers.rows(listed, lambda found: found.at("volid").text())):
             yield OsTemplate(pve_node=pve_node, volume=volume)
 

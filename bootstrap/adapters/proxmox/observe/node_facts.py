@@ -1,4 +1,4 @@
-"""What one Proxmox node says of itself, read into values."""
+"""What one Proxmox node reports about itself, as values."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PassOver = Callable[[UnreadableError], None]
 
 @dataclass(frozen=True, kw_only=True)
 class NodeReading:
-    """What one Proxmox node says of itself; rows as Proxmox VE gives them.
+    """What one Proxmox node reports about itself; rows as Proxmox VE sends them.
 
-    `problem` is why it cannot be asked where it counts as online; `status` is None where the token may not read it.
+    `problem` is why it does not answer although it counts as online; `status` is None where the token may not read it.
     """
 
     name: PveNodeName
@@ -41,19 +41,19 @@ class NodeReading:
 
     @property
     def own_status(self) -> Reading:
-        """Its status; one that tells nothing where the token may not read it."""
+        """Its status; an empty one where the token may not read it."""
         return replace(self.row, value=None) if self.status is None else self.status
 
 
 def why(reading: NodeReading) -> str:
-    """Why a Proxmox node cannot be asked, in a few words."""
+    """Why a Proxmox node is unreachable, in a few words."""
     return str(NotAskedError(reading.problem)) if reading.problem is not None else OFFLINE
 
 
 def node_facts(
     reading: NodeReading, guests: Iterable[ListedGuest], *, maintenance: bool, odd: PassOver
 ) -> PveNodeFacts:
-    """A Proxmox node's facts; one whose own numbers are of odd form counts as one that cannot be asked."""
+    """A Proxmox node's facts; one with invalid numbers counts as unreachable."""
     if not reading.online:
         return PveNodeFacts(
             name=reading.name, online=False, problem=why(reading) if reading.problem else "", maintenance=maintenance
@@ -75,8 +75,8 @@ def _online_facts(
     return PveNodeFacts(
         name=reading.name,
         online=True,
-        cores=_first_told(reading.row.at("maxcpu"), cpu.at("cpus"), most=answers.MOST_CORES),
-        memory_mib=_first_told(reading.row.at("maxmem"), memory.at("total"), most=answers.MOST_BYTES) // _MIB,
+        cores=_first_number(reading.row.at("maxcpu"), cpu.at("cpus"), most=answers.MOST_CORES),
+        memory_mib=_first_number(reading.row.at("maxmem"), memory.at("total"), most=answers.MOST_BYTES) // _MIB,
         cpu_model=cpu.at("model").text(""),
         cpu_flags=frozenset(cpu.at("flags").text("").split()),
         architecture=status.at("current-kernel").at("machine").text("") or "x86_64",
@@ -90,9 +90,9 @@ def _online_facts(
     )
 
 
-def _first_told(*places: Reading, most: int) -> int:
-    """The first number that is told and not 0; 0 where there is none."""
-    return next(filter(None, (told.integer(0, most, default=0) for told in places)), 0)
+def _first_number(*places: Reading, most: int) -> int:
+    """The first number that is there and not 0; else 0."""
+    return next(filter(None, (number.integer(0, most, default=0) for number in places)), 0)
 
 
 class _Network(NamedTuple):
@@ -129,7 +129,7 @@ def _storage(row: Reading) -> StorageFacts:
 def templates(
     readings: Iterable[NodeReading], vms: Iterable[ListedGuest], odd: PassOver, *, proof: Proof
 ) -> tuple[TemplateFacts, ...]:
-    """The facts of the templates among guests; one of odd form is passed over."""
+    """The facts of the templates among guests; an invalid one is ignored."""
     kinds: dict[PveNodeName, dict[str, str]] = {}
     for reading in readings:
         storages = each(reading.storages, _storage, answers.note)

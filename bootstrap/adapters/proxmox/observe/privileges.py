@@ -1,4 +1,4 @@
-"""Asks Proxmox VE what the token may do, and tells what it lacks."""
+"""Reads the token's privileges, and finds those that it lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POOL = r"/pool/[A-Za-z0-9._/-]{1,200}"
 
 
 def missing(api: Api, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
-    """What the token lacks, one for each path to grant it on, and one for the tags that it may not set."""
+    """What the token lacks: one entry for each path to grant it on, and one for tags that it may not set."""
     bridges = {each.partition("/")[0] for each in grants.bridges_of(rights)}
     zones = vnet_zones(api) if not rights.vnets.isdisjoint(bridges) else {}
     held: dict[str, Mapping[str, int]] = {}
@@ -42,14 +42,14 @@ def missing(api: Api, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
 
 def held(api: Api) -> tuple[str, ...]:
     """All privileges that the token holds anywhere, in order. Proxmox VE lists its top paths and those with an ACL."""
-    told = api.read("access/permissions", what="read the token's rights").entries(optional=True)
-    return tuple(sorted({name for _, on_path in told for name, _ in on_path.entries(optional=True)}))
+    answer = api.read("access/permissions", what="read the token's rights").entries(optional=True)
+    return tuple(sorted({name for _, on_path in answer for name, _ in on_path.entries(optional=True)}))
 
 
 def _held(api: Api, path: str) -> Mapping[str, int]:
     """The privileges on a path. Proxmox VE has resolved propagation, pools, groups and separated privileges in them."""
-    told = api.read("access/permissions", what="read the token's rights", path=path)
-    return {name: int(below.flag()) for name, below in told.at(path).entries(optional=True)}
+    answer = api.read("access/permissions", what="read the token's rights", path=path)
+    return {name: int(below.flag()) for name, below in answer.at(path).entries(optional=True)}
 
 
 def _lack(api: Api, path: str, names: Iterable[str]) -> MissingPrivileges:
@@ -61,7 +61,7 @@ def _lack(api: Api, path: str, names: Iterable[str]) -> MissingPrivileges:
 
 
 def _with_pools(api: Api, lack: MissingPrivileges) -> MissingPrivileges:
-    """With the other way out, where the token may make VMs in a resource pool that the inventory does not name."""
+    """With the alternative, where the token may create VMs in a resource pool that the inventory does not name."""
     if lack.path != "/vms" or "VM.Allocate" not in lack.privileges:
         return lack
     everywhere = api.read("access/permissions", what="read the token's rights").entries(optional=True)
@@ -77,7 +77,7 @@ def _with_pools(api: Api, lack: MissingPrivileges) -> MissingPrivileges:
 
 
 def _tags(api: Api, rights: RightsNeeded) -> MissingPrivileges | None:
-    """What keeps the token from setting our tags."""
+    """Why the token may not set the cluster's tags, if so."""
     if not rights.tags:
         return None
     on_top = _held(api, "/")
