@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-
 from bootstrap.k3s.dual_stack import ip6_setting
-from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import StorageName
 from bootstrap.model.machine import MachineSpec
-from bootstrap.proxmox.macs import stable_mac
-from bootstrap.proxmox.networks import vlan_of
+from bootstrap.proxmox.macs import wanted_mac
+from bootstrap.proxmox.networks import ip_setting, resolver_settings, vlan_of
 from bootstrap.records.vms.machine import owner_tags
 
 _SMALLEST_MTU = 64
@@ -47,27 +45,22 @@ def container_settings(
             mac=machine.mac,
             vlan=vlan_of(spec, machine),
             mtu=spec.network.mtu,
-            ip=_ip(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
+            ip=ip_setting(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
         ),
     }
     if machine.hardware.cpu_weight is not None:
         settings["cpuunits"] = machine.hardware.cpu_weight
     storage_network = spec.network.storage
     if storage_network is not None:
-        stable = spec.network.macs is MacPolicy.STABLE
         settings["net1"] = _net(
             "eth1",
             bridge=storage_network.bridge,
-            mac=stable_mac(spec.name, machine.name, nic=1) if stable else None,
+            mac=wanted_mac(spec, machine.name, nic=1),
             vlan=storage_network.vlan,
             mtu=storage_network.mtu,
-            ip=_ip(storage_network.addresses, machine.storage_address),
+            ip=ip_setting(storage_network.addresses, machine.storage_address),
         )
-    if spec.network.dns:
-        settings["nameserver"] = " ".join(str(server) for server in spec.network.dns)
-    if spec.network.search:
-        settings["searchdomain"] = spec.network.search
-    return settings
+    return settings | resolver_settings(spec.network)
 
 
 def _net(name: str, *, bridge: str, mac: str | None, vlan: int | None, mtu: int | None, ip: str) -> str:
@@ -80,10 +73,3 @@ def _net(name: str, *, bridge: str, mac: str | None, vlan: int | None, mtu: int 
     if vlan is not None:
         parts.append(f"tag={vlan}")
     return ",".join(parts)
-
-
-def _ip(addresses: StaticAddresses | None, address: IPv4Address | None) -> str:
-    if address is None or addresses is None:
-        return "ip=dhcp"
-    gateway = f",gw={addresses.gateway}" if addresses.gateway else ""
-    return f"ip={address}/{addresses.subnet.prefixlen}{gateway}"

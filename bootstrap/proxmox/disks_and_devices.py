@@ -11,6 +11,7 @@ from bootstrap.model.hardware import DiskOptions
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec, NodePool
 from bootstrap.model.observed import TemplateFacts, VmRecord
+from bootstrap.proxmox.reading.configs import storage_of
 
 _SCSI_SLOTS = 31
 """scsi0 to scsi30 (pve-docs, qm.conf)."""
@@ -51,7 +52,7 @@ def disk_settings(spec: ClusterSpec, machine: MachineSpec, vm: VmRecord) -> dict
         # yet: it comes with the very request that says in the record that all is done.
         taken = {*drives, *vm.cdroms}
         slot = next(f"scsi{number}" for number in range(1, _SCSI_SLOTS) if f"scsi{number}" not in taken)
-        storage = data_storage(spec, machine, template=_storage_of(system))
+        storage = data_storage(spec, machine, template=storage_of(system))
         settings[slot] = _drive(f"{storage}:{data.size_gib}", options)
     return settings
 
@@ -112,8 +113,3 @@ def _options(options: DiskOptions) -> dict[str, str]:
 
 def _drive(volume: str, options: Mapping[str, str]) -> str:
     return ",".join([volume, *(f"{key}={value}" for key, value in options.items())])
-
-
-def _storage_of(drive: str | None) -> StorageName | None:
-    name, colon, _ = (drive or "").partition(":")
-    return StorageName(name) if colon else None

@@ -23,9 +23,9 @@ from bootstrap.errors import (
     VmidTakenError,
     VmNotFoundError,
 )
-from bootstrap.proxmox.rights.grants import Refusal, mend_grant, parse_refusal
+from bootstrap.proxmox.rights.grants import Refusal, grant_remedy, parse_refusal
 from bootstrap.proxmox.rights.tag_rights import tag_refusal, tag_remedy
-from bootstrap.proxmox.task_logs import telling_line
+from bootstrap.proxmox.task_logs import cause_line
 
 
 class AnswerLostError(TransientError):
@@ -225,7 +225,7 @@ def from_exit_status(*, exit_status: str, log: str, what: str, token: str) -> Hy
     if "Permission check failed" in exit_status:
         return _denied(exit_status, details=exit_status, what=what, token=token)
     lines = log.splitlines()
-    cause = telling_line(lines, exit_status=exit_status)
+    cause = cause_line(lines, exit_status=exit_status)
     known = _find(exit_status, _EVERYWHERE)
     if known is not None and known.error is not HypervisorError:
         return _of(known, what, details=exit_status)
@@ -279,14 +279,14 @@ def _denied(
         return PermissionDeniedError(brief, details=details, resolution="check the token's rights and the pool's name")
     lacking = ", ".join(refusal.privileges)
     return PermissionDeniedError(
-        f"{brief}: it lacks {lacking} on {refusal.path}", details=details, resolution=mend_grant(refusal, token=token)
+        f"{brief}: it lacks {lacking} on {refusal.path}", details=details, resolution=grant_remedy(refusal, token=token)
     )
 
 
 def _denied_bare(asked_for: tuple[str, ...], *, details: str, what: str, token: str) -> PermissionDeniedError:
     """A 403 without a path: an ACL entry on one of these, such as NoAccess, hides what the role gives elsewhere."""
     allocate = Refusal(path="/vms", privileges=("VM.Allocate",))
-    grant = f"; or {mend_grant(allocate, token=token)}" if asked_for[0].startswith("VM.Allocate") else ""
+    grant = f"; or {grant_remedy(allocate, token=token)}" if asked_for[0].startswith("VM.Allocate") else ""
     return PermissionDeniedError(
         f"the API token {token} may not {what}: most likely it lacks {', or '.join(asked_for)}",
         details=details,

@@ -22,6 +22,6 @@ def stable_mac(cluster: ClusterName, machine: MachineName, *, nic: int = 0) -> s
     return ":".join([_LOCAL_PREFIX, *(digest[i : i + 2] for i in range(0, 2 * _HASHED_BYTES, 2))])
 
 
-def wanted_mac(spec: ClusterSpec, machine: MachineName) -> str | None:
-    """The MAC address a new machine's net0 is to have, or None where Proxmox makes one up."""
-    return stable_mac(spec.name, machine) if spec.network.macs is MacPolicy.STABLE else None
+def wanted_mac(spec: ClusterSpec, machine: MachineName, *, nic: int = 0) -> str | None:
+    """The MAC address a new machine's network device `netN` is to have, or None where Proxmox makes one up."""
+    return stable_mac(spec.name, machine, nic=nic) if spec.network.macs is MacPolicy.STABLE else None

@@ -1,8 +1,10 @@
-"""Bridge and VLAN of a machine's network devices, by the cluster, its pool and its template. Pure."""
+"""A machine's bridges, VLAN, IPv4 settings and resolver, as VMs and containers have them alike. Pure."""
 
 from __future__ import annotations
 
-from bootstrap.model.cluster import ClusterSpec
+from ipaddress import IPv4Address
+
+from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses
 from bootstrap.model.machine import MachineShape
 from bootstrap.model.observed import TemplateFacts
 
@@ -26,3 +28,17 @@ def bridges_of(spec: ClusterSpec, template: TemplateFacts | None, of: MachineSha
     """The bridges of all network devices of a machine of this template."""
     storage = spec.network.storage
     return (bridge_of(spec, template, of), *((storage.bridge,) if storage else ()))
+
+
+def ip_setting(addresses: StaticAddresses | None, address: IPv4Address | None) -> str:
+    """What `ipconfigN` of a VM or `netN` of a container says of IPv4."""
+    if address is None or addresses is None:
+        return "ip=dhcp"
+    gateway = f",gw={addresses.gateway}" if addresses.gateway else ""
+    return f"ip={address}/{addresses.subnet.prefixlen}{gateway}"
+
+
+def resolver_settings(network: NetworkSpec) -> dict[str, str]:
+    """DNS servers and search domain; what is not set is left to Proxmox VE."""
+    found = {"nameserver": " ".join(map(str, network.dns)), "searchdomain": network.search or ""}
+    return {key: value for key, value in found.items() if value}

@@ -38,7 +38,7 @@ _COMPLAINT = re.compile(
 )
 
 
-def telling_line(log: Sequence[str], *, exit_status: str) -> str:
+def cause_line(log: Sequence[str], *, exit_status: str) -> str:
     """The line that says why a task failed: its exit status, unless that is vague and the log has a better one.
 
     Args:

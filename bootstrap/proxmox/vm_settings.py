@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
 from typing import Final
 
 from bootstrap.k3s.dual_stack import ip6_setting
-from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineRecord, MachineSpec
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.proxmox.disks_and_devices import device_settings, disk_settings, scsi_controller_wanted
 from bootstrap.proxmox.inherited import own_tags, taken_off
-from bootstrap.proxmox.macs import stable_mac
-from bootstrap.proxmox.networks import vlan_of
+from bootstrap.proxmox.macs import wanted_mac
+from bootstrap.proxmox.networks import ip_setting, resolver_settings, vlan_of
 from bootstrap.proxmox.reading.configs import properties
 from bootstrap.records.vms.machine import identity_of, render_record
 from bootstrap.records.vms.seal import RecordKey
@@ -57,7 +56,7 @@ def vm_settings(
         "ciuser": spec.ssh.user,
         "sshkeys": public_key.strip(),
         "ciupgrade": 0,  # else first boot runs an upgrade and holds apt's lock (cloud-init#2908)
-        "ipconfig0": _ipconfig(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
+        "ipconfig0": ip_setting(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
         "tags": _tags(spec, vm, template_tags),
         "description": render_record(record, key=key, identity=identity_of(vm), into=vm.description),
     }
@@ -72,36 +71,19 @@ def vm_settings(
         settings["net0"] = net0
     storage = spec.network.storage
     if storage is not None:
-        settings["net1"] = _net1(spec, machine, storage)
-        settings["ipconfig1"] = _ipconfig(storage.addresses, machine.storage_address)
-    settings |= _resolver(spec.network)
+        # A template's own second network device, if it has one, is left out.
+        options = {"bridge": storage.bridge, "mtu": storage.mtu, "tag": storage.vlan}
+        settings["net1"] = _device(wanted_mac(spec, machine.name, nic=1), options)
+        settings["ipconfig1"] = ip_setting(storage.addresses, machine.storage_address)
+    settings |= resolver_settings(spec.network)
     delete = [key for key in taken_off(vm.settings) if key not in settings]
     return settings | ({"delete": ",".join(delete)} if delete else {})
-
-
-def _resolver(network: NetworkSpec) -> dict[str, str]:
-    found = {"nameserver": " ".join(map(str, network.dns)), "searchdomain": network.search or ""}
-    return {key: value for key, value in found.items() if value}
 
 
 def _tags(spec: ClusterSpec, vm: VmRecord, template_tags: tuple[str, ...]) -> str:
     ours = {OWNER_TAG, str(spec.name)}
     theirs = own_tags(vm.tags, template=(*template_tags, TEMPLATE_TAG, *ours))
     return ";".join(sorted(ours | {tag for tag in theirs if not tag.startswith(HASH_TAG)}))
-
-
-def _ipconfig(addresses: StaticAddresses | None, address: IPv4Address | None) -> str:
-    if address is None or addresses is None:
-        return "ip=dhcp"
-    gateway = f",gw={addresses.gateway}" if addresses.gateway else ""
-    return f"ip={address}/{addresses.subnet.prefixlen}{gateway}"
-
-
-def _net1(spec: ClusterSpec, machine: MachineSpec, storage: StorageNetwork) -> str:
-    """The second network device; a template's own, if it has one, is left out."""
-    stable = spec.network.macs is MacPolicy.STABLE
-    mac = stable_mac(spec.name, machine.name, nic=1) if stable else None
-    return _device(mac, {"bridge": storage.bridge, "mtu": storage.mtu, "tag": storage.vlan})
 
 
 def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:

@@ -308,7 +308,7 @@ def likely_paths(path: str, parameters: Mapping[str, str | int]) -> tuple[str, .
     return tuple(dict.fromkeys(found))
 
 
-def mend_grant(refusal: Refusal, *, token: str) -> str:
+def grant_remedy(refusal: Refusal, *, token: str) -> str:
     """The commands, to be run as root on a Proxmox node, that give a token (and its user) what it lacks."""
     # Machines are many and new ones come: a right on one VM would only move the failure to the next.
     path = re.sub(r"^/vms/\d+$", "/vms", refusal.path)

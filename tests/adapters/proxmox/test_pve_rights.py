@@ -12,7 +12,7 @@ from bootstrap.model.ids import ClusterName, StorageName, Vmid
 from bootstrap.model.observed import PveVersion
 from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.security import ADMINISTRATORS
-from bootstrap.proxmox.rights.grants import Need, Refusal, lacking, mend_grant, needs, parse_refusal
+from bootstrap.proxmox.rights.grants import Need, Refusal, grant_remedy, lacking, needs, parse_refusal
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, token
 
 GUESTS = (
@@ -135,7 +135,7 @@ def test_a_refusal_that_names_no_right_is_not_guessed_at() -> None:
 
 def test_the_grant_widens_the_role_for_the_user_and_the_token() -> None:
     refusal = Refusal(path="/vms/201", privileges=("VM.Audit", "VM.Clone"))
-    assert mend_grant(refusal, token="homelab@pve!lab") == (
+    assert grant_remedy(refusal, token="homelab@pve!lab") == (
         "as root on a Proxmox node: pveum role add homelab-k8s 2>/dev/null; "
         'pveum role modify homelab-k8s --append 1 --privs "VM.Audit VM.Clone" && '
         "pveum acl modify /vms --roles homelab-k8s --users homelab@pve --tokens 'homelab@pve!lab' "
@@ -296,7 +296,7 @@ def test_a_vlan_tag_of_a_bridge_may_be_all_that_is_granted(lab: Lab, hypervisor:
 
 
 def test_the_remedy_makes_the_role_first_and_gives_root_no_acl() -> None:
-    command = mend_grant(Refusal(path="/vms/7001", privileges=("VM.Audit",)), token="root@pam!k8s")
+    command = grant_remedy(Refusal(path="/vms/7001", privileges=("VM.Audit",)), token="root@pam!k8s")
     assert command.index("pveum role add homelab-k8s") < command.index("pveum role modify homelab-k8s")
     assert "--users" not in command
     assert "pveum acl modify /vms --roles homelab-k8s --tokens 'root@pam!k8s'" in command
@@ -304,7 +304,7 @@ def test_the_remedy_makes_the_role_first_and_gives_root_no_acl() -> None:
 
 def test_datastore_allocate_is_granted_on_its_storage_alone() -> None:
     """With it a token may change and remove the storage: it must not come with the role that has other paths too."""
-    command = mend_grant(Refusal(path="/storage/local", privileges=("Datastore.Allocate",)), token="homelab@pve!k8s")
+    command = grant_remedy(Refusal(path="/storage/local", privileges=("Datastore.Allocate",)), token="homelab@pve!k8s")
     assert "role modify homelab-k8s" not in command
     assert "pveum role add homelab-k8s-storage --privs Datastore.Allocate" in command
     assert "pveum acl modify /storage/local --roles homelab-k8s,homelab-k8s-storage --users homelab@pve" in command

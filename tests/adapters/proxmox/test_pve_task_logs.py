@@ -6,7 +6,7 @@ import pytest
 
 from bootstrap.errors import TaskFailedError
 from bootstrap.proxmox.failures import from_exit_status, from_status
-from bootstrap.proxmox.task_logs import telling_line
+from bootstrap.proxmox.task_logs import cause_line
 
 QEMU = "start failed: QEMU exited with code 1"
 CONVERT = (
@@ -49,7 +49,7 @@ NO_KVM = "KVM virtualisation configured, but not available. Either disable in VM
     ],
 )  # fmt: skip
 def test_the_line_that_tells_why(exit_status: str, log: list[str], told: str) -> None:
-    assert telling_line(log, exit_status=exit_status) == told
+    assert cause_line(log, exit_status=exit_status) == told
     error = from_exit_status(exit_status=exit_status, log="\n".join(log), what="start VM 7001", token="u@pve!t")
     assert error.details.splitlines()[0] == told
     assert exit_status in error.details
