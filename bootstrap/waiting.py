@@ -159,10 +159,6 @@ class WaitContext:
     say: Callable[[str, str, float], None]
     poll_throttle: PollThrottle = field(default_factory=PollThrottle)
 
-    def remaining_s(self) -> float:
-        """Seconds left, never negative."""
-        return max(0.0, self.deadline_s - self.clock.now_s())
-
 
 def wait_for(condition: Condition[T], wait_context: WaitContext) -> T:
     """Poll until the condition holds.

@@ -116,9 +116,13 @@ class Report:
             RunFailedError: Lanes failed.
         """
         if self.interrupted:
+            # What is not done comes first: of hundreds of lanes only the first ones are shown.
             raise InterruptedRunError(
                 f"{self.command} of {self.cluster} was interrupted",
-                details="\n".join(self._standing(outcome) for outcome in sorted(self.outcomes, key=_is_done)),
+                details="\n".join(
+                    self._standing(outcome)
+                    for outcome in sorted(self.outcomes, key=lambda outcome: outcome.status is LaneStatus.DONE)
+                ),
                 resolution=_again(self.command),
             )
         failures = self._failures()
@@ -140,11 +144,6 @@ class Report:
             for outcome in self.of(LaneStatus.FAILED)
             if outcome.error is not None and not isinstance(outcome.error, InterruptedRunError)
         )
-
-
-def _is_done(outcome: LaneOutcome) -> bool:
-    """Sorts what is not done to the front: of hundreds of lanes only the first ones are shown."""
-    return outcome.status is LaneStatus.DONE
 
 
 def _distinct(resolutions: Iterable[str]) -> list[str]:

@@ -125,7 +125,8 @@ def _by_the_first(
         shell = connect(kept)
     except HostKeyError as error:
         if kept is not None:
-            error.resolution += f"; if you have replaced the machine's host keys: rm {_file(item, spec, ports)}"
+            file = shlex.quote(str(ports.state.path(spec.name, item)))
+            error.resolution += f"; if you have replaced the machine's host keys: rm {file}"
         raise
     if kept is not None:
         return shell
@@ -160,7 +161,3 @@ def fingerprint(host_key: str) -> str:
     except ValueError:
         return host_key  # no key; the file was edited
     return f"{kind} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
-
-
-def _file(item: str, spec: ClusterSpec, ports: Ports) -> str:
-    return shlex.quote(str(ports.state.path(spec.name, item)))

@@ -125,7 +125,9 @@ def retire_server(step: RetireServer, context: RunContext) -> Done:
     name = step.machine
     try:
         if context.findings.shells.get(name) is None:
-            _log_in(name, context)
+            # It should be up, so it is not waited for as one that boots.
+            times = replace(context.timeouts, agent_s=REACH_S, ssh_s=REACH_S, cloud_init_s=REACH_S)
+            await_guest(AwaitGuest(machine=name), replace(context, timeouts=times))
         lines = context.lines(name, "stop-k3s.sh", UNIT="k3s", MARK="0")
     except InterruptedRunError:
         raise
@@ -133,12 +135,6 @@ def retire_server(step: RetireServer, context: RunContext) -> Done:
         context.warn(f"k3s on {name} was not stopped, since the machine is unreachable: {error}")
         return Done(changed=False, note="not reached")
     return Done(changed=lines.flag("changed"))
-
-
-def _log_in(name: MachineName, context: RunContext) -> None:
-    """Log in to a machine that should be up: it is not waited for as one that boots."""
-    timeouts = replace(context.timeouts, agent_s=REACH_S, ssh_s=REACH_S, cloud_init_s=REACH_S)
-    await_guest(AwaitGuest(machine=name), replace(context, timeouts=timeouts))
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def _await_login(
 
     def poll() -> GuestShell | NotYet:
         try:
-            return _login(name, vm, address, host_key, context)
+            return log_in(name, vm, address, told=host_key, spec=context.spec, ports=context.ports, warn=context.warn)
         except KeyRefusedError as error:
             last[:] = [error]
             refusals.append(error.details)
@@ -237,13 +237,6 @@ def _await_login(
             found = refused if made_now else _key_refused(vm, name, user, refused, context)
             error.resolution = found.resolution
         raise
-
-
-def _login(
-    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, context: RunContext
-) -> GuestShell:
-    spec, ports = context.spec, context.ports
-    return log_in(name, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn)
 
 
 def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
