@@ -9,9 +9,9 @@ from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState, Role
-from bootstrap.model.observed import KubeNode, UnreachableVm, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.address_ranges import with_addresses
-from bootstrap.planning.members.pool_members import names, staying
+from bootstrap.planning.members.pool_members import Seen, names, staying
 from bootstrap.planning.members.unreachable import Unreachable
 from bootstrap.planning.provision.successors import with_successors
 from bootstrap.planning.view import ClusterView
@@ -69,20 +69,14 @@ class Need(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineState:
+class MachineState(Seen):
     """A wanted machine, and what exists of it.
 
     Attributes:
-        vm: Its VM, or None.
-        kube_node: Its Kubernetes node, or None (not registered, or the API cannot be asked).
-        unreachable: The unreachable VM that it is, or may be.
         held: Why it must be left alone, in a few words; else empty.
     """
 
     machine: MachineSpec
-    vm: VmRecord | None
-    kube_node: KubeNode | None
-    unreachable: UnreachableVm | None = None
     held: str = ""
 
     @property
@@ -96,44 +90,20 @@ class MachineState:
         return self.machine.role is Role.CONTROL_PLANE
 
     @property
-    def ready(self) -> bool:
-        """Whether its Kubernetes node is Ready."""
-        return self.kube_node is not None and self.kube_node.ready
-
-    @property
     def missing(self) -> bool:
         """Whether it has no VM for sure, so that one may be made."""
         return self.vm is None and not self.held
 
     @property
-    def unreachable_by_name(self) -> bool:
-        """Whether it is unreachable for sure: the VM there has its name."""
-        return self.unreachable is not None and self.unreachable.name == self.machine.name
-
-    @property
     def doubtful(self) -> bool:
         """Whether it is unknown if it is missing or one of the unreachable machines."""
-        return self.vm is None and bool(self.held) and not self.unreachable_by_name
+        by_name = self.unreachable is not None and self.unreachable.name == self.name
+        return self.vm is None and bool(self.held) and not by_name
 
     @property
     def shown(self) -> bool:
         """Whether a plan that leaves it as it is shows it: it has a VM, even if unreachable."""
         return self.vm is not None or self.unreachable is not None
-
-    @property
-    def made(self) -> bool:
-        """Whether its VM has been configured, and so may hold data."""
-        return self.vm is not None and self.vm.state in (RecordState.MADE, RecordState.LEAVING)
-
-    @property
-    def leaving(self) -> bool:
-        """Whether an earlier command has marked it to go."""
-        return self.vm is not None and self.vm.state is RecordState.LEAVING
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether it has a VM whose creation was cut off."""
-        return self.vm is not None and self.vm.state is RecordState.CLONING
 
     @property
     def need(self) -> Need | None:
@@ -146,7 +116,7 @@ class MachineState:
             return Need.START
         if self.kube_node is None:
             return Need.JOIN
-        if not self.kube_node.ready:
+        if not self.ready:
             return Need.READY
         labelled = set(self.machine.labels) <= set(self.kube_node.labels)
         return None if labelled and set(self.machine.taints) <= set(self.kube_node.taints) else Need.LABELS

@@ -20,7 +20,7 @@ def _settled_pool(view: ClusterView, pool: NodePool) -> NodePool:
     there = members(view, pool)
     if "count" not in pool.stated:
         pool = replace(pool, count=max(pool.count, sum(not member.leaving for member in there)))
-    made = next((member.vm for member in there if member.vm is not None and member.made), None)
+    made = next((member.vm for member in there if member.vm and member.made and not member.leaving), None)
     if made is None:
         return pool
 

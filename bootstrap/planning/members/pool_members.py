@@ -36,36 +36,55 @@ def ordinal_of(name: MachineName) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """A machine of a pool as it is: its VM, its Kubernetes node, or both.
+class Seen:
+    """What exists of a machine.
 
-    `unreachable` is its VM where that is unreachable: it counts, and nothing can be done about it.
+    Attributes:
+        vm: Its VM, or None.
+        kube_node: Its Kubernetes node, or None (not registered, or the API cannot be asked).
+        unreachable: The unreachable VM that it is, or may be.
     """
 
-    name: MachineName
     vm: VmRecord | None
     kube_node: KubeNode | None
     unreachable: UnreachableVm | None = None
 
     @property
-    def leaving(self) -> bool:
-        """Whether an earlier command has marked it to go."""
-        return self.vm is not None and self.vm.state is RecordState.LEAVING
+    def ready(self) -> bool:
+        """Whether its Kubernetes node is Ready."""
+        return self.kube_node is not None and self.kube_node.ready
 
     @property
     def made(self) -> bool:
-        """Whether its VM is finished and is to stay."""
-        return self.vm is not None and self.vm.state is RecordState.MADE
+        """Whether its VM has been configured, and so may hold data."""
+        return self.vm is not None and self.vm.state in (RecordState.MADE, RecordState.LEAVING)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether an earlier command has marked it to be removed."""
+        return self.vm is not None and self.vm.state is RecordState.LEAVING
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it has a VM whose creation was interrupted."""
+        return self.vm is not None and self.vm.state is RecordState.CLONING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member(Seen):
+    """A machine of a pool as it is; an unreachable one counts, and nothing can be done about it."""
+
+    name: MachineName
 
     @property
     def whole(self) -> bool:
         """Whether it has a VM that has been made, even if unreachable."""
-        return self.made or self.leaving or self.unreachable is not None
+        return self.made or self.unreachable is not None
 
     @property
     def well(self) -> bool:
         """Whether it runs and is Ready, as far as can be seen."""
-        return self.vm is not None and not self.vm.idle and self.kube_node is not None and self.kube_node.ready
+        return self.vm is not None and not self.vm.idle and self.ready
 
     @property
     def pve_node(self) -> PveNodeName | None:

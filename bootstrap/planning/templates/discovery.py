@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap.errors import PreflightError
@@ -54,13 +54,11 @@ def template_choices(observed: Observed) -> tuple[TemplateChoice, ...]:
     return tuple(sorted([*named, *wider], key=_rank))
 
 
-def _named(templates: Iterable[TemplateFacts]) -> Iterator[TemplateRef]:
-    images: dict[bool, set[str]] = {True: set(), False: set()}
-    for each in templates:
-        by_image = each.image in IMAGES
-        images[by_image].add(each.image if by_image else each.name)
-    yield from (TemplateRef(image=image) for image in sorted(images[True]))
-    yield from (TemplateRef(name=name) for name in sorted(images[False]))
+def _named(templates: Sequence[TemplateFacts]) -> Iterator[TemplateRef]:
+    images = {each.image for each in templates if each.image in IMAGES}
+    names = {each.name for each in templates if each.image not in IMAGES}
+    yield from (TemplateRef(image=image) for image in sorted(images))
+    yield from (TemplateRef(name=name) for name in sorted(names))
 
 
 def _tagged(observed: Observed) -> Iterator[TemplateChoice]:
