@@ -72,7 +72,5 @@ def raise_for_endless(machine: MachineName, doing: str, ended: Ended) -> None:
         raise GuestError(
             f"{machine}: {doing} printed more than {MOST_BYTES >> 20} MiB and was stopped",
             details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
-            resolution=Advice(
-                "see what goes on there: `homelab-k8s ssh {}`; long output is better kept in a file", machine
-            ),
+            resolution=Advice("check the command there: `homelab-k8s ssh {}`; write long output to a file", machine),
         )

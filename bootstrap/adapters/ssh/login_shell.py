@@ -69,7 +69,7 @@ def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupErro
     if "sudo" not in said and not _is_noexec(said):
         return GuestSetupError(
             f"{machine}: the login shell of {user} does not run commands",
-            details=said or f"it ended with status {ended.status} and without a word",
+            details=said or f"it ended with status {ended.status} and printed nothing",
             resolution=Advice(
                 "check its start-up files: `homelab-k8s ssh {}`; or give {} a shell as /bin/bash in the template",
                 machine,

@@ -299,12 +299,12 @@ class ClusterLock:
         our look and the removal.
         """
         if not self._writing.acquire(timeout=self._times.settle_s):
-            logger.warning("the marker VM %d stays: a heartbeat is under way", self._vmid)
+            logger.warning("the marker VM %d stays: a heartbeat is in progress", self._vmid)
             return
         try:
             self._remove()
         except InterruptedRunError:
-            logger.info("the removal of the marker VM %d is under way", self._vmid)
+            logger.info("the removal of the marker VM %d is in progress", self._vmid)
         except HomelabError as error:
             self._sink(
                 Warned(

@@ -52,7 +52,7 @@ def missing_pool(name: str) -> str:
 
 def pool_remedy(name: str) -> str:
     """How to come by a resource pool; a token's rights on it are asked for once it is there."""
-    return f"as root on a Proxmox node:\npveum pool add {name}\nor name one that is there as proxmox.pool"
+    return f"as root on a Proxmox node:\npveum pool add {name}\nor name an existing pool as proxmox.pool"
 
 
 def check_sight(spec: ClusterSpec, ports: Ports, vms: Iterable[VmRecord]) -> None:

@@ -117,7 +117,7 @@ def test_ha_that_is_told_to_start_it_again_is_an_error_that_says_so(
 
     thread = threading.Thread(target=lambda: lab.server.run(again()))
     thread.start()
-    with pytest.raises(HypervisorError, match="Proxmox HA was told to start it again") as refused:
+    with pytest.raises(HypervisorError, match="Proxmox HA was set to start it again") as refused:
         hypervisor.stop(managed, pve_node=PVE1, warn=lab.warnings.append)
     thread.join()
     assert started.is_set()
@@ -128,7 +128,7 @@ def test_one_that_ha_has_started_again_is_not_destroyed_and_that_is_said(
     lab: Lab, hypervisor: ProxmoxHypervisor, managed: Vmid
 ) -> None:
     with pytest.raises(
-        HypervisorError, match=r"cannot destroy VM 7001 .* Proxmox HA was told to start it again"
+        HypervisorError, match=r"cannot destroy VM 7001 .* Proxmox HA was set to start it again"
     ) as refused:
         hypervisor.destroy(managed, pve_node=PVE1, warn=lab.warnings.append)
     assert "VM 7001 is running - destroy failed" in refused.value.details

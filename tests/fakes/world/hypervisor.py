@@ -246,7 +246,7 @@ class FakeHypervisor:
         self.world.log(f"stop {vm.name}")
         self._wait_for_ha(vm)
         if vm.name in self.world.ha_starts_again:
-            raise HypervisorError(f"cannot stop VM {vmid}: Proxmox HA was told to start it again")
+            raise HypervisorError(f"cannot stop VM {vmid}: Proxmox HA was set to start it again")
         vm.running = False
 
     def _wait_for_ha(self, vm: FakeVm) -> None:

@@ -163,7 +163,7 @@ def test_one_that_ha_starts_again_keeps_the_state() -> None:
     assert worker is not None
     worker.ha_managed = True
     world.ha_starts_again.add(WORKER)
-    with pytest.raises(HypervisorError, match="Proxmox HA was told to start it again"):
+    with pytest.raises(HypervisorError, match="Proxmox HA was set to start it again"):
         down(world, spec)
     assert world.vm_named(WORKER) is not None
     assert [key for key in world.state if key[0] == DEMO]

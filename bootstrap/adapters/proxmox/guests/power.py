@@ -180,7 +180,7 @@ class GuestPower:
 
     def _started_again(self, guest: GuestAt, verb: str, details: str) -> HypervisorError:
         return HypervisorError(
-            f"cannot {verb} {self._guests.latest(guest.vmid, guest.pve_node)}: Proxmox HA was told to start it again",
+            f"cannot {verb} {self._guests.latest(guest.vmid, guest.pve_node)}: Proxmox HA was set to start it again",
             details=details,
             resolution=f"take it out of HA (`ha-manager remove {self._sid(guest)}` on a Proxmox node), then run the "
             "command again",
