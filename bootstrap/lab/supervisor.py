@@ -25,7 +25,6 @@ from bootstrap.lab.guests.base import GuestDriver, GuestError, GuestSpec, Layere
 
 POLL_S = 0.05
 RETRY_S = 5.0
-STOP_GRACE_S = 10.0
 
 logger = logging.getLogger("bootstrap.lab.supervisor")
 

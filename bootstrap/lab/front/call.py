@@ -10,7 +10,6 @@ from aiohttp import web
 from fakepve import PveError
 
 API = "/api2/json"
-NO_SUCH_CONFIG = "Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +72,6 @@ def bad_parameters(**problems: str) -> PveError:
     return PveError(400, "Parameter verification failed.", problems)
 
 
-def no_such_config(pve_node: str, vmid: int) -> PveError:
-    """The 500 for a VM that is not on this Proxmox node."""
-    return PveError(500, NO_SUCH_CONFIG.format(node=pve_node, vmid=vmid))
+def no_such_config(pve_node: str, vmid: int) -> str:
+    """The error for a VM that is not on this Proxmox node."""
+    return f"Configuration file 'nodes/{pve_node}/qemu-server/{vmid}.conf' does not exist"

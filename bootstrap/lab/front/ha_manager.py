@@ -23,7 +23,6 @@ from bootstrap.lab.supervisor import Supervisor
 ACTS_AFTER_S = 10.0
 RECOVERS_AFTER_S = 120.0
 POLL_S = 0.02
-STATES = ("started", "stopped", "disabled", "ignored")
 
 logger = logging.getLogger("bootstrap.lab.ha")
 

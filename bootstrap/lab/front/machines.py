@@ -14,7 +14,7 @@ from fakepve import PveError, TaskError
 from bootstrap.lab.faults.active import Fault
 from bootstrap.lab.faults.requests import no_quorum_write
 from bootstrap.lab.front import sdn
-from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters, no_such_config
 from bootstrap.lab.front.cloning import Cloning, image_there
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.images import Images
@@ -95,7 +95,7 @@ class Machines:
             message = no_quorum_write(str(call.values.get("target", call.pve_node)), newid)
             return await failing_task(self.front, call, kind="qmclone", message=message)
         if self._interfere(call, source, newid):
-            raise PveError(500, NO_SUCH_CONFIG.format(node=call.pve_node, vmid=call.vmid))
+            raise PveError(500, no_such_config(call.pve_node, call.vmid))
         failure = self._found_in_the_task(source, newid)
         if failure:
             return await failing_task(self.front, call, kind="qmclone", message=failure)
@@ -176,7 +176,7 @@ class Machines:
         pve = self.front.pve
         vm = pve.vm(call.vmid)
         if vm is None or vm.node != call.pve_node:
-            message = NO_SUCH_CONFIG.format(node=call.pve_node, vmid=call.vmid)
+            message = no_such_config(call.pve_node, call.vmid)
             return await failing_task(self.front, call, kind="resize", message=message)
 
         async def body(log: Log) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from fakepve import PveError, TaskError
 
 from bootstrap.lab.front import sdn
-from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters, no_such_config
 from bootstrap.lab.front.context import MIB, Front
 from bootstrap.lab.front.ha import ha_task
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
@@ -47,7 +47,7 @@ class Power:
         vm = self._vm(call)
         if vm is None:
             return await failing_task(
-                self.front, call, kind="qmstart", message=NO_SUCH_CONFIG.format(node=call.pve_node, vmid=call.vmid)
+                self.front, call, kind="qmstart", message=no_such_config(call.pve_node, call.vmid)
             )
         if vm.ha_managed:
             return await ha_task(self.front, call, vm, state="started")
@@ -145,7 +145,7 @@ class Power:
 
     def _check_startable(self, vm: Any, log: Log) -> None:
         if vm not in self.front.pve.vms:
-            raise TaskError(NO_SUCH_CONFIG.format(node=vm.node, vmid=vm.vmid))
+            raise TaskError(no_such_config(vm.node, vm.vmid))
         if vm.template:
             raise TaskError("you can't start a vm if it's a template")
         if vm.lock and vm.lock != "suspended":

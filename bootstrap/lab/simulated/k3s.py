@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 from contextlib import ExitStack
@@ -141,8 +140,3 @@ def _occupied(address: IPv4Address) -> socket.socket:
     taken.bind((str(address), API_PORT))
     taken.listen(1)
     return taken
-
-
-async def stop_all(guest: Machine) -> None:
-    """Stop both units, as k3s-killall.sh does."""
-    await asyncio.gather(*(unit.stop() for unit in guest.units.values()))
