@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -361,3 +362,7 @@ class ClusterSpec:
     def pools(self) -> tuple[NodePool, ...]:
         """All pools, the control plane first."""
         return (self.control_plane, *self.workers)
+
+    def with_pools(self, change: Callable[[NodePool], NodePool]) -> ClusterSpec:
+        """The spec with each pool changed."""
+        return replace(self, control_plane=change(self.control_plane), workers=tuple(map(change, self.workers)))

@@ -49,13 +49,18 @@ class Lane:
     name: str
     steps: tuple[LaneStep, ...]
 
+    @classmethod
+    def of(cls, name: str, *steps: Step | LaneStep) -> Lane:
+        """A lane; a bare step neither waits for a gate nor opens one."""
+        return cls(name=name, steps=tuple(s if isinstance(s, LaneStep) else LaneStep(step=s) for s in steps))
+
 
 @dataclass(frozen=True, kw_only=True)
 class VmPlace:
     """Which VM a machine is, as seen when planning; its identity is checked again before it is destroyed.
 
     Attributes:
-        identity: `VmRecord.identity` as seen, or None for a VM that is yet to be made.
+        identity: `VmRecord.identity` as seen, or None for a VM that is yet to be created.
     """
 
     machine: MachineName
@@ -98,6 +103,11 @@ class PlannedMachine:
     action: Action
     reason: str
 
+    @classmethod
+    def of(cls, spec: MachineSpec, vm: VmRecord, action: Action, reason: str = "") -> PlannedMachine:
+        """A machine that has a VM."""
+        return cls(spec=spec, place=VmPlace.of(spec.name, vm), action=action, reason=reason)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -105,18 +115,18 @@ class Plan:
 
     Attributes:
         command: `up` or `down`.
-        machines: Every machine concerned, in inventory order.
+        machines: All its machines, in the inventory's order.
         lanes: What will be done; empty means there is nothing to do.
-        notes: What the user should know: choices made, things left alone, limits nearly reached.
-        reserved_vmids: Vmids not to be tried when a planned one turns out to be taken.
-        vmids: Where to look for another one.
+        notes: What the user should know: choices, what is left as it is, limits nearly reached.
+        reserved_vmids: Vmids that are not tried when a planned one turns out to be taken.
+        vmids: The range that another one comes from.
         follows: Plans for afterwards, as far as they can be foreseen; they are made again then.
-        unreached: What the command would have to act on and cannot, a line each: it ends with that as its error.
-        foreign: How many VMs say that they are the cluster's machines, and are left alone since they are not signed.
+        unreached: What the command should act on and cannot reach, a line each: it ends with that as its error.
+        foreign: How many VMs claim to be the cluster's machines, but are not signed; they are left alone.
         refusing: Machines that refuse our SSH key: the command ends with that as its error.
-        marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into
-            even where nothing else is to be done.
-        seen: What it was planned from; it is no part of what makes two plans differ.
+        marked: There is a marker VM: another run is in progress, or was killed. It is looked into even where there is
+            nothing else to do.
+        seen: What it was planned from; two plans are compared without it.
     """
 
     command: str

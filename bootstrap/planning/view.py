@@ -1,4 +1,4 @@
-"""The cluster as wanted and as seen, joined once per observation: what every plan asks. Pure."""
+"""The cluster as wanted and as seen, joined once per observation: every plan asks it. Pure."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class ClusterView:
     """One cluster: its spec beside what was observed. What follows from both is computed once, when first asked for.
 
-    A machine that is there more than once (see `twins`) is so in `machines`, and once in the mappings. All of planning
-    imports this module, so it imports the rest of planning only when it is asked.
+    A machine that has several VMs (see `twins`) is in `machines` with each, and in the mappings with one. All of
+    planning imports this module, so it imports the rest of planning only when it is asked.
     """
 
     spec: ClusterSpec
@@ -32,7 +32,7 @@ class ClusterView:
 
     @cached_property
     def machines(self) -> tuple[tuple[VmRecord, MachineRecord], ...]:
-        """The cluster's VMs and containers, beyond doubt, each with its record."""
+        """The cluster's own VMs and containers, each with its record."""
         return tuple((vm, vm.record) for vm in self.observed.vms if vm.record and is_ours(vm, self.spec.name))
 
     @cached_property
@@ -46,7 +46,7 @@ class ClusterView:
         return {record.machine: vm for vm, record in self.machines}
 
     def may_use(self, pve_node: PveNodeName, pool: NodePool | None = None) -> bool:
-        """Whether the inventory lets machines go to a Proxmox node; those of a pool, where one is given."""
+        """Whether the inventory allows machines, or those of a pool, on a Proxmox node."""
         allowed = (pool.pve_nodes if pool is not None else ()) or self.spec.placement.pve_nodes
         return not allowed or pve_node in allowed
 
@@ -78,12 +78,12 @@ class ClusterView:
 
     @cached_property
     def replaced(self) -> frozenset[Replaced]:
-        """The machines that have successors by the user's word, as the records of these say."""
+        """Lost machines that the user had replaced, by the records of those that replace them."""
         return frozenset(old for _, record in self.machines for old in record.replaces)
 
     @cached_property
-    def succeeded(self) -> frozenset[MachineName]:
-        """The names of those, and of the machines that were just declared lost."""
+    def replaced_names(self) -> frozenset[MachineName]:
+        """Their names, and those of machines just declared lost."""
         return frozenset(old.machine for old in (*self.replaced, *self.observed.declared_lost))
 
     @cached_property
@@ -104,7 +104,7 @@ class ClusterView:
         """
         may_run = bool(self.unreachable.unnamed)
         gone = (each for name, each in self.kube_nodes.items() if name not in self.vm_of)
-        return frozenset(each.name for each in gone if may_run or not each.ready) - self.succeeded
+        return frozenset(each.name for each in gone if may_run or not each.ready) - self.replaced_names
 
     @cached_property
     def kube_servers(self) -> tuple[KubeNode, ...]:

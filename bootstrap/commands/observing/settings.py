@@ -25,7 +25,7 @@ def with_settings(view: ClusterView, ports: Ports) -> ClusterView:
         everything = view.states
     except PreflightError:
         return view  # planning meets it again, and says so
-    names = to_look_into(view, everything)
+    names = to_look_into(view)
     if not names:
         return view
     guests = [_guest(view, state) for state in everything if state.name in names]

@@ -18,4 +18,4 @@ def prepare_rebalance(spec: ClusterSpec, ports: Ports) -> RebalancePlan:
     """
     view = with_existing_sizes(observe_cluster(spec, ports))
     check_version(view)
-    return plan_rebalance(view.spec, view.observed)
+    return plan_rebalance(view)

@@ -49,11 +49,10 @@ class Replace(Verb):
         view = with_existing_sizes(observe_checked(spec, ports))
         check_privileges(view, ports)
         asked = self._continuing(view, ports)
-        after = ClusterView(asked.kept(view), seen_after(view.spec, view.observed, asked))
-        taken = with_conflicts(after, ports).observed.taken
+        taken = with_conflicts(seen_after(view, asked), ports).observed.taken
         view = with_settings(replace(view, observed=replace(view.observed, taken=taken)), ports)
         version = choose_version(view, ports)
-        plan = plan_replace(with_k3s(view.spec, version), view.observed, asked, version=version)
+        plan = plan_replace(replace(view, spec=with_k3s(view.spec, version)), asked, version=version)
         check_artifacts(plan, spec, ports)
         return plan
 

@@ -52,11 +52,11 @@ class Scale(Verb):
         check_vip(view, ports)
         view = with_settings(with_conflicts(view, ports), ports)
         pools = frozenset(self.counts or (pool.name for pool in view.spec.pools))
-        plan = plan_scale(view.spec, view.observed, pools=pools, version="", rules=self.rules)
+        plan = plan_scale(view, pools=pools, version="", rules=self.rules)
         if steps_of(plan, FetchK3s):  # else the k3s release is not needed, and may be out of reach
             version = choose_version(view, ports)
             wanted = with_k3s(view.spec, version)
-            plan = plan_scale(wanted, view.observed, pools=pools, version=version, rules=self.rules)
+            plan = plan_scale(replace(view, spec=wanted), pools=pools, version=version, rules=self.rules)
             check_artifact_directory(plan, wanted, ports)
         noted = unfinished(sized, ports)
         # The note of another command counts no more, even where nothing has to be undone.

@@ -146,7 +146,7 @@ def _youth(member: Member) -> tuple[datetime, int]:
 def names(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """The machines the pool is to have: the ones that stay, and new ones with the lowest free numbers."""
     stay = [member.name for member in staying(view, pool)]
-    taken = {*(member.name for member in members(view, pool)), *view.kube_nodes, *view.succeeded}
+    taken = {*(member.name for member in members(view, pool)), *view.kube_nodes, *view.replaced_names}
     known = dict.fromkeys(kept.name for kept in view.spec.kept if kept.pool == pool.name)
     numbered = (machine_name(view.spec.name, pool, ordinal) for ordinal in itertools.count(1))
     fresh = itertools.chain(known, (name for name in numbered if name not in known))

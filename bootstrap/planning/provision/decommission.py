@@ -1,4 +1,4 @@
-"""How machines leave a cluster: marked, drained, out of Kubernetes and etcd, then their VM goes."""
+"""How machines are removed: marked, drained, taken out of Kubernetes and etcd, and their VM destroyed. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bootstrap.planning.capacity.maintenance import removal_reason
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, RetireServer
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.pool_members import Member
-from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine
 from bootstrap.planning.provision.joining import API_REACHABLE
-from bootstrap.planning.steps import DestroyVm, StopVm
+from bootstrap.planning.steps import DestroyVm, Step, StopVm
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -32,8 +32,8 @@ class DrainRules:
     """What a drain may do.
 
     Attributes:
-        delete_local_data: Pods with emptyDir volumes may go; those of kube-system that come again may in any case.
-        delete_bare: Pods that no controller brings back may go.
+        delete_local_data: Evict pods with emptyDir volumes too; those of kube-system that are recreated may go anyway.
+        delete_bare: Evict pods that no controller manages too.
         timeout_s: For all evictions of a machine together.
     """
 
@@ -53,59 +53,44 @@ class DrainRules:
 
 def removed(name: MachineName) -> Gate:
     """Open once a machine is gone, its VM too."""
-    return Gate("left", name)
+    return Gate("removed", name)
 
 
 def out_of_kubernetes(name: MachineName) -> Gate:
-    """Open once a machine is no part of Kubernetes and of etcd any more."""
+    """Open once a machine is no longer in Kubernetes and etcd."""
     return Gate("out_of_kubernetes", name)
 
 
-def removal_lane(
-    member: Member, *, role: Role, rules: DrainRules, needs: tuple[Gate, ...] = (), drains: bool = True
-) -> Lane:
-    """A machine's way out.
+def removal_lane(member: Member, *, role: Role, rules: DrainRules, needs: tuple[Gate, ...] = ()) -> Lane:
+    """The lane that removes a machine.
 
     Args:
         member: What there is of it.
         role: A server leaves etcd too.
         rules: How it is drained.
         needs: Gates before it is drained; it is marked at once.
-        drains: Whether pods have somewhere to go at all.
     """
-    name = member.name
-    steps: list[LaneStep] = []
-    if member.vm is not None:
-        steps.append(LaneStep(step=MarkLeaving(machine=name)))
+    name, vm, is_server = member.name, member.vm, role is Role.CONTROL_PLANE
     gates = (API_REACHABLE, *needs)
-    if member.kube_node is not None and drains:
+    out = (out_of_kubernetes(name),)
+    steps: list[Step | LaneStep] = [MarkLeaving(machine=name)] if vm is not None else []
+    if member.kube_node is not None:
         steps.append(LaneStep(step=rules.step(name), needs=gates))
-    steps.append(
-        LaneStep(
-            step=DeleteKubeNode(machine=name, server=role is Role.CONTROL_PLANE),
-            needs=gates,
-            opens=(out_of_kubernetes(name),) if member.vm is not None else (out_of_kubernetes(name), removed(name)),
-        )
-    )
-    if member.vm is not None:
-        if role is Role.CONTROL_PLANE and member.vm.running and not member.vm.idle:
-            steps.append(LaneStep(step=RetireServer(machine=name)))
-        steps += [
-            LaneStep(step=StopVm(machine=name)),
-            LaneStep(step=DestroyVm(machine=name), opens=(removed(name),)),
-        ]
-    return Lane(name=name, steps=tuple(steps))
+    delete = DeleteKubeNode(machine=name, server=is_server)
+    if vm is None:
+        return Lane.of(name, *steps, LaneStep(step=delete, needs=gates, opens=(*out, removed(name))))
+    steps.append(LaneStep(step=delete, needs=gates, opens=out))
+    if is_server and vm.running and not vm.idle:
+        steps.append(RetireServer(machine=name))
+    return Lane.of(name, *steps, StopVm(machine=name), LaneStep(step=DestroyVm(machine=name), opens=(removed(name),)))
 
 
 def planned_removal(member: Member, reason: str) -> PlannedMachine | None:
-    """How the plan shows a machine that leaves; None for one that has no VM."""
+    """How the plan shows a machine that is removed; None for one that has no VM."""
     vm = member.vm
     if vm is None or vm.record is None:
         return None
-    place = VmPlace.of(member.name, vm)
-    return PlannedMachine(
-        spec=machine_of(vm, vm.record), place=place, action=Action.DESTROY, reason=removal_reason(reason, vm)
-    )
+    return PlannedMachine.of(machine_of(vm, vm.record), vm, Action.DESTROY, removal_reason(reason, vm))
 
 
 def why_removed(member: Member) -> str:
@@ -125,31 +110,30 @@ def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:
     Raises:
         PreflightError: With the arithmetic.
     """
-    servers = {kube_node.name: kube_node for kube_node in view.kube_servers if view.etcd_members}
-    # The dead first: each that goes makes the majority smaller and costs nobody.
-    leave = sorted((name for name in going if name in servers), key=lambda name: servers[name].ready)
-    voters, alive = len(servers), sum(kube_node.ready for kube_node in servers.values())
-    for name in leave:
-        voters, alive = voters - 1, alive - servers[name].ready
+    servers = {each.name: each.ready for each in view.kube_servers} if view.etcd_members else {}
+    voters, alive = len(servers), sum(servers.values())
+    # Those not Ready first: the majority gets smaller without them, and none that serves is lost.
+    for name in sorted((name for name in going if name in servers), key=servers.__getitem__):
+        voters, alive = voters - 1, alive - servers[name]
         if alive < voters // 2 + 1:
-            down = [name for name, kube_node in sorted(servers.items()) if not kube_node.ready]
+            down = ", ".join(sorted(each for each, is_ready in servers.items() if not is_ready))
             raise PreflightError(
                 f"{view.spec.name} would lose its etcd majority: {count(alive, 'server')} of {voters} would be Ready "
                 f"without {name}; nothing was changed",
-                details=f"not Ready now: {', '.join(down) or 'none'}; {voters // 2 + 1} of {voters} are needed",
+                details=f"not Ready now: {down or 'none'}; {voters // 2 + 1} of {voters} are needed",
                 resolution=Advice("repair the servers that are not Ready first: `homelab-k8s up`"),
             )
 
 
 def with_record_state(observed: Observed, names: Collection[MachineName], state: RecordState) -> Observed:
-    """What would be seen once these machines' records say so."""
+    """What would be seen once the records of these machines have this state."""
 
     def rewritten(vm: VmRecord) -> VmRecord:
         if vm.record is None or vm.record.machine not in names or vm.record.state is RecordState.CLONING:
             return vm
         return replace(vm, record=replace(vm.record, state=state))
 
-    return replace(observed, vms=tuple(rewritten(vm) for vm in observed.vms))
+    return replace(observed, vms=tuple(map(rewritten, observed.vms)))
 
 
 def with_local_data(plan: Plan) -> Plan:
@@ -159,5 +143,5 @@ def with_local_data(plan: Plan) -> Plan:
         step = lane_step.step
         return replace(lane_step, step=replace(step, delete_local_data=True)) if isinstance(step, Drain) else lane_step
 
-    lanes = tuple(replace(lane, steps=tuple(may(each) for each in lane.steps)) for lane in plan.lanes)
-    return replace(plan, lanes=lanes, follows=tuple(with_local_data(each) for each in plan.follows))
+    lanes = tuple(replace(lane, steps=tuple(map(may, lane.steps))) for lane in plan.lanes)
+    return replace(plan, lanes=lanes, follows=tuple(map(with_local_data, plan.follows)))

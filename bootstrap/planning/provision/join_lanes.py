@@ -16,9 +16,10 @@ from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, LaneStep
-from bootstrap.planning.provision.joining import API_REACHABLE, Allocation, access_lane, init_step, join_lane, joined
+from bootstrap.planning.provision.allocation import Allocation
+from bootstrap.planning.provision.joining import API_REACHABLE, access_lane, init_step, join_lane, joined
 from bootstrap.planning.provision.vip_lanes import VipPlan, plan_vip
-from bootstrap.planning.steps import AwaitReady
+from bootstrap.planning.steps import AwaitReady, Step
 from bootstrap.records.snapshot_note import check_bucket
 
 if TYPE_CHECKING:
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class JoinLanes:
-    """Machines that join.
+    """The lanes of machines that join or are repaired, and of the server that they join through.
 
     Attributes:
-        allocation: What they are made of.
+        allocation: What new machines get.
         all_states: All machines that the cluster is to have.
-        work: Those that something is to be done about.
+        work: Those that something is done about.
         version: The k3s version they get.
         migrates: Whether the only server's data is moved from sqlite to etcd first.
         begins: Gates a machine waits for before it is cloned.
-        leaving: Servers that leave by other lanes of the plan.
-        besides: Further machines with lanes of their own, which the others therefore are not reached through.
+        leaving: Servers that other lanes of the plan remove.
+        besides: Further machines with lanes of their own, so that the others are not reached through them.
         before_servers: Gates before further servers join.
-        marks: Whether the healthy server itself is on its way out, by a later plan.
+        marks: Whether the healthy server itself will be removed, by a later plan.
         restore: A snapshot's file that the first server gets its data from.
     """
 
@@ -58,7 +59,7 @@ class JoinLanes:
     @cached_property
     def servers(self) -> tuple[MachineState, ...]:
         """The servers that the cluster is to have."""
-        return tuple(machine_state for machine_state in self.all_states if machine_state.is_server)
+        return tuple(each for each in self.all_states if each.is_server)
 
     @cached_property
     def healthy(self) -> MachineSpec | None:
@@ -69,45 +70,41 @@ class JoinLanes:
     def primary(self) -> MachineState | None:
         """The server that the others join through while no API answers.
 
-        The first that has a VM already, since it may hold the cluster's data; on an empty field the first.
+        The first that has a VM, since it may hold the cluster's data; where none has one, the first.
         """
         if self.healthy is not None:
             return None
-        candidates = [machine_state for machine_state in self.work if machine_state.is_server]
-        with_vm = [machine_state for machine_state in candidates if machine_state.made]
-        return next(iter(with_vm or candidates), None)
+        candidates = [each for each in self.work if each.is_server]
+        return next((each for each in candidates if each.made), next(iter(candidates), None))
 
     @cached_property
     def vip(self) -> VipPlan:
-        """What is done about the API's own address."""
-        through = self.healthy or self.primary
+        """What is done about the VIP: nothing where a server holds it and no server joins or is removed."""
+        through, view = self.healthy or self.primary, self.allocation.view
         if through is None:
             return VipPlan()
-        return plan_vip(
-            self.allocation.view,
-            servers=self.servers,
-            through=through.name,
-            arriving=[each.name for each in self.work if each.is_server and each.name != through.name],
-            leaving=bool(self.leaving),
-        )
+        joining = [each.name for each in self.work if each.is_server and each.name != through.name]
+        if view.observed.vip_holder is not None and not (joining or self.leaving):
+            return VipPlan()
+        return plan_vip(view, servers=self.servers, through=through.name, joining=joining)
 
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes.
 
         Raises:
-            PreflightError: A first server would be started while one that nobody can ask may serve, or the keys of the
+            PreflightError: A first server would be started while an unreachable one may serve, or the keys of the
                 bucket are missing.
         """
         if self.healthy is None:
             _check_founding(self.allocation.view, self.servers)
-        if any(machine_state.is_server for machine_state in self.work):
+        if any(each.is_server for each in self.work):
             check_bucket(self.allocation.view.spec)  # a server's settings have the bucket's keys
         through = (self._healthy_lane(self.healthy),) if self.healthy is not None else ()
         return (*through, *map(self._lane, self._joining), *self.vip.lanes)
 
     @property
     def _joining(self) -> tuple[MachineState, ...]:
-        """Those with a lane that makes or repairs them."""
+        """The machines with a lane that creates or repairs them."""
         return tuple(each for each in self.work if self.healthy is None or each.name != self.healthy.name)
 
     @cached_property
@@ -118,10 +115,10 @@ class JoinLanes:
         """
         turns: dict[MachineName, tuple[Gate, ...]] = {}
         previous = (joined(self.healthy.name),) if self.healthy is not None and self.migrates else ()
-        for machine_state in self._joining:
-            if machine_state.is_server and machine_state is not self.primary:
-                turns[machine_state.name] = (*self.before_servers, *previous)
-                previous = (joined(machine_state.name),)
+        for each in self._joining:
+            if each.is_server and each is not self.primary:
+                turns[each.name] = (*self.before_servers, *previous)
+                previous = (joined(each.name),)
         return turns
 
     def _lane(self, machine_state: MachineState) -> Lane:
@@ -133,7 +130,7 @@ class JoinLanes:
         return join_lane(self.allocation, machine_state, self.version, needs=needs, begins=begins)
 
     def _first_steps(self, machine: MachineSpec) -> tuple[LaneStep, ...]:
-        """How the first server comes to serve. One that an earlier run has begun to restore may run, and is stopped."""
+        """How the first server comes to serve; an interrupted restore may have left k3s running on it."""
         if self.restore is None:
             return (init_step(self.allocation.view.spec, machine),)
         return (
@@ -143,26 +140,25 @@ class JoinLanes:
 
     def _healthy_lane(self, healthy: MachineSpec) -> Lane:
         """What is done on the server that the others are reached through, once it has been reached itself."""
-        lacking = next((machine_state for machine_state in self.work if machine_state.name == healthy.name), None)
-        machine = self.allocation.machine(lacking.machine) if lacking else healthy
-        steps = [LaneStep(step=MarkLeaving(machine=machine.name))] if self.marks else []
+        own = next((each for each in self.work if each.name == healthy.name), None)
+        machine = self.allocation.machine(own.machine) if own else healthy
+        steps: list[Step | LaneStep] = [MarkLeaving(machine=machine.name)] if self.marks else []
         steps += self.vip.first
         if self.migrates:
             steps.append(LaneStep(step=MigrateToEtcd(machine=machine), opens=(joined(machine.name),)))
-        if lacking:
+        if own:
             steps.append(LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,)))
-        return access_lane(self.allocation.view.spec, machine, further=tuple(steps))
+        return access_lane(self.allocation.view.spec, machine, *steps)
 
 
 def _check_founding(view: ClusterView, servers: Sequence[MachineState]) -> None:
-    """Refuse to start a first server while one that nobody can ask may serve: there would be two clusters.
+    """Refuse to start a first server while an unreachable one may serve: there would be two clusters.
 
-    Most of the servers together cannot: what the others do has no majority.
+    A minority of the servers cannot serve: they have no etcd majority.
     """
-    check_twins(view, frozenset(machine_state.name for machine_state in servers))
-    held = [machine_state for machine_state in servers if machine_state.held]
-    made = sum(machine_state.made for machine_state in servers)
-    if held and made <= len(servers) // 2:
+    check_twins(view, frozenset(each.name for each in servers))
+    held = [each for each in servers if each.held]
+    if held and sum(each.made for each in servers) <= len(servers) // 2:
         what = f"no server of {view.spec.name} answers, and none can be started"
         require_reachable(view, what=what, of=[each.unreachable for each in held if each.unreachable is not None])
         require_reachable(view, what=what)

@@ -1,7 +1,7 @@
 """How many machines pools keep while machines are replaced: as many as there are, whatever the inventory says.
 
-`replace`, `rebalance` and `rebuild --keep-identity` never change a pool's size in passing: that is `scale`'s business,
-and `up`'s where machines are missing.
+`replace`, `rebalance` and `rebuild --keep-identity` never change a pool's size: `scale` does, and `up` where machines
+are missing.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def with_kept_counts(
 
     Args:
         view: The cluster, as wanted and as seen.
-        noted: The sizes that pools had when a replacement began that did not finish.
-        asked: The sizes that a `scale` was to give them that did not finish; it counts instead of the inventory.
+        noted: The pools' sizes when an unfinished replacement was started.
+        asked: The sizes that an unfinished `scale` was to give them; they count instead of the inventory's.
     """
 
     def kept(pool: NodePool) -> NodePool:
         number = _kept_count(view, pool, noted.get(pool.name), asked.get(pool.name, pool.count))
         return replace(pool, count=number, stated=pool.stated | {"count"})
 
-    return replace(view.spec, control_plane=kept(view.spec.control_plane), workers=tuple(map(kept, view.spec.workers)))
+    return view.spec.with_pools(kept)
 
 
 def _kept_count(view: ClusterView, pool: NodePool, noted: int | None, asked: int) -> int:
@@ -50,8 +50,8 @@ def _kept_count(view: ClusterView, pool: NodePool, noted: int | None, asked: int
     staying = sum(not member.leaving for member in there)
     if noted is not None:
         return max(noted, staying)
-    # Machines may be on their way out by a replacement that is not known here (another computer's, a lost state
-    # directory): they get successors as far as they are asked for. None that stays is ever too many here.
+    # Another computer, or a run whose state directory is lost, may have begun to replace machines: these get
+    # successors as far as they are asked for. None that stays is ever too many here.
     return min(max(asked, staying), len(there))
 
 
@@ -66,16 +66,13 @@ def count_notes(spec: ClusterSpec, kept: ClusterSpec, *, command: str) -> Iterat
     sizes = {pool.name: pool.count for pool in kept.pools}
     for pool in spec.pools:
         number = sizes[pool.name]
-        if number == pool.count:
-            continue
-        remedy = "removes the others" if number > pool.count else "creates the missing ones"
-        verb = "scale" if number > pool.count else "up"
-        yield Advice(
-            "{} has {}, the inventory says {}, and `{}` does not change their number: `homelab-k8s {}` {}",
-            pool.name,
-            count(number, "machine"),
-            pool.count,
-            command,
-            verb,
-            remedy,
-        )
+        fix = ("scale", "removes the others") if number > pool.count else ("up", "creates the missing ones")
+        if number != pool.count:
+            yield Advice(
+                "{} has {}, the inventory says {}, and `{}` does not change their number: `homelab-k8s {}` {}",
+                pool.name,
+                count(number, "machine"),
+                pool.count,
+                command,
+                *fix,
+            )

@@ -1,4 +1,4 @@
-"""How machines go that the user has declared lost: out of Kubernetes at once, their VM once it is seen again."""
+"""How machines are removed that the user has declared lost: their node at once, their VM once it is seen again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineRecord, Role
+from bootstrap.model.machine import MachineRecord, Replaced, Role
 from bootstrap.model.observed import KubeNode, VmRecord
 from bootstrap.planning.day2_steps import DeleteKubeNode, MarkLeaving
 from bootstrap.planning.healthy_server import healthy_server, needed_server
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LostMachines:
-    """Lanes and machines of a plan for those that have successors.
+    """Lanes and machines of a plan for lost machines, which have successors.
 
     Attributes:
-        servers: Open once dead servers are out of etcd: it takes no new member before (docs/k3s.md#joining).
+        servers: Open once dead servers are out of etcd: it accepts no new member before (docs/k3s.md#joining).
     """
 
     machines: tuple[PlannedMachine, ...]
@@ -35,7 +35,7 @@ class LostMachines:
 
 
 def plan_lost_machines(view: ClusterView) -> LostMachines:
-    """What goes of machines that have successors, or get them by this plan.
+    """Plan the removal of machines that have successors, or get them by this plan.
 
     Raises:
         PreflightError: A machine was declared lost, and no server can take it out of the cluster.
@@ -63,18 +63,21 @@ def _shown(view: ClusterView, vm: VmRecord, record: MachineRecord) -> PlannedMac
 
 def _returned(view: ClusterView) -> tuple[tuple[VmRecord, MachineRecord], ...]:
     """Machines that have successors and are seen again."""
-    succeeded = {(old.machine, old.vmid) for old in view.replaced}
-    return tuple((vm, record) for vm, record in view.machines if (record.machine, vm.vmid) in succeeded)
+    return tuple(
+        (vm, record) for vm, record in view.machines if Replaced(machine=record.machine, vmid=vm.vmid) in view.replaced
+    )
 
 
 def _dead(
     view: ClusterView, *, declared_lost: Collection[MachineName], back: Collection[MachineName]
 ) -> tuple[KubeNode, ...]:
-    """Nodes of machines that do not come back: declared lost now, or long replaced and not Ready."""
-    replaced = {old.machine for old in view.replaced}.difference(back, declared_lost)
-    known = view.kube_nodes
-    names = sorted({*declared_lost, *(name for name in replaced if name in known and not known[name].ready)})
-    return tuple(known[name] for name in names if name in known)
+    """Nodes of machines that do not come back: declared lost now, or replaced earlier and not Ready."""
+    replaced = view.replaced_names.difference(back)
+    return tuple(
+        kube_node
+        for name, kube_node in sorted(view.kube_nodes.items())
+        if name in declared_lost or (name in replaced and not kube_node.ready)
+    )
 
 
 def _is_server(kube_node: KubeNode) -> bool:
@@ -82,23 +85,19 @@ def _is_server(kube_node: KubeNode) -> bool:
 
 
 def _dead_lane(kube_node: KubeNode) -> Lane:
-    step = DeleteKubeNode(machine=kube_node.name, server=_is_server(kube_node))
-    return Lane(
-        name=kube_node.name,
-        steps=(LaneStep(step=step, needs=(API_REACHABLE,), opens=(out_of_kubernetes(kube_node.name),)),),
-    )
+    name = kube_node.name
+    step = DeleteKubeNode(machine=name, server=_is_server(kube_node))
+    return Lane.of(name, LaneStep(step=step, needs=(API_REACHABLE,), opens=(out_of_kubernetes(name),)))
 
 
 def _returned_lane(record: MachineRecord, *, serves: bool) -> Lane:
     """It is powered off first: its k3s would register the deleted node again."""
-    name, is_server = record.machine, record.role is Role.CONTROL_PLANE
-    delete = LaneStep(step=DeleteKubeNode(machine=name, server=is_server), needs=(API_REACHABLE,))
-    return Lane(
-        name=name,
-        steps=(
-            LaneStep(step=MarkLeaving(machine=name)),
-            LaneStep(step=StopVm(machine=name)),
-            *((delete,) if serves else ()),
-            LaneStep(step=DestroyVm(machine=name)),
-        ),
+    name = record.machine
+    delete = DeleteKubeNode(machine=name, server=record.role is Role.CONTROL_PLANE)
+    return Lane.of(
+        name,
+        MarkLeaving(machine=name),
+        StopVm(machine=name),
+        *((LaneStep(step=delete, needs=(API_REACHABLE,)),) if serves else ()),
+        DestroyVm(machine=name),
     )

@@ -78,8 +78,7 @@ def _placed(
         vm = old[turn - behind] if turn >= behind else None
         if vm is not None:
             here.remove(vm)
-            if vm.running or vm.onboot:  # those are in the Proxmox node's committed sums
-                observed = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+            observed = freed(observed, vm)
         place_of = place(ClusterView(spec, observed), new=[machine], existing=here, sources=sources).of[machine.name]
         chosen[machine.name] = place_of
         here.append(_placeholder(spec, machine, place_of))
@@ -99,6 +98,13 @@ def _placeholder(spec: ClusterSpec, machine: MachineSpec, pve_node: PveNodeName)
         state=RecordState.CLONING,
     )
     return VmRecord(vmid=vmid, name=machine.name, pve_node=pve_node, running=True, record=record)
+
+
+def freed(observed: Observed, vm: VmRecord) -> Observed:
+    """What is seen, with a VM's cores and memory free; one that is off for good has none in its Proxmox node's sums."""
+    if not (vm.running or vm.onboot):
+        return observed
+    return with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
 
 
 def with_commitment(observed: Observed, name: PveNodeName, cores: int, memory_mib: int) -> Observed:

@@ -1,4 +1,4 @@
-"""Unreachable machines that the user has declared lost, and the new machines that stand in for them. Pure."""
+"""Unreachable machines that the user has declared lost, and the new machines that replace them. Pure."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ def declare_lost(view: ClusterView, names: Sequence[MachineName]) -> Observed:
     """What is seen, with machines declared lost: they no longer count, and each gets a successor.
 
     Raises:
-        PreflightError: One of them is not unreachable, or it cannot be told which VM it is.
+        PreflightError: One of them is reachable, or it is unknown which VM it is.
     """
-    done = {old.machine for old in view.replaced}
-    wanted = [name for name in dict.fromkeys(names) if name not in done]
-    unreachable = view.unreachable
-    others = [name for name in wanted if name not in unreachable.named]
+    named, unnamed = view.unreachable.named, view.unreachable.unnamed
+    wanted = [name for name in dict.fromkeys(names) if name not in view.replaced_names]
+    others = [name for name in wanted if name not in named]
     if others:
         _check(view, others)
-    given = [Replaced(machine=name, vmid=unreachable.named[name].vmid) for name in wanted if name in unreachable.named]
+    lost = [Replaced(machine=name, vmid=named[name].vmid) for name in wanted if name in named]
     # Which of the VMs without a name is which machine does not matter: all of them are lost.
-    given += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in unreachable.unnamed]
-    return replace(view.observed, declared_lost=tuple(given))
+    lost += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in unnamed]
+    return replace(view.observed, declared_lost=tuple(lost))
 
 
 def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
-    """Refuse names that are no unreachable machine."""
+    """Refuse names that are no unreachable machine's."""
     unreachable = view.unreachable
     wrong = [name for name in names if name in view.vm_of or pool_of(view.spec, name) is None]
     if wrong or not unreachable.unnamed:
@@ -64,26 +63,26 @@ def _listed(vms: Sequence[UnreachableVm]) -> str:
 
 
 def pool_of(spec: ClusterSpec, name: MachineName) -> NodePool | None:
-    """The pool that a machine's name tells, or None."""
+    """The pool that a machine's name belongs to, or None."""
     number = ordinal_of(name)
     return next((pool for pool in spec.pools if number and machine_name(spec.name, pool, number) == name), None)
 
 
 def with_returned(view: ClusterView) -> Observed:
-    """What is seen, with machines that have successors and are back on their way out, as they would be marked."""
-    succeeded = {(old.machine, old.vmid) for old in view.replaced}
+    """What is seen, with machines that are back though they have successors marked as being removed."""
 
     def marked(vm: VmRecord) -> VmRecord:
         record = vm.record
-        if record is None or (record.machine, vm.vmid) not in succeeded or record.state is RecordState.CLONING:
+        if record is None or record.state is RecordState.CLONING:
             return vm
-        return replace(vm, record=replace(record, state=RecordState.LEAVING))
+        is_back = Replaced(machine=record.machine, vmid=vm.vmid) in view.replaced
+        return replace(vm, record=replace(record, state=RecordState.LEAVING)) if is_back else vm
 
-    return replace(view.observed, vms=tuple(map(marked, view.observed.vms))) if succeeded else view.observed
+    return replace(view.observed, vms=tuple(map(marked, view.observed.vms)))
 
 
 def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tuple[MachineSpec, ...]:
-    """The machines, with whom they stand in for: what their records say, and who has just been declared lost.
+    """The machines, with those they replace: by their records, or since they have just been declared lost.
 
     Raises:
         PreflightError: The pool of one that was declared lost needs no further machine.
@@ -100,7 +99,7 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
 
 
 def _heir(view: ClusterView, name: MachineName, free: Sequence[MachineSpec]) -> MachineName:
-    """The new machine that stands in for a lost one: the first of its pool."""
+    """The new machine that replaces a lost one: the first of its pool."""
     pool = pool_of(view.spec, name)
     heir = next((machine.name for machine in free if pool is not None and machine.pool == pool.name), None)
     if heir is None:

@@ -1,7 +1,7 @@
 """Whether a command that removes or changes machines is unfinished, by its note and by what is seen. Pure.
 
-The note is advice and no state: whether the command is unfinished is told by what is seen, and a note that what is
-seen does not bear out counts for nothing. It is removed when the command has ended well.
+The note is a hint and no state: it counts only as long as what is seen agrees with it. It is removed once the command
+has succeeded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bootstrap.records.state.intention import Intention
 
 
 def machines_to_remove(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
-    """The machines that a plan removes, as they are noted."""
+    """The machines that a plan removes with their identities, as they are noted."""
     return tuple(
         (machine.spec.name, machine.place.identity or "")
         for machine in plan.machines
@@ -28,7 +28,7 @@ def machines_to_remove(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
 
 
 def is_unfinished(intention: Intention, view: ClusterView) -> bool:
-    """Whether what is seen bears a note out.
+    """Whether what is seen agrees with a note.
 
     Args:
         view: The cluster, as wanted and as seen.
@@ -43,13 +43,13 @@ def is_unfinished(intention: Intention, view: ClusterView) -> bool:
     joined = [kube_node for kube_node in view.kube_nodes.values() if kube_node.name in view.vm_of]
     if intention.command == "upgrade":
         done = all(kube_node.version == intention.version for kube_node in joined)
-    else:  # a restore: until its end no server, or not every one, is Ready
+    else:  # a restore: not all servers are Ready before its end
         done = all(kube_node.ready for kube_node in joined)
     return not joined or not done
 
 
 def _has_sizes(intention: Intention, view: ClusterView) -> bool:
-    """Whether each pool of a note has its size, and nothing is to be done about any of its machines."""
+    """Whether each pool of a note has its size, and none of its machines needs anything."""
     counts = dict(intention.counts)
     if not all(_has_size(view, pool, counts[pool.name]) for pool in view.spec.pools if pool.name in counts):
         return False
@@ -74,7 +74,7 @@ def unfinished_line(intention: Intention) -> str:
 
 
 def notes_for_up(intention: Intention, view: ClusterView) -> tuple[str, ...]:
-    """What `up` says of it: above all that it makes again what a `down` has removed."""
+    """What `up` says of it: above all that it creates again what a `down` has removed."""
     if intention.command != "down":
         return (unfinished_line(intention),)
     gone = [name for name, _ in intention.machines if name not in view.vm_of]

@@ -1,8 +1,8 @@
-"""The lanes of an upgrade: who waits for whom while machines climb a ladder of releases. Pure."""
+"""The lanes of an upgrade: who waits for whom while machines go from one release to the next. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap.k3s.versions import K3sVersion, Rung
@@ -13,20 +13,15 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.planning.day2_steps import AwaitVersion, TakeSnapshot, Uncordon, UpgradeK3s
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.provision.decommission import DrainRules
-from bootstrap.planning.provision.joining import API_REACHABLE, fetched, init_step
+from bootstrap.planning.provision.joining import API_REACHABLE, fetched, init_step, met, met_step
 from bootstrap.planning.settings.snapshot_retention import kept_on_demand, upload_of
-from bootstrap.planning.steps import AwaitGuest, FetchK3s, Step
+from bootstrap.planning.steps import FetchK3s, Step
 
 SNAPSHOT_TAKEN = Gate("snapshot_taken")
 
 
-def met(name: MachineName) -> Gate:
-    """Open once a machine was logged in to."""
-    return Gate("met", name)
-
-
 def upgraded(name: MachineName, version: K3sVersion) -> Gate:
-    """Open once a machine is Ready with a version, and pods may come to it."""
+    """Open once a machine is Ready with a version, and pods may be scheduled to it."""
     return Gate("upgraded", f"{name}/{version}")
 
 
@@ -39,9 +34,19 @@ class UpgradeCandidate:
     kube_node: KubeNode
     version: K3sVersion
 
+    @property
+    def name(self) -> MachineName:
+        """The machine's."""
+        return self.machine.name
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is one of the control plane."""
+        return self.machine.role is Role.CONTROL_PLANE
+
 
 def interrupted(candidate: UpgradeCandidate, lowest: K3sVersion) -> bool:
-    """Whether an upgrade that was killed left it half-way: such a machine may be not Ready and is done first."""
+    """Whether an upgrade was killed in the middle of it: such a machine may be not Ready and is done first."""
     return candidate.kube_node.unschedulable or candidate.version > lowest
 
 
@@ -68,7 +73,7 @@ class UpgradeRollout:
     rules: DrainRules
 
     def turns_of(self, candidate: UpgradeCandidate) -> tuple[Rung, ...]:
-        """The rungs on which something is to be done about a machine."""
+        """The releases on which something is done about a machine."""
         unfinished = candidate.kube_node.unschedulable or not candidate.kube_node.ready
         return tuple(
             rung
@@ -78,7 +83,7 @@ class UpgradeRollout:
 
     @property
     def working(self) -> tuple[UpgradeCandidate, ...]:
-        """The machines that something is to be done about."""
+        """The machines that something is done about."""
         return tuple(candidate for candidate in self.candidates if self.turns_of(candidate))
 
     @property
@@ -86,12 +91,8 @@ class UpgradeRollout:
         """How many agents at a time, so that pods always have somewhere to go."""
         return max(1, min(self.max_unavailable, len(self.schedulable) - 1))
 
-    @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> Iterator[str]:
         """What the user should know."""
-        return tuple(self._notes())
-
-    def _notes(self) -> Iterator[str]:
         if self.snapshot is None:
             yield "no snapshot is taken: there will be no way back to the current data"
         if self.at_once < self.max_unavailable:
@@ -99,7 +100,7 @@ class UpgradeRollout:
                 f"{self.at_once} instead of {self.max_unavailable} workers at a time, so that pods have nodes to "
                 "move to"
             )
-        staying = [candidate.machine.name for candidate in self.working if not self._drains(candidate)]
+        staying = [candidate.name for candidate in self.working if not self._drains(candidate)]
         if staying:
             yield (
                 f"{', '.join(staying)}: not drained, since its pods have no other node to move to; they keep running "
@@ -107,30 +108,25 @@ class UpgradeRollout:
             )
         for candidate in self.working:
             if candidate.kube_node.unschedulable:
-                yield f"{candidate.machine.name} is cordoned, probably by an interrupted upgrade: it is uncordoned"
+                yield f"{candidate.name} is cordoned, probably by an interrupted upgrade: it is uncordoned"
 
     def _drains(self, candidate: UpgradeCandidate) -> bool:
-        return bool(self.schedulable - {candidate.machine.name})
+        return bool(self.schedulable - {candidate.name})
 
     def lanes(self, spec: ClusterSpec) -> tuple[Lane, ...]:
         """The lanes: releases, the snapshot, the server that the run goes through, and every machine."""
         fetches = self._fetches()
-        lanes = [Lane(name="k3s", steps=fetches)] if fetches else []
-        saves = self.snapshot is not None and bool(fetches)  # to uncordon endangers no data
+        lanes = [Lane.of("k3s", *fetches)] if fetches else []
+        saves = self.snapshot is not None and bool(fetches)  # uncordoning endangers no data
         if self.snapshot is not None and saves:
             upload, keep = upload_of(spec, asked=False), kept_on_demand(spec, upgrade=True)
             take = TakeSnapshot(machine=self.access.name, name=self.snapshot, upload=upload, keep=keep)
-            step = LaneStep(step=take, needs=(API_REACHABLE,), opens=(SNAPSHOT_TAKEN,))
-            lanes.append(Lane(name="snapshot", steps=(step,)))
+            lanes.append(Lane.of("snapshot", LaneStep(step=take, needs=(API_REACHABLE,), opens=(SNAPSHOT_TAKEN,))))
         steps = self._steps(self._starts(fetches, saves=saves))
-        through = init_step(spec, self.access)
-        for candidate in self.candidates:
-            name = candidate.machine.name
-            first = LaneStep(step=AwaitGuest(machine=name), opens=(met(name),))
-            if name == self.access.name:
-                lanes.append(Lane(name=name, steps=(first, through, *steps.get(name, ()))))
-            elif name in steps:
-                lanes.append(Lane(name=name, steps=(first, *steps[name])))
+        for name in (candidate.name for candidate in self.candidates):
+            through = (init_step(spec, self.access, serves=True),) if name == self.access.name else ()
+            if through or steps[name]:
+                lanes.append(Lane.of(name, met_step(name), *through, *steps[name]))
         return tuple(lanes)
 
     def _fetches(self) -> tuple[LaneStep, ...]:
@@ -146,63 +142,55 @@ class UpgradeRollout:
         )
 
     def _starts(self, fetches: Sequence[LaneStep], *, saves: bool) -> tuple[Gate, ...]:
-        """What has to be so before the first machine is touched."""
+        """Gates before the first machine."""
         return (
             API_REACHABLE,
             *((SNAPSHOT_TAKEN,) if saves else ()),
             *(gate for fetch in fetches for gate in fetch.opens),
-            *(met(candidate.machine.name) for candidate in self.working),
+            *(met(candidate.name) for candidate in self.working),
         )
 
-    def _steps(self, starts: tuple[Gate, ...]) -> dict[MachineName, tuple[LaneStep, ...]]:
-        """Each machine's steps on all rungs: servers one after another, then agents; then the next rung."""
-        steps: dict[MachineName, tuple[LaneStep, ...]] = {}
+    def _steps(self, starts: tuple[Gate, ...]) -> Mapping[MachineName, Sequence[LaneStep]]:
+        """Each machine's steps on all releases: servers one after another, then agents; then the next release."""
+        steps: dict[MachineName, list[LaneStep]] = {candidate.name: [] for candidate in self.candidates}
         before = starts
         for rung in self.rungs:
             turns = [candidate for candidate in self.candidates if rung in self.turns_of(candidate)]
-            servers = [candidate for candidate in turns if candidate.machine.role is Role.CONTROL_PLANE]
-            agents = [candidate for candidate in turns if candidate.machine.role is not Role.CONTROL_PLANE]
-            needs = before
-            for candidate in servers:
-                self._add(steps, candidate, rung, needs)
-                needs = (upgraded(candidate.machine.name, rung.version),)
-            for number, candidate in enumerate(agents):
-                ahead = agents[number - self.at_once] if number >= self.at_once else None
-                waits = needs if ahead is None else (upgraded(ahead.machine.name, rung.version),)
-                self._add(steps, candidate, rung, waits)
-            if turns:
-                before = tuple(upgraded(candidate.machine.name, rung.version) for candidate in turns)
+            for candidate, needs in self._waits(turns, rung, before):
+                steps[candidate.name] += self._turn(candidate, rung, needs, first=not steps[candidate.name])
+            before = tuple(upgraded(candidate.name, rung.version) for candidate in turns) or before
         return steps
 
-    def _add(
-        self,
-        steps: dict[MachineName, tuple[LaneStep, ...]],
-        candidate: UpgradeCandidate,
-        rung: Rung,
-        needs: tuple[Gate, ...],
-    ) -> None:
-        name = candidate.machine.name
-        turn = [LaneStep(step=step) for step in self._turn(candidate, rung, first=name not in steps)]
+    def _waits(
+        self, turns: Sequence[UpgradeCandidate], rung: Rung, before: tuple[Gate, ...]
+    ) -> Iterator[tuple[UpgradeCandidate, tuple[Gate, ...]]]:
+        """The machines that have a turn on a release, each with what it waits for."""
+        agents: list[tuple[Gate, ...]] = []
+        for candidate in turns:
+            gate = (upgraded(candidate.name, rung.version),)
+            if candidate.is_server:
+                yield candidate, before
+                before = gate
+            else:
+                yield candidate, before if len(agents) < self.at_once else agents[-self.at_once]
+                agents.append(gate)
+
+    def _turn(self, candidate: UpgradeCandidate, rung: Rung, needs: tuple[Gate, ...], *, first: bool) -> list[LaneStep]:
+        """What is done about a machine on a release; `first`: it is as it was observed."""
+        name, version = candidate.name, str(rung.version)
+        steps: list[Step] = []
+        drains = candidate.version < rung.version and self._drains(candidate)
+        if drains:
+            steps.append(self.rules.step(name))
+        if self._upgrades(candidate, rung):
+            steps.append(UpgradeK3s(machine=candidate.machine, version=version))
+            steps.append(AwaitVersion(machine=name, version=version))
+        if drains or (first and candidate.kube_node.unschedulable):
+            steps.append(Uncordon(machine=name))
+        turn = [LaneStep(step=step) for step in steps]
         turn[0] = replace(turn[0], needs=needs)
         turn[-1] = replace(turn[-1], opens=(upgraded(name, rung.version),))
-        steps[name] = (*steps.get(name, ()), *turn)
-
-    def _turn(self, candidate: UpgradeCandidate, rung: Rung, *, first: bool) -> tuple[Step, ...]:
-        """What is done about a machine on a rung; `first`: it is as it was observed."""
-        name, version = candidate.machine.name, str(rung.version)
-        drains = candidate.version < rung.version and self._drains(candidate)
-        climbs: tuple[Step, ...] = ()
-        if self._upgrades(candidate, rung):
-            climbs = (
-                UpgradeK3s(machine=candidate.machine, version=version),
-                AwaitVersion(machine=name, version=version),
-            )
-        cordoned = drains or (first and candidate.kube_node.unschedulable)
-        return (
-            *((self.rules.step(name),) if drains else ()),
-            *climbs,
-            *((Uncordon(machine=name),) if cordoned else ()),
-        )
+        return turn
 
     def _upgrades(self, candidate: UpgradeCandidate, rung: Rung) -> bool:
         return candidate.version < rung.version or not candidate.kube_node.ready

@@ -1,13 +1,13 @@
-"""In what a machine's k3s runs with other settings than the inventory's, and what becomes of that. Pure.
+"""In what the settings that a machine's k3s runs with differ from the inventory's. Pure.
 
-The truth is what k3s tells of its own process (`KubeNode.args`, docs/adr/0017): read with the nodes, never stale. It
-says nothing of secrets, nor of who has set what; for that the settings files of some machines are read
+The truth is what k3s reports of its own process (`KubeNode.args`, docs/adr/0017): read with the nodes, never stale. It
+leaves out secrets, and does not say who has set what; for that the settings files of some machines are read
 (`to_look_into`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, Final
@@ -17,16 +17,15 @@ from bootstrap.k3s.config import machine_config
 from bootstrap.k3s.settings import OMITTED, SECRET, merged, parse_args, settings_of
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import GuestSettings, KubeNode, Settings
-from bootstrap.planning.members.desired_machines import MachineState
+from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.settings.change import BUCKET, FIXED, NAMES, Change
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
-_OURS: Final = frozenset(NAMES)
 _PLACE: Final = frozenset({"node-name", "node-ip", "cluster-init", "server"})
 """What is a machine's own and no setting of the inventory; of `server` see `_joins_elsewhere`."""
 
@@ -37,9 +36,9 @@ class Drift:
 
     Attributes:
         changes: What a restart with the inventory's settings changes; empty where nothing does.
-        stale_labels, stale_taints: What our settings gave its node and no longer do.
-        conflicts: Settings of ours that a file of the user's overrules, a line each.
-        pending: Settings were written that its k3s was not restarted with.
+        stale_labels, stale_taints: What earlier settings gave its node and these no longer do.
+        conflicts: The inventory's settings that a file of the user's overrides, a line each.
+        pending: Settings were written, but its k3s was not restarted with them.
     """
 
     machine_state: MachineState
@@ -48,6 +47,16 @@ class Drift:
     stale_taints: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     pending: bool = False
+
+    @property
+    def name(self) -> MachineName:
+        """The machine's."""
+        return self.machine_state.name
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is one of the control plane."""
+        return self.machine_state.is_server
 
     @property
     def restarts(self) -> bool:
@@ -60,50 +69,41 @@ class Drift:
         return f"settings: {'; '.join(map(str, self.changes)) or 'written, but k3s was not restarted with them'}"
 
 
-def to_look_into(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[MachineName, ...]:
-    """Machines whose settings files are needed: those that differ, and those with secrets, which nobody tells of."""
-    found = (_drift(view, machine_state, None) for machine_state in _comparable(view.spec, all_states))
-    # Nobody else tells of keepalived's settings.
-    keepalived = bool(view.observed.other_vips or (view.spec.vip is not None and view.spec.vip.router_id is not None))
+def to_look_into(view: ClusterView) -> tuple[MachineName, ...]:
+    """Machines whose settings files are read: those that differ, and those with secrets: k3s does not report them."""
+    vip = view.spec.vip
+    # Nothing but its files says how keepalived is set.
+    keepalived = bool(view.observed.other_vips or (vip is not None and vip.router_id is not None))
     return tuple(
-        drift.machine_state.name
-        for drift in found
-        if drift.changes
-        or SECRET & set(_wanted(view.spec, drift.machine_state.machine, _node(drift.machine_state)))
-        or (keepalived and drift.machine_state.is_server)
+        each.name
+        for each, kube_node in _comparable(view, view.states)
+        if (keepalived and each.is_server)
+        or SECRET & set(_wanted(view.spec, each.machine, kube_node))
+        or _drift(view, each, kube_node, None).changes
     )
 
 
 def drifts(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[Drift, ...]:
-    """What differs, machine by machine; those that work must be done about first are left out."""
+    """What differs, machine by machine; machines that need something else first are left out."""
     looked = {each.machine: each for each in view.observed.settings}
-    found = (
-        _drift(view, machine_state, looked.get(machine_state.name))
-        for machine_state in _comparable(view.spec, all_states)
-    )
+    found = (_drift(view, each, kube_node, looked.get(each.name)) for each, kube_node in _comparable(view, all_states))
     return tuple(drift for drift in found if drift.restarts or drift.conflicts)
 
 
-def _comparable(spec: ClusterSpec, all_states: Sequence[MachineState]) -> Iterator[MachineState]:
-    """Machines in the cluster that nothing keeps from being told apart; others get their settings as they join."""
-    for machine_state in all_states if spec.states_settings else ():
-        vm, kube_node = machine_state.vm, machine_state.kube_node
-        if vm is None or vm.idle or machine_state.held or kube_node is None or not kube_node.ready:
-            continue
-        if vm.record is None or vm.record.state is not RecordState.MADE:
-            continue
-        if kube_node.args is not None and kube_node.address is not None:
-            yield machine_state
+def _comparable(view: ClusterView, all_states: Sequence[MachineState]) -> Iterator[tuple[MachineState, KubeNode]]:
+    """Machines that run in the cluster, with their nodes; others get their settings as they join."""
+    for each in all_states if view.spec.states_settings else ():
+        runs = each.made and not (each.leaving or each.held) and each.need in (None, Need.LABELS)
+        if runs and each.kube_node is not None and _reports(each.kube_node):
+            yield each, each.kube_node
 
 
-def _node(machine_state: MachineState) -> KubeNode:
-    if machine_state.kube_node is None:  # cannot be: see _comparable
-        raise AssertionError(machine_state)
-    return machine_state.kube_node
+def _reports(kube_node: KubeNode) -> bool:
+    """Whether k3s has reported its settings and its address."""
+    return kube_node.args is not None and kube_node.address is not None
 
 
-def _drift(view: ClusterView, machine_state: MachineState, files: GuestSettings | None) -> Drift:
-    kube_node = _node(machine_state)
+def _drift(view: ClusterView, machine_state: MachineState, kube_node: KubeNode, files: GuestSettings | None) -> Drift:
     running, wanted = parse_args(kube_node.args or ()), _wanted(view.spec, machine_state.machine, kube_node)
     changes = [
         *_changes(kube_node, running, merged(wanted, files.others if files else ()), wanted),
@@ -111,17 +111,17 @@ def _drift(view: ClusterView, machine_state: MachineState, files: GuestSettings 
     ]
     if files is None:
         return _with_stale(Drift(machine_state=machine_state, changes=tuple(changes)))
-    conflicts = tuple(_conflicts(machine_state, files, wanted))
+    conflicts, secrets = tuple(_conflicts(machine_state, files, wanted)), tuple(_secrets(files, wanted))
     to_write = [
-        *_secrets(files, wanted),
+        *secrets,
         *_changes(kube_node, files.ours, wanted, wanted),
         *_joins_elsewhere(view, machine_state, files.ours),
     ]
     if changes and not to_write and not files.pending:
-        # No restart by us would help: the user has changed a file of his since the start, or sets it another way.
+        # Writing and restarting would not help: the user has changed a file since the start, or sets it another way.
         left = _beside_files(machine_state, changes)
         return Drift(machine_state=machine_state, conflicts=(*conflicts, left))
-    by_key = {change.key: change for change in (*_secrets(files, wanted), *changes)}
+    by_key = {change.key: change for change in (*secrets, *changes)}
     return _with_stale(
         Drift(
             machine_state=machine_state,
@@ -146,7 +146,7 @@ def _beside_files(machine_state: MachineState, changes: Sequence[Change]) -> str
 
 
 def _with_stale(drift: Drift) -> Drift:
-    """With the labels and taints that earlier settings gave its node."""
+    """With the labels and taints of its node that earlier settings gave it and that are no longer wanted."""
     by_key = {change.key: change for change in drift.changes}
     labels, taints = by_key.get("node-label"), by_key.get("node-taint")
     return replace(
@@ -159,82 +159,75 @@ def _with_stale(drift: Drift) -> Drift:
 def runs_otherwise(
     spec: ClusterSpec, machine: MachineSpec, kube_node: KubeNode, files: GuestSettings
 ) -> tuple[Change, ...]:
-    """How a machine's k3s, by its own word, runs otherwise than with the inventory's settings and the user's files."""
-    if kube_node.args is None or kube_node.address is None:
+    """In what the settings that k3s reports differ from the inventory's with the user's files; empty if unreported."""
+    if not _reports(kube_node):
         return ()
     wanted = _wanted(spec, machine, kube_node)
-    return tuple(_changes(kube_node, parse_args(kube_node.args), merged(wanted, files.others), wanted))
+    return tuple(_changes(kube_node, parse_args(kube_node.args or ()), merged(wanted, files.others), wanted))
 
 
 def _wanted(spec: ClusterSpec, machine: MachineSpec, kube_node: KubeNode) -> Settings:
     """What the inventory has k3s run with on a machine."""
-    if kube_node.address is None:  # cannot be: see _comparable
+    if kube_node.address is None:  # cannot be: see `_reports`
         raise AssertionError(kube_node)
     config = machine_config(spec, machine, address=kube_node.address, etcd=has_etcd(kube_node), join=None)
     return {key: values for key, values in settings_of(config).items() if key not in _PLACE}
 
 
 def has_etcd(kube_node: KubeNode) -> bool:
-    """Whether a server keeps its data in etcd; right after it has joined it may have no label that says so."""
+    """Whether a server keeps its data in etcd; a server that has just joined may not have the label yet."""
     return "etcd" in kube_node.roles or bool({"server", "cluster-init"} & set(parse_args(kube_node.args or ())))
 
 
 def _changes(kube_node: KubeNode, running: Settings, effective: Settings, wanted: Settings) -> Iterator[Change]:
     """How a restart with the inventory's settings would change what runs."""
     own = set(running.get("node-ip", ("",))[0].split(",")) | {str(kube_node.address)}
-    for key in sorted({*running, *effective, *wanted}):
-        if key in SECRET or not (key in wanted or _is_ours(key)) or key in _PLACE:
-            continue
-        have, want = _sorted(running.get(key, ())), _sorted(effective.get(key, ()))
-        if key == "tls-san":  # k3s adds them by itself, and they move with the machine
-            have, want = _without(own, have), _without(own, want)
-        elif key in FIXED:
-            have, want = have or (FIXED[key][1],), want or (FIXED[key][1],)
+    keys = {key for key in (*running, *effective) if _is_ours(key)} | wanted.keys()
+    for key in sorted(keys - SECRET - _PLACE):
+        have, want = (_comparable_values(key, settings.get(key, ()), own=own) for settings in (running, effective))
         if have != want:
             yield Change(key=key, have=have, want=want)
 
 
-def _without(own: Collection[str], values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(value for value in values if value not in own)
+def _comparable_values(key: str, values: Sequence[str], *, own: Collection[str]) -> tuple[str, ...]:
+    if key == "tls-san":  # k3s adds the machine's own, which change with it
+        values = [value for value in values if value not in own]
+    found = _sorted(values)
+    return found or (FIXED[key][1],) if key in FIXED else found
 
 
 def _is_ours(key: str) -> bool:
-    return key in _OURS or key.startswith(BUCKET)
+    return key in NAMES or key.startswith(BUCKET)
 
 
 def _sorted(values: Sequence[str]) -> tuple[str, ...]:
-    """Their order means nothing in any setting of ours, nor do repetitions."""
+    """In none of these settings do order or repetitions mean anything."""
     return tuple(sorted({value for value in values if value}))
 
 
 def _secrets(files: GuestSettings, wanted: Settings) -> Iterator[Change]:
-    """In which secrets our own file on the machine differs; nobody else tells of them."""
-    replaced = _others_set(files)
-    for key in sorted(SECRET & {*files.ours, *wanted}):
+    """In which secrets our own file on the machine differs; k3s does not report them."""
+    replaced = {key for file in files.others for key in file.settings or {} if not key.endswith("+")}
+    for key in sorted(SECRET & {*files.ours, *wanted} - replaced):
         have, want = files.ours.get(key, ()), wanted.get(key, ())
         # A bucket's keys come from the environment: where they are not in there, nothing is known of them.
         unknown = not want and BUCKET in wanted
-        if have != want and not unknown and _is_ours(key) and key not in replaced:
+        if have != want and not unknown and _is_ours(key):
             yield Change(key=key, have=(OMITTED,) * bool(have), want=(OMITTED,) * bool(want))
 
 
-def _others_set(files: GuestSettings) -> frozenset[str]:
-    """Keys that files of the user's replace."""
-    return frozenset(key for file in files.others for key in file.settings or {} if not key.endswith("+"))
-
-
 def _pairs(change: Change) -> tuple[tuple[str, str], ...]:
-    """Labels that are to go: those whose key is not wanted any more, with the value that we gave them."""
+    """Labels to remove: those whose key is no longer wanted, with the value that earlier settings gave them."""
     wanted = {each.partition("=")[0] for each in change.want}
     gone = (each.partition("=") for each in change.have)
     return tuple((key, value) for key, _, value in gone if key not in wanted)
 
 
 def _joins_elsewhere(view: ClusterView, machine_state: MachineState, running: Settings) -> Iterator[Change]:
-    """An agent that reaches the cluster by another address than its VIP, or by a VIP that is no more.
+    """An agent that reaches the cluster by another address than its VIP, or by a former VIP.
 
     A server's `server` counts for its first start alone (k3s: `shouldBootstrapLoad`). Without a VIP an agent may name
-    any server, be it one that is gone: it keeps a list of all of them.
+    any server, even one that is gone: it keeps a list of all of them.
     """
     url = next(iter(running.get("server", ())), "")
     if machine_state.machine.role is not Role.WORKER or not url:
@@ -249,31 +242,37 @@ def _joins_elsewhere(view: ClusterView, machine_state: MachineState, running: Se
 
 def joins_by(url: str) -> IPv4Address | None:
     """The address in `https://ADDRESS:6443`; None for anything else."""
+    return _address(url.removeprefix("https://").rpartition(":")[0])
+
+
+def _address(text: str) -> IPv4Address | None:
     try:
-        return IPv4Address(url.removeprefix("https://").rpartition(":")[0])
+        return IPv4Address(text)
     except AddressValueError:
         return None
 
 
 def former_vips(view: ClusterView) -> frozenset[IPv4Address]:
-    """VIPs of before: addresses that servers' certificates are for, by their settings, or that keepalived serves.
+    """Earlier VIPs: addresses in servers' certificates, by their settings, or served by keepalived.
 
-    None that is wanted, or a machine's.
+    None of them is wanted, or a machine's.
     """
-    machines = {kube_node.address for kube_node in view.observed.kube_nodes or ()}
-    wanted = set(view.spec.api_sans)
-    found = {each.vip for each in view.observed.settings if each.vip is not None and str(each.vip) not in wanted}
-    for server in view.kube_servers:
-        texts = (each for each in parse_args(server.args or ()).get("tls-san", ()) if each not in wanted)
-        found |= {address for text in texts if (address := joins_by(f"https://{text}:6443")) is not None}
-    return frozenset(found - machines)
+    served = [each.vip for each in view.observed.settings]
+    certified = [_address(text) for server in view.kube_servers for text in _tls_sans(server)]
+    current = {None, *(each.address for each in view.kube_nodes.values()), *map(_address, view.spec.api_sans)}
+    return frozenset(address for address in (*served, *certified) if address is not None and address not in current)
+
+
+def _tls_sans(server: KubeNode) -> tuple[str, ...]:
+    """The names and addresses that a server's certificate is for, by its settings."""
+    return tuple(parse_args(server.args or ()).get("tls-san", ()))
 
 
 def serves_vip(view: ClusterView) -> bool:
-    """Whether a server may have the VIP: one runs with it in its settings, or none tells."""
+    """Whether a server may hold the VIP: one has it in its settings, or none has reported them."""
     servers = [server for server in view.kube_servers if server.args is not None]
     vip = str(view.spec.vip.address) if view.spec.vip else ""
-    return not servers or any(vip in parse_args(server.args or ()).get("tls-san", ()) for server in servers)
+    return not servers or any(vip in _tls_sans(server) for server in servers)
 
 
 def _conflicts(machine_state: MachineState, files: GuestSettings, wanted: Settings) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What is said of settings that differ, and what is refused. Pure."""
+"""What the user reads of settings that differ, and which differences are refused. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
-def check_fixed(view: ClusterView, all_states: Sequence[MachineState]) -> None:
-    """Refuse to change what k3s cannot change in a cluster that is there.
+def check_fixed(view: ClusterView) -> None:
+    """Refuse to change what k3s cannot change in an existing cluster.
 
     Raises:
         PreflightError: Nothing was touched.
     """
-    lines = fixed_notes(drifts(view, all_states))
+    lines = _fixed_notes(drifts(view, view.states))
     if lines:
         raise PreflightError(
             f"the inventory of {view.spec.name} has settings that k3s cannot change in an existing cluster; nothing "
@@ -32,16 +32,16 @@ def check_fixed(view: ClusterView, all_states: Sequence[MachineState]) -> None:
         )
 
 
-def fixed_notes(found: Sequence[Drift]) -> tuple[str, ...]:
-    """One line for each setting that the inventory has otherwise and that nobody can change."""
-    told = {
+def _fixed_notes(found: Sequence[Drift]) -> list[str]:
+    """One line for each setting that differs from the inventory and cannot be changed."""
+    lines = {
         f"{change.name} is {shown_values(change.have or (FIXED[change.key][1],))}, and the inventory says "
         f"{shown_values(change.want or (FIXED[change.key][1],))}: k3s cannot change that in an existing cluster"
         for drift in found
         for change in drift.changes
         if change.key in FIXED
     }
-    return tuple(sorted(told))
+    return sorted(lines)
 
 
 def notes_on_settings(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[str, ...]:
@@ -51,18 +51,18 @@ def notes_on_settings(view: ClusterView, all_states: Sequence[MachineState]) -> 
     for drift in found:
         for change in drift.changes:
             if change.key not in FIXED:
-                machines.setdefault(str(change), []).append(drift.machine_state.name)
+                machines.setdefault(str(change), []).append(drift.name)
         if drift.pending and not drift.changes:
-            machines.setdefault("settings were written, but k3s was not restarted", []).append(drift.machine_state.name)
+            machines.setdefault("settings were written, but k3s was not restarted", []).append(drift.name)
     lines = (
         Advice("{} ({}): `homelab-k8s up` restarts k3s there, one machine at a time", what, ", ".join(names))
         for what, names in machines.items()
     )
     undo = Advice("restore the old value in the inventory, or: `homelab-k8s rebuild`")
-    fixed = (Advice("{}; {}", line, undo) for line in fixed_notes(found))
+    fixed = (Advice("{}; {}", line, undo) for line in _fixed_notes(found))
     return (*lines, *fixed, *left_notes(found))
 
 
 def left_notes(found: Sequence[Drift]) -> tuple[str, ...]:
-    """One line for each setting of ours that a file of the user's overrules."""
+    """One line for each of the inventory's settings that a file of the user's overrides."""
     return tuple(line for drift in found for line in drift.conflicts)

@@ -1,26 +1,21 @@
-"""How changed settings reach machines that run: servers one at a time, then agents in turn. Pure.
+"""How changed settings are rolled out: servers one at a time, then agents one at a time. Pure.
 
-The gate between two machines is that of an upgrade: the one before serves again (`/readyz`, etcd in it), runs with the
-new settings by its own word, and is Ready. Nothing is drained: pods go on running while k3s restarts.
+The next machine waits until the one before serves again (`/readyz`, etcd in it), reports the new settings and is Ready.
+Nothing is drained: pods keep running while k3s restarts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role, Taint
+from bootstrap.model.machine import Taint
 from bootstrap.planning.day2_steps import ApplySettings
-from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, PlannedMachine, VmPlace
-from bootstrap.planning.provision.joining import API_REACHABLE
+from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, PlannedMachine
+from bootstrap.planning.provision.joining import API_REACHABLE, met, met_step
 from bootstrap.planning.settings.drift import Drift
-from bootstrap.planning.steps import AwaitGuest, AwaitReady
-
-
-def met(name: MachineName) -> Gate:
-    """Open once a machine was logged in to."""
-    return Gate("settings_met", name)
+from bootstrap.planning.steps import AwaitReady
 
 
 def settled(name: MachineName) -> Gate:
@@ -33,8 +28,8 @@ class Rollout:
     """A whole roll-out.
 
     Attributes:
-        turns: Machines whose k3s restarts, in their order: servers, the one the run goes through last, then agents.
-        after: Gates before the first of them, such as servers that are being repaired.
+        turns: Machines whose k3s restarts, in order: servers, the one that the run goes through last, then agents.
+        after: Gates before the first of them, such as servers that are repaired.
         agents_after: Further gates before the first agent, such as the VIP.
     """
 
@@ -43,51 +38,39 @@ class Rollout:
     agents_after: tuple[Gate, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        found: Sequence[Drift],
-        *,
-        access: MachineName | None,
-        after: tuple[Gate, ...] = (),
-        agents_after: tuple[Gate, ...] = (),
-    ) -> Rollout:
+    def of(cls, found: Sequence[Drift], *, access: MachineName | None) -> Rollout:
         """The roll-out of all that restarts.
 
-        The server that the run goes through comes last: settings that k3s does not start with stop at another one, and
-        the API goes on answering.
+        The server that the run goes through comes last: where k3s does not start with the settings, that shows on
+        another one, and the API still answers.
         """
-        restarts = [drift for drift in found if drift.restarts]
-
-        def turn(drift: Drift) -> tuple[bool, bool]:
-            machine = drift.machine_state.machine
-            return machine.role is not Role.CONTROL_PLANE, machine.name == access
-
-        return cls(turns=tuple(sorted(restarts, key=turn)), after=after, agents_after=agents_after)
+        restarts = (drift for drift in found if drift.restarts)
+        return cls(turns=tuple(sorted(restarts, key=lambda drift: (not drift.is_server, drift.name == access))))
 
     @property
     def names(self) -> frozenset[MachineName]:
         """Machines whose k3s restarts."""
-        return frozenset(drift.machine_state.name for drift in self.turns)
+        return frozenset(drift.name for drift in self.turns)
 
     @property
     def all(self) -> tuple[Gate, ...]:
         """Open once all machines run with the new settings."""
-        return tuple(settled(drift.machine_state.name) for drift in self.turns)
+        return tuple(settled(drift.name) for drift in self.turns)
 
     @property
     def servers(self) -> tuple[Gate, ...]:
         """Open once all servers run with the new settings."""
-        machines = (drift.machine_state.machine for drift in self.turns)
-        return tuple(settled(machine.name) for machine in machines if machine.role is Role.CONTROL_PLANE)
+        return tuple(settled(drift.name) for drift in self.turns if drift.is_server)
 
-    def planned(self, name: MachineName) -> PlannedMachine:
-        """How the plan shows one of its machines."""
-        drift = next(drift for drift in self.turns if drift.machine_state.name == name)
-        machine, vm = drift.machine_state.machine, drift.machine_state.vm
-        if vm is None:  # cannot be: what has no VM is made, and gets its settings then
-            raise AssertionError(drift)
-        place = VmPlace.of(machine.name, vm)
-        return PlannedMachine(spec=machine, place=place, action=Action.RESTART, reason=drift.reason)
+    def shown(self, machines: Iterable[PlannedMachine]) -> tuple[PlannedMachine, ...]:
+        """The plan's machines, those that only restart with the reason for that."""
+        reasons = {drift.name: drift.reason for drift in self.turns}
+        return tuple(
+            replace(each, action=Action.RESTART, reason=reasons[each.spec.name])
+            if each.spec.name in reasons and each.action is Action.KEEP
+            else each
+            for each in machines
+        )
 
     def lanes(self, others: Collection[Lane]) -> tuple[Lane, ...]:
         """The plan's other lanes with these: a machine that has one already is restarted at its end."""
@@ -96,19 +79,16 @@ class Rollout:
         return (*lanes, *(Lane(name=name, steps=own) for name, own in steps.items()))
 
     def _steps(self) -> dict[MachineName, tuple[LaneStep, ...]]:
-        starts = (API_REACHABLE, *self.after, *(met(drift.machine_state.name) for drift in self.turns))
+        needs = (API_REACHABLE, *self.after, *(met(drift.name) for drift in self.turns))
         steps: dict[MachineName, tuple[LaneStep, ...]] = {}
-        needs, had_agent = starts, False
+        had_agent = False
         for drift in self.turns:
-            machine = drift.machine_state.machine
-            if machine.role is not Role.CONTROL_PLANE and not had_agent:
+            if not drift.is_server and not had_agent:
                 needs, had_agent = (*needs, *self.agents_after), True
-            steps[machine.name] = (
-                LaneStep(step=AwaitGuest(machine=machine.name), opens=(met(machine.name),)),
-                LaneStep(step=_step(drift), needs=needs),
-                LaneStep(step=AwaitReady(machine=machine), opens=(settled(machine.name),)),
-            )
-            needs = (settled(machine.name),)
+            gates = (settled(drift.name),)
+            last = LaneStep(step=AwaitReady(machine=drift.machine_state.machine), opens=gates)
+            steps[drift.name] = (met_step(drift.name), LaneStep(step=_step(drift), needs=needs), last)
+            needs = gates
         return steps
 
 
@@ -129,20 +109,13 @@ def parse_taint(text: str) -> Taint | None:
 
 
 def _longer(lane: Lane, steps: tuple[LaneStep, ...]) -> Lane:
+    """A lane with further steps; where it has the first of them already, that one opens the gates of both."""
     if not steps:
         return lane
     first, *rest = steps
-    there = [each for each in lane.steps if each.step == first.step]
-    if not there:
-        return replace(lane, steps=(*lane.steps, *steps))
-    opened = replace(there[0], opens=(*there[0].opens, *first.opens))
-    before = tuple(opened if each is there[0] else each for each in lane.steps)
-    return replace(lane, steps=(*before, *rest))
-
-
-def shown(machines: Sequence[PlannedMachine], rollout: Rollout) -> tuple[PlannedMachine, ...]:
-    """The plan's machines, with those of the roll-out as it shows them."""
-    return tuple(
-        rollout.planned(each.spec.name) if each.spec.name in rollout.names and each.action is Action.KEEP else each
-        for each in machines
-    )
+    has_it = any(each.step == first.step for each in lane.steps)
+    own = [
+        replace(each, opens=tuple(dict.fromkeys((*each.opens, *first.opens)))) if each.step == first.step else each
+        for each in lane.steps
+    ]
+    return replace(lane, steps=(*own, *rest) if has_it else (*own, *steps))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bootstrap.planning.day2_steps import TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.existing_machines import plan_on, present_machines
-from bootstrap.planning.plan import LaneStep, Plan
+from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.joining import access_lane
 from bootstrap.planning.settings.snapshot_retention import kept_on_demand, upload_of
 from bootstrap.records.snapshot_note import check_prefix, needed_bucket
@@ -23,8 +23,8 @@ def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> P
     Args:
         view: The cluster, as wanted and as seen.
         name: What the snapshot's name begins with.
-        to: A directory here that it is fetched into as well, with its token.
-        s3: Whether it must be in the inventory's bucket as well; else that is tried, where there is one.
+        to: A local directory that it is also copied to, with its token.
+        s3: Whether it must also be in the inventory's bucket; else that is tried, where there is one.
 
     Raises:
         PreflightError: No server can take it, or the name or the bucket will not do.
@@ -34,18 +34,14 @@ def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> P
         needed_bucket(view.spec)
     server = needed_server(view)
     upload, keep = upload_of(view.spec, asked=s3), kept_on_demand(view.spec)
-    take = LaneStep(step=TakeSnapshot(machine=server.name, name=name, to=to, upload=upload, keep=keep))
+    take = TakeSnapshot(machine=server.name, name=name, to=to, upload=upload, keep=keep)
     return plan_on(
         "backup",
         view,
         present_machines(view),
-        lanes=(access_lane(view.spec, server, further=(take,)),),
+        lanes=(access_lane(view.spec, server, take),),
         concerned=lambda _machine: "takes the snapshot",
-        notes=_notes(to),
+        notes=()
+        if to is None
+        else (f"anyone who can read {to} can read the cluster's secrets: the token is stored next to the snapshot",),
     )
-
-
-def _notes(to: Path | None) -> tuple[str, ...]:
-    if to is None:
-        return ()
-    return (f"anyone who can read {to} can read the cluster's secrets: the token is stored next to the snapshot",)

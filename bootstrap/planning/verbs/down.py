@@ -1,4 +1,4 @@
-"""Plans `down`: every machine of the cluster goes, half-made ones too; nothing else does."""
+"""Plans `down`: all machines of the cluster are removed, those whose creation was interrupted too, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOCAL_FILES = "local-files"
 
 
 def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
-    """Plan the removal of all that is ours.
+    """Plan the removal of all machines of the cluster.
 
     Args:
         view: The cluster, as wanted and as seen.
@@ -38,29 +38,23 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
         view.machines,
         key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
     )
-    doubled = view.twins
-    names = [_key(vm, record, doubled) for vm, record in ours]
+    names = [_key(vm, record, view.twins) for vm, record in ours]
     left = left_behind(view)
-    lanes = [_lane(name) for name in names]
+    lanes = [
+        Lane.of(name, StopVm(machine=name), LaneStep(step=DestroyVm(machine=name), opens=(_vm_gone(name),)))
+        for name in names
+    ]
     marked = marker_of(view.spec.name, view.observed.vms) is not None
-    # Token, keys and kubeconfig of machines that may run are kept for as long as there are any.
-    # And of machines that only have to be adopted.
+    # Machines that may still run, or that only have to be adopted, need the token, keys and kubeconfig.
     if not left and not all_foreign(view) and (ours or has_traces or marked):
-        gone = tuple(Gate("vm_gone", name) for name in names)
-        lanes.append(
-            Lane(name=LOCAL_FILES, steps=(LaneStep(step=ForgetCluster(cluster=view.spec.name), needs=gone),)),
-        )
+        gone = tuple(map(_vm_gone, names))
+        lanes.append(Lane.of(LOCAL_FILES, LaneStep(step=ForgetCluster(cluster=view.spec.name), needs=gone)))
     return Plan(
         command="down",
         cluster=view.spec.name,
         machines=tuple(_planned(name, vm, record) for name, (vm, record) in zip(names, ours, strict=True)),
         lanes=tuple(lanes),
-        notes=(
-            *left,
-            *foreign_notes(view),
-            *namesake_notes(view),
-            *unfinished_notes(view),
-        ),
+        notes=(*left, *foreign_notes(view), *namesake_notes(view), *unfinished_notes(view)),
         unreached=left,
         foreign=len(claims(view)),
         reserved_vmids=view.observed.used_vmids,
@@ -69,18 +63,13 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
     )
 
 
-def _lane(machine: MachineName) -> Lane:
-    return Lane(
-        name=machine,
-        steps=(
-            LaneStep(step=StopVm(machine=machine)),
-            LaneStep(step=DestroyVm(machine=machine), opens=(Gate("vm_gone", machine),)),
-        ),
-    )
+def _vm_gone(name: MachineName) -> Gate:
+    """Open once a VM is destroyed."""
+    return Gate("vm_gone", name)
 
 
 def _key(vm: VmRecord, record: MachineRecord, doubled: Collection[MachineName]) -> MachineName:
-    """What the plan calls a VM: the machine's name, and of several VMs of one machine the vmid too."""
+    """What the plan calls a VM: the machine's name; where that has several VMs, with the vmid."""
     return MachineName(f"{record.machine}/{vm.vmid}") if record.machine in doubled else record.machine
 
 

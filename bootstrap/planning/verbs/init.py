@@ -1,18 +1,18 @@
-"""Proposes a cluster that fits what a Proxmox VE has, each choice with its reason. Pure.
+"""Proposes a cluster that fits a Proxmox VE, each choice with its reason. Pure.
 
-Whether it fits is not reckoned here: each size is tried with the plan that `up` would make.
+Whether a size fits is not computed here: it is tried with the plan that `up` would make.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bootstrap.errors import CapacityError, PreflightError
 from bootstrap.model.cluster import DEFAULT_IMAGE, ClusterSpec, NetworkSpec, PlacementSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
-from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.sizing import Capacity
 from bootstrap.planning.checks.preflight import bridge_problem
@@ -33,7 +33,7 @@ from bootstrap.records.vms.machine import is_ours
 MEMORY_MIB = ((4096, 8192), (4096, 4096), (2048, 4096), (2048, 2048), (2048, 1024))
 """RAM of a server and of a worker, the best first. A k3s server wants 2 GiB, an agent 512 MiB (k3s's requirements)."""
 COMFORT = 0.75
-"""Share of the free memory that a proposal takes, if it can be had smaller: somebody will want another machine."""
+"""Share of the free memory that a proposal takes where a smaller size fits: room for another machine is left."""
 _UNKNOWN = "The Proxmox nodes' capacity is unknown: the token lacks Sys.Audit. These are the smallest sizes."
 CORES = 2
 DISK_GIB = 20
@@ -42,7 +42,7 @@ WORKERS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class InitOptions:
-    """What the user has decided already; None is to be proposed."""
+    """What the user has decided already; what is None gets a proposal."""
 
     cluster: ClusterName
     control_planes: int | None = None
@@ -55,7 +55,7 @@ class InitOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A cluster, and what is to be said of it.
+    """A cluster, with remarks and problems.
 
     Attributes:
         remarks: Reasons by the inventory's key, as `bootstrap.inventory.write` takes them.
@@ -68,14 +68,14 @@ class Proposal:
 
 
 def propose(observed: Observed, options: InitOptions) -> Proposal:
-    """The cluster to propose; what the user wishes is taken as it is, whether or not it fits."""
+    """The cluster to propose; what the user has decided is taken as it is, whether or not it fits."""
     template, about_template = _template(observed, options)
     machines = [vm.vmid for vm in observed.vms if is_ours(vm, options.cluster)]
     vmids = free_vmids(observed.used_vmids, own=machines)
     bare = ClusterSpec(
         name=options.cluster,
         template=template,
-        control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, options.control_planes or 1, MEMORY_MIB[-1][0]),
+        control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, options.control_planes or 1),
         placement=PlacementSpec(storage=options.storage, resource_pool=options.resource_pool, vmids=vmids),
         network=NetworkSpec(bridge=options.bridge),
     )
@@ -91,9 +91,9 @@ def propose(observed: Observed, options: InitOptions) -> Proposal:
         if here
         else with_stand_ins(ClusterView(linked, observed))
     )
-    spec, about_sizes, problems = _sized(linked, stage, options, disk_gib=_disk_gib(here.values()))
+    spec, about_sizes, problems = _sized(linked, stage, options, here.values())
     remarks = {
-        "nodes": _about_pve_nodes(observed, here, builds=builds),
+        "nodes": tuple(_about_pve_nodes(observed, here, builds=builds)),
         "storage": about_storage,
         "vmids": _about_vmids(vmids, machines),
         "template": about_template,
@@ -148,20 +148,17 @@ def _with_storage(
 ) -> tuple[ClusterSpec, tuple[str, ...]]:
     if spec.placement.storage is not None:
         return spec, ("For full clones and new disks; linked clones stay on their template's.",)
+    if not here:
+        return spec, ()
     if all(template.linkable for template in here.values()):
         where = ", ".join(sorted({template.storage or "its own" for template in here.values()}))
-        said = f"Disks are linked clones and stay on their template's storage ({where})." if here else ""
-        return spec, (said,) if said else ()
+        return spec, (f"Disks are linked clones and stay on their template's storage ({where}).",)
     common = common_storages(each for each in observed.pve_nodes if each.name in here)
     if not common:
         return spec, ("Disks are full clones on the template's storage; no other storage on all nodes accepts them.",)
-    best = max(common, key=lambda storage: storage.free_gib)
-    placement = replace(spec.placement, storage=best.name)
-    said = (
-        f"The template allows no linked clones; of the storages that all its nodes have {best.name} has most free "
-        "space."
-    )
-    return replace(spec, placement=placement), (said,)
+    best = max(common, key=lambda storage: storage.free_gib).name
+    said = f"The template allows no linked clones; of the storages that all its nodes have {best} has most free space."
+    return replace(spec, placement=replace(spec.placement, storage=best)), (said,)
 
 
 def _with_bridge(
@@ -181,55 +178,62 @@ def _with_bridge(
     return spec, (f"Addresses by DHCP, on the template's bridge ({own}).",)
 
 
-def _disk_gib(templates: Iterable[TemplateFacts]) -> int:
-    return max((DISK_GIB, *(template.disk_gib for template in templates)))
+def _sized(
+    spec: ClusterSpec, stage: Observed, options: InitOptions, templates: Collection[TemplateFacts]
+) -> tuple[ClusterSpec, tuple[str, ...], tuple[str, ...]]:
+    """The spec with the sizes to propose, what to say of them, and why they do not fit."""
+    capacities = [Capacity.of(facts, spec.sizing) for facts in stage.pve_nodes if facts.takes_machines]
+    counts = (options.workers,) if options.workers is not None else range(WORKERS, -1, -1)
+    tried = [list(_sizes(spec, workers, capacities, templates)) for workers in counts]
+    for sizes in tried:
+        fitting = [each for each in sizes if not _refusal(each, stage)]
+        if fitting:  # fewer workers are proposed only where more do not fit
+            return _chosen(fitting, capacities)
+    smallest = tried[-1][-1]
+    return smallest, (_why_none(capacities),), (_refusal(smallest, stage),)
 
 
-def _pool(name: PoolName, role: Role, machines: int, memory_mib: int) -> NodePool:
-    stated = frozenset({"count", "cores", "memory_mib", "disk_gib"})
+def _why_none(capacities: Sequence[Capacity]) -> str:
+    known = not capacities or any(capacity.is_known for capacity in capacities)
+    return "Even the smallest sizes do not fit now." if known else _UNKNOWN
+
+
+def _sizes(
+    spec: ClusterSpec, workers: int, capacities: Sequence[Capacity], templates: Collection[TemplateFacts]
+) -> Iterator[ClusterSpec]:
+    """The spec with each size of machines, the best first; disks are at least as large as the template's."""
+    cores = min(CORES, max((capacity.cores for capacity in capacities), default=0) or CORES)
+    disk_gib = max((DISK_GIB, *(template.disk_gib for template in templates)))
+    for server_mib, worker_mib in MEMORY_MIB:
+        servers = replace(spec.control_plane, cores=cores, memory_mib=server_mib, disk_gib=disk_gib)
+        pool = _pool(PoolName("workers"), Role.WORKER, workers)
+        pool = replace(pool, cores=cores, memory_mib=worker_mib, disk_gib=disk_gib)
+        yield replace(spec, control_plane=servers, workers=(pool,))
+
+
+def _pool(name: PoolName, role: Role, machines: int) -> NodePool:
     return NodePool(
-        name=name, role=role, count=machines, cores=CORES, memory_mib=memory_mib, disk_gib=DISK_GIB, stated=stated
+        name=name,
+        role=role,
+        count=machines,
+        cores=CORES,
+        memory_mib=MEMORY_MIB[-1][0],
+        disk_gib=DISK_GIB,
+        stated=frozenset({"count", "cores", "memory_mib", "disk_gib"}),
     )
 
 
-def _sized(
-    spec: ClusterSpec, stage: Observed, options: InitOptions, *, disk_gib: int
+def _chosen(
+    fitting: Sequence[ClusterSpec], capacities: Sequence[Capacity]
 ) -> tuple[ClusterSpec, tuple[str, ...], tuple[str, ...]]:
-    """The spec with the sizes to propose, what to say of them, and why they do not fit."""
-    online = [facts for facts in stage.pve_nodes if facts.takes_machines]
-    cores = min(CORES, max((facts.cores for facts in online if facts.cores), default=CORES))
-    free_mib = sum(max(0, Capacity.of(facts, spec.sizing).free_memory_mib) for facts in online)
-    counts = (options.workers,) if options.workers is not None else tuple(range(WORKERS, -1, -1))
-    tried = [
-        [_with_pools(spec, workers=workers, memory=memory, cores=cores, disk_gib=disk_gib) for memory in MEMORY_MIB]
-        for workers in counts
-    ]
-    # Fewer workers are proposed only where more do not fit.
-    fitting = next(filter(None, (_fitting(sizes, stage) for sizes in tried)), None)
-    if fitting is None:
-        said = _why_none(online, spec)
-        return tried[-1][-1], (said,), (_refusal(tried[-1][-1], stage),)
+    """The best size that leaves some memory free, else the smallest."""
+    free_mib = sum(max(0, capacity.free_memory_mib) for capacity in capacities)
     chosen = next((each for each in fitting if _memory_mib(each) <= COMFORT * free_mib), fitting[-1])
     said = (
         f"Memory: {_gib(_memory_mib(chosen))} of the {_gib(free_mib)} that are free for guests, on "
-        f"{count(len(online), 'Proxmox node')}. The number of servers is odd; 3 survive the loss of one."
+        f"{count(len(capacities), 'Proxmox node')}. The number of servers is odd; 3 survive the loss of one."
     )
     return chosen, (said,), ()
-
-
-def _fitting(sizes: Iterable[ClusterSpec], stage: Observed) -> list[ClusterSpec]:
-    return [each for each in sizes if not _refusal(each, stage)]
-
-
-def _why_none(online: Sequence[PveNodeFacts], spec: ClusterSpec) -> str:
-    known = any(Capacity.of(facts, spec.sizing).is_known for facts in online)
-    return "Even the smallest sizes do not fit now." if known or not online else _UNKNOWN
-
-
-def _with_pools(spec: ClusterSpec, *, workers: int, memory: tuple[int, int], cores: int, disk_gib: int) -> ClusterSpec:
-    servers = replace(spec.control_plane, cores=cores, memory_mib=memory[0], disk_gib=disk_gib)
-    pool = _pool(PoolName("workers"), Role.WORKER, workers, memory[1])
-    return replace(spec, control_plane=servers, workers=(replace(pool, cores=cores, disk_gib=disk_gib),))
 
 
 def _refusal(spec: ClusterSpec, stage: Observed) -> str:
@@ -251,24 +255,19 @@ def _gib(mib: int) -> str:
     return f"{mib / 1024:.1f}".removesuffix(".0") + " GiB"
 
 
-def _about_pve_nodes(observed: Observed, here: Mapping[PveNodeName, TemplateFacts], *, builds: bool) -> tuple[str, ...]:
+def _about_pve_nodes(observed: Observed, here: Collection[PveNodeName], *, builds: bool) -> Iterator[str]:
     online = sorted(facts.name for facts in observed.pve_nodes if facts.takes_machines)
-    without = [name for name in online if name not in here] if here else []
-    first = "rather " if builds and without else ""
-    said = (
-        f"Machines are placed {first}on the Proxmox nodes that have the template ({', '.join(sorted(here))})."
-        if here
-        else ""
-    )
-    lacking = (
-        f"Without it{' until a machine is placed there' if builds else ''}: {', '.join(without)}." if without else ""
-    )
-    example = f"To use only some of them: nodes: [{', '.join(online)}]" if len(online) > 1 else ""
-    return tuple(filter(None, (said, lacking, example)))
+    without = ", ".join(name for name in online if name not in here)
+    if here:
+        first, later = ("rather ", " until a machine is placed there") if builds and without else ("", "")
+        yield f"Machines are placed {first}on the Proxmox nodes that have the template ({', '.join(sorted(here))})."
+        if without:
+            yield f"Without it{later}: {without}."
+    if len(online) > 1:
+        yield f"To use only some of them: nodes: [{', '.join(online)}]"
 
 
-def _about_vmids(vmids: VmidRange, machines: Iterable[Vmid]) -> tuple[str, ...]:
-    number = len(list(machines))
-    if number:
-        return (f"The cluster has {count(number, 'machine')} already; their vmids are in this range.",)
+def _about_vmids(vmids: VmidRange, machines: Collection[Vmid]) -> tuple[str, ...]:
+    if machines:
+        return (f"The cluster has {count(len(machines), 'machine')} already; their vmids are in this range.",)
     return (f"None of these is in use. The last, {vmids.last}, is reserved for the marker VM of a running command.",)

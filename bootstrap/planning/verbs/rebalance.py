@@ -1,20 +1,20 @@
-"""What a re-spread of the machines over the Proxmox nodes would move, and why. Pure.
+"""Which machines would be better on another Proxmox node, and why. Pure.
 
-A linked clone cannot leave its template's storage, and k3s keeps a machine's data on its disk: machines are not moved,
-they are replaced by fresh clones (`replace`), which go where placement puts them. So one is moved here exactly where
-placement would put its successor on another Proxmox node, and that is worth it.
+A linked clone cannot leave its template's storage, and k3s keeps a machine's data on its disk: so a machine is moved by
+`replace`, which creates a fresh clone where placement puts it. A move is proposed where that is another Proxmox node,
+and worth it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from bootstrap.errors import CapacityError
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName
 from bootstrap.model.machine import MachineSpec, Role
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import Sources, place, rooms
 from bootstrap.planning.members.twins import twin_lines
@@ -27,7 +27,7 @@ from bootstrap.planning.view import ClusterView
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A machine whose successor would stand elsewhere."""
+    """A machine whose successor would be on another Proxmox node."""
 
     machine: MachineName
     pool: PoolName
@@ -39,118 +39,125 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class RebalancePlan:
-    """What a re-spread comes to.
+    """The moves that spread the machines better.
 
     Attributes:
         moves: In the order in which they are best made: servers first.
-        notes: What stays where it is for a reason the user should know.
+        notes: What is not moved, and why.
     """
 
     moves: tuple[Move, ...]
     notes: tuple[str, ...]
 
 
-def plan_rebalance(spec: ClusterSpec, observed: Observed) -> RebalancePlan:
+def plan_rebalance(view: ClusterView) -> RebalancePlan:
     """Which machines would move.
 
     Args:
-        spec: The cluster, sizes settled.
-        observed: What there is.
+        view: The cluster, with existing sizes, and as seen.
 
     Raises:
-        PreflightError: There is no template that machines could be made of.
+        PreflightError: There is no template that machines could be created from.
     """
     # `replace`, which makes the moves, keeps every machine too
-    view = ClusterView(with_kept_counts(ClusterView(spec, observed)), observed)
-    there = {
-        each.name: (each.machine, each.vm)
-        for each in view.states
-        if each.vm is not None and each.made and not each.leaving and not each.held
-    }
-    sources = sources_for(view, [machine for machine, _ in there.values()], clones=True)
-    offline = {facts.name for facts in observed.pve_nodes if not facts.online}
-    stuck = [name for name, (_, vm) in there.items() if vm.pve_node in offline]
-    moves = tuple(_moves(view, there, sources, besides=stuck))
-    hidden = (*unreachable_lines(view), *twin_lines(view))
-    kept = (f"{name} is not moved: {there[name][1].pve_node} is offline" for name in stuck)
-    return RebalancePlan(moves=moves, notes=(*hidden, *kept, *_notes(view, offline)))
+    view = replace(view, spec=with_kept_counts(view))
+    movable = list(_movable(view))
+    sources = sources_for(view, [machine.spec for machine in movable], clones=True)
+    offline = {facts.name for facts in view.observed.pve_nodes if not facts.online}
+    online = [machine for machine in movable if machine.vm.pve_node not in offline]
+    stage = _Stage(view=view, existing=tuple(machine.vm for machine in movable), sources=sources)
+    kept = [
+        f"{machine.spec.name} is not moved: {machine.vm.pve_node} is offline"
+        for machine in movable
+        if machine not in online
+    ]
+    notes = (*unreachable_lines(view), *twin_lines(view), *kept, *_notes(view, offline))
+    return RebalancePlan(moves=tuple(_moves(stage, online)), notes=notes)
 
 
-def _moves(
-    view: ClusterView,
-    there: Mapping[MachineName, tuple[MachineSpec, VmRecord]],
-    sources: Sources,
-    *,
-    besides: Sequence[MachineName],
-) -> Iterator[Move]:
+class Machine(NamedTuple):
+    """A machine that could be moved."""
+
+    spec: MachineSpec
+    vm: VmRecord
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is one of the control plane."""
+        return self.spec.role is Role.CONTROL_PLANE
+
+
+def _movable(view: ClusterView) -> Iterator[Machine]:
+    for each in view.states:
+        if each.vm is not None and each.made and not (each.leaving or each.held):
+            yield Machine(spec=each.machine, vm=each.vm)
+
+
+def _moves(stage: _Stage, movable: Sequence[Machine]) -> Iterator[Move]:
     """One move after another, each as if those before it had been made."""
-    existing = [vm for _, vm in there.values()]
-    left = dict(sorted(((name, each) for name, each in there.items() if name not in besides), key=_order))
-    while left:
-        found = (_move(view, machine, vm, existing, sources) for machine, vm in left.values())
-        move = next((each for each in found if each is not None), None)
-        if move is None:
-            return
-        _, vm = left.pop(move.machine)
-        seen = with_commitment(view.observed, vm.pve_node, -vm.cores, -vm.memory_mib)
-        view = replace(view, observed=with_commitment(seen, move.target, vm.cores, vm.memory_mib))
-        existing = [replace(each, pve_node=move.target) if each is vm else each for each in existing]
+    # Servers first, then the newest: it has the least on it.
+    in_order = sorted(movable, key=lambda machine: (not machine.is_server, -machine.vm.vmid))
+    left = {machine.spec.name: machine for machine in in_order}
+    while (move := next(filter(None, map(stage.move, left.values())), None)) is not None:
+        stage = stage.after(left.pop(move.machine).vm, move.target)
         yield move
 
 
-def _order(each: tuple[MachineName, tuple[MachineSpec, VmRecord]]) -> tuple[bool, int]:
-    """Servers first, then the newest: it has the least on it."""
-    _, (machine, vm) = each
-    return machine.role is not Role.CONTROL_PLANE, -vm.vmid
+@dataclass(frozen=True, kw_only=True)
+class _Stage:
+    """The cluster between two moves.
 
+    Attributes:
+        view: The cluster, with what its Proxmox nodes then have free.
+        existing: Its VMs, where they are then.
+        sources: What machines can be created from on each Proxmox node.
+    """
 
-def _move(
-    view: ClusterView,
-    machine: MachineSpec,
-    vm: VmRecord,
-    existing: Sequence[VmRecord],
-    sources: Sources,
-) -> Move | None:
-    """Where a machine's successor would stand once it has gone; None: where it stands, or hardly better."""
-    others = [each for each in existing if each is not vm and each.vmid != vm.vmid]
-    without = replace(view, observed=with_commitment(view.observed, vm.pve_node, -vm.cores, -vm.memory_mib))
-    try:
-        target = place(without, new=[machine], existing=others, sources=sources).of[machine.name]
-    except CapacityError:
-        return None
-    if target == vm.pve_node:
-        return None
-    why = _why(without, machine, vm, others, sources, target)
-    if not why:
-        return None
-    return Move(machine=machine.name, pool=machine.pool, role=machine.role, origin=vm.pve_node, target=target, why=why)
+    view: ClusterView
+    existing: tuple[VmRecord, ...]
+    sources: Sources
 
+    def after(self, vm: VmRecord, target: PveNodeName) -> _Stage:
+        """The stage once a VM has moved."""
+        observed = with_commitment(self.without(vm).view.observed, target, vm.cores, vm.memory_mib)
+        existing = tuple(replace(each, pve_node=target) if each is vm else each for each in self.existing)
+        return replace(self, view=replace(self.view, observed=observed), existing=existing)
 
-def _why(
-    view: ClusterView,
-    machine: MachineSpec,
-    vm: VmRecord,
-    others: Sequence[VmRecord],
-    sources: Sources,
-    target: PveNodeName,
-) -> str:
-    """What is better on the target; empty where it is too little for the trouble."""
-    if vm.pve_node in in_maintenance(view):
-        return f"{vm.pve_node} is in maintenance"
-    by_name = {capacity.pve_node: capacity for capacity in rooms(view, others, sources)}
-    here, there = by_name.get(vm.pve_node), by_name[target]
-    if here is None:
-        return f"{vm.pve_node} is not among the Proxmox nodes that the inventory allows, or has no template"
-    if machine.role is Role.CONTROL_PLANE and there.servers < here.servers:
-        return f"{vm.pve_node} has {here.servers + 1} servers, {target} {there.servers or 'none'}"
-    if machine.role is not Role.CONTROL_PLANE:
+    def without(self, vm: VmRecord) -> _Stage:
+        """The stage without a VM."""
+        observed = with_commitment(self.view.observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+        others = tuple(each for each in self.existing if each is not vm and each.vmid != vm.vmid)
+        return replace(self, view=replace(self.view, observed=observed), existing=others)
+
+    def move(self, machine: Machine) -> Move | None:
+        """Where its successor would go once it is removed; None: where it is, or hardly better."""
+        spec, origin, rest = machine.spec, machine.vm.pve_node, self.without(machine.vm)
+        try:
+            target = place(rest.view, new=[spec], existing=rest.existing, sources=self.sources).of[spec.name]
+        except CapacityError:
+            return None
+        why = rest.why(machine, target) if target != origin else ""
+        if not why:
+            return None
+        return Move(machine=spec.name, pool=spec.pool, role=spec.role, origin=origin, target=target, why=why)
+
+    def why(self, machine: Machine, target: PveNodeName) -> str:
+        """What is better on the target; empty where it is not worth it."""
+        origin = machine.vm.pve_node
+        if origin in in_maintenance(self.view):
+            return f"{origin} is in maintenance"
+        by_name = {capacity.pve_node: capacity for capacity in rooms(self.view, self.existing, self.sources)}
+        here, there = by_name.get(origin), by_name[target]
+        if here is None:
+            return f"{origin} is not among the Proxmox nodes that the inventory allows, or has no template"
+        if machine.is_server:
+            fewer = there.servers < here.servers
+            return f"{origin} has {here.servers + 1} servers, {target} {there.servers or 'none'}" if fewer else ""
+        memory_mib = machine.spec.memory_mib
         more_mib = there.free_memory_mib * there.weight - here.free_memory_mib * here.weight
-        if more_mib >= machine.memory_mib * max(there.weight, here.weight):
-            free = (
-                f"{_gib(there.free_memory_mib)} free, {vm.pve_node} {_gib(here.free_memory_mib - machine.memory_mib)}"
-            )
-            return f"{target} has {free}"
-    return ""
+        if more_mib < memory_mib * max(there.weight, here.weight):
+            return ""
+        return f"{target} has {_gib(there.free_memory_mib)} free, {origin} {_gib(here.free_memory_mib - memory_mib)}"
 
 
 def _gib(mib: int) -> str:

@@ -1,7 +1,7 @@
 """Plans `replace`: machines are replaced by fresh clones, one after another. New machines have new names.
 
-A machine and its successor are never one and the same: no password, certificate or disk of the old one is in the way,
-and where there is room the new one works before the old one goes.
+So no password, certificate or disk of the old machine is in the way of the new one, and where there is room the new one
+works before the old one is removed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import NodePool, RecordState, Role
-from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import Placement
 from bootstrap.planning.checks.drift import older_inventory_notes
@@ -28,6 +27,7 @@ from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.provision.allocation import Allocation, unchanged
 from bootstrap.planning.provision.decommission import (
     DrainRules,
     check_quorum,
@@ -39,7 +39,7 @@ from bootstrap.planning.provision.decommission import (
     with_record_state,
 )
 from bootstrap.planning.provision.join_lanes import JoinLanes
-from bootstrap.planning.provision.joining import Allocation, fetch_lane, fetched, kept, kubeconfig_lane, ready
+from bootstrap.planning.provision.joining import fetch_lane, fetched, kubeconfig_lane, ready
 from bootstrap.planning.provision.kept_counts import count_notes, with_kept_counts
 from bootstrap.planning.provision.replacement_capacity import ReplacementPlaces, place_replacements
 from bootstrap.planning.templates.machine_images import sources_for
@@ -53,13 +53,13 @@ class ReplaceOptions:
 
     Attributes:
         pool: The pool concerned.
-        machines: Which of it; empty for all, or for those that an earlier run has left on their way out.
+        machines: Which of it; empty for all, or for what an interrupted run has left to do.
         at_once: How many at the same time; servers always one by one.
-        surge: Whether the new machine comes first where there is room.
+        surge: Whether the new machine is created first where there is room.
         rules: How machines are drained.
-        begun: What an earlier run that did not finish was to replace, with the VMs' identities.
-        noted: The pools' sizes when that began.
-        asked: The pools' sizes that a `scale` that did not finish was to end with.
+        begun: What an interrupted run was to replace, with the VMs' identities.
+        noted: The pools' sizes when that started.
+        asked: The pools' sizes that an interrupted `scale` was to end with.
     """
 
     pool: PoolName
@@ -76,61 +76,75 @@ class ReplaceOptions:
         return with_kept_counts(view, noted=self.noted, asked=self.asked)
 
 
-def plan_replace(spec: ClusterSpec, observed: Observed, options: ReplaceOptions, *, version: str) -> Plan:
+def plan_replace(view: ClusterView, options: ReplaceOptions, *, version: str) -> Plan:
     """Plan the replacement. Every pool keeps as many machines as it has.
 
-    The server that the plan works through cannot leave by it: it gets its successor and is marked, and leaves by a
-    second plan. A note names it.
+    The server that the plan works through cannot be removed through itself: it gets its successor and is marked, and a
+    second plan removes it. A note names it.
 
     Args:
-        spec: The cluster, sizes settled.
-        observed: What there is.
+        view: The cluster, with existing sizes, and as seen.
         options: What is to be replaced.
         version: The k3s version new machines get.
 
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    view = ClusterView(options.kept(ClusterView(spec, observed)), observed)
-    going = _going(view, options)
-    going.check()
-    replacement = _Replacement(view=view, options=options, going=going, version=version)
+    outgoing = _Outgoing.of(view, options)
+    outgoing.check()
+    replacement = _Replacement(options=options, outgoing=outgoing, version=version)
     replacement.check()
-    check_lock_place(view.spec, observed.vms)
+    kept = outgoing.view
+    check_lock_place(kept.spec, kept.observed.vms)
     return bare_plan(
         "replace",
-        view,
+        kept,
         machines=replacement.shown(),
-        lanes=replacement.lanes() if going.all or replacement.arriving else (),
+        lanes=replacement.lanes() if outgoing.all or replacement.work else (),
         notes=(
             *replacement.notes(),
-            *count_notes(spec, view.spec, command="replace"),
+            *count_notes(view.spec, kept.spec, command="replace"),
             *replacement.allocation.notes,
-            *older_inventory_notes(view),
-            *foreign_notes(view),
+            *older_inventory_notes(kept),
+            *foreign_notes(kept),
         ),
     )
 
 
-def seen_after(spec: ClusterSpec, observed: Observed, options: ReplaceOptions) -> Observed:
-    """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
-    view = ClusterView(options.kept(ClusterView(spec, observed)), observed)
-    return _going(view, options).after.observed
+def seen_after(view: ClusterView, options: ReplaceOptions) -> ClusterView:
+    """The cluster once the machines to be replaced are marked: their successors are among the wanted machines then."""
+    return _Outgoing.of(view, options).after
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Going:
-    """The machines of a pool that go.
+class _Outgoing:
+    """The machines of a pool that are replaced.
 
     Attributes:
-        targets: Those that go by this plan, the first to go first.
-        later: Those that wait for the next plan, since this one works through them.
+        view: The cluster, with the sizes that pools keep.
+        targets: Those that this plan removes, in order.
+        later: Those that the next plan removes, since this one works through them.
     """
 
     view: ClusterView
     pool: NodePool
     targets: tuple[Member, ...]
     later: tuple[Member, ...] = ()
+
+    @classmethod
+    def of(cls, view: ClusterView, options: ReplaceOptions) -> _Outgoing:
+        """Choose them.
+
+        Raises:
+            PreflightError: One that was asked for is unreachable.
+        """
+        view = replace(view, spec=options.kept(view))
+        pool = next(pool for pool in view.spec.pools if pool.name == options.pool)
+        there = members(view, pool)
+        chosen = _named(view, there, options) if options.machines else _rest_or_all(pool, there, options)
+        ordered = worst_first(chosen, len(chosen))
+        later = _last_to_serve(there, ordered) if pool.role is Role.CONTROL_PLANE else ()
+        return cls(view=view, pool=pool, targets=tuple(each for each in ordered if each not in later), later=later)
 
     @property
     def all(self) -> tuple[Member, ...]:
@@ -144,7 +158,7 @@ class _Going:
 
     @property
     def names(self) -> tuple[MachineName, ...]:
-        """Those that go by this plan."""
+        """Those that this plan removes."""
         return tuple(member.name for member in self.targets)
 
     @property
@@ -157,12 +171,12 @@ class _Going:
 
     @cached_property
     def after(self) -> ClusterView:
-        """What would be seen once they are marked."""
+        """The cluster once they are marked."""
         names = [member.name for member in self.all]
         return replace(self.view, observed=with_record_state(self.view.observed, names, RecordState.LEAVING))
 
     def check(self) -> None:
-        """Refuse what would lose the cluster's data, or is about machines nobody can tell apart."""
+        """Refuse what would lose the cluster's data, and machines that have several VMs."""
         if self.is_server:
             _check_servers(self.view, self.targets)
         check_twins(self.view, frozenset(member.name for member in self.all))
@@ -170,19 +184,8 @@ class _Going:
             needed_server(self.view, besides=self.names)
 
 
-def _going(view: ClusterView, options: ReplaceOptions) -> _Going:
-    pool = next(pool for pool in view.spec.pools if pool.name == options.pool)
-    there = members(view, pool)
-    chosen = _named(view, there, options) if options.machines else _rest_or_all(pool, there, options)
-    ordered = worst_first(chosen, len(chosen))
-    well = [member for member in ordered if member.well]
-    serves = any(member.well for member in there if member not in ordered)
-    later = tuple(well[-1:]) if pool.role is Role.CONTROL_PLANE and not serves else ()
-    return _Going(view=view, pool=pool, targets=tuple(each for each in ordered if each not in later), later=later)
-
-
 def _named(view: ClusterView, there: Sequence[Member], options: ReplaceOptions) -> list[Member]:
-    """The machines that were asked for and have not been replaced by an earlier run."""
+    """The machines that were asked for and that no earlier run has replaced."""
     named = (member for member in there if member.name in options.machines)
     chosen = [member for member in named if not _is_successor(member, options)]
     hidden = [member.unreachable for member in chosen if member.unreachable is not None]
@@ -191,120 +194,135 @@ def _named(view: ClusterView, there: Sequence[Member], options: ReplaceOptions) 
 
 
 def _rest_or_all(pool: NodePool, there: Sequence[Member], options: ReplaceOptions) -> list[Member]:
-    """What an earlier run has left: it was cut off, and this goes on with it; else all."""
+    """What an interrupted run has left to do; else all."""
     rest = [member for member in there if member.leaving or _is_begun(member, options)]
     if rest or _unfinished(pool, there):
         return rest
     return [member for member in there if member.unreachable is None]
 
 
+def _last_to_serve(there: Sequence[Member], outgoing: Sequence[Member]) -> tuple[Member, ...]:
+    """The server that the plan works through, where none stays that could serve."""
+    if any(member.well for member in there if member not in outgoing):
+        return ()
+    return tuple(member for member in outgoing if member.well)[-1:]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Replacement:
-    """A whole replacement; `view` has the sizes that pools keep."""
+    """A whole replacement."""
 
-    view: ClusterView
     options: ReplaceOptions
-    going: _Going
+    outgoing: _Outgoing
     version: str
 
+    @property
+    def view(self) -> ClusterView:
+        """The cluster once the old machines are marked."""
+        return self.outgoing.after
+
     @cached_property
-    def arriving(self) -> tuple[MachineState, ...]:
-        """Machines of the pool that something is to be done about."""
-        states = self.going.after.states
-        return tuple(each for each in states if each.machine.pool == self.going.pool.name and each.need)
+    def work(self) -> tuple[MachineState, ...]:
+        """Machines of the pool that something is done about."""
+        return tuple(each for each in self.view.states if each.machine.pool == self.outgoing.pool.name and each.need)
 
     @cached_property
     def new(self) -> tuple[MachineState, ...]:
         """Those of them that have no VM."""
-        return tuple(each for each in self.arriving if each.missing)
+        return tuple(each for each in self.work if each.missing)
 
     @property
     def at_once(self) -> int:
         """How many are replaced at the same time."""
-        return 1 if self.going.is_server else max(self.options.at_once, 1)
+        return 1 if self.outgoing.is_server else max(self.options.at_once, 1)
 
     @cached_property
     def pairs(self) -> tuple[tuple[MachineState, Member | None], ...]:
-        """Each new machine with the one it replaces. Where some have come already, the last that go have theirs."""
-        return tuple(zip(self.new, (*self.going.all, *repeat(None, len(self.new))), strict=False))
+        """Each new machine with the one it replaces. An earlier run has created those of the last to be removed."""
+        return tuple(zip(self.new, (*self.outgoing.all, *repeat(None, len(self.new))), strict=False))
 
     @cached_property
-    def turns(self) -> ReplacementPlaces:
+    def places(self) -> ReplacementPlaces:
         """Where the new machines go."""
-        machines = [each.machine for each in self.new]
-        vms = (*(each.vm for each in self.going.after.states), *(member.vm for member in self.going.all))
+        view, machines = self.outgoing.view, [each.machine for each in self.new]
+        vms = (*(each.vm for each in self.view.states), *(member.vm for member in self.outgoing.all))
         return place_replacements(
-            self.view,
+            view,
             new=machines,
             old=[member.vm if member else None for _, member in self.pairs],
             existing=[vm for vm in vms if vm is not None],
-            sources=sources_for(self.view, machines),
+            sources=sources_for(view, machines),
             at_once=self.at_once,
             surge=self.options.surge,
         )
 
     @cached_property
     def present(self) -> tuple[MachineState, ...]:
-        """The machines that are there, or come by this plan."""
-        return tuple(each for each in self.going.after.states if each.shown or each in self.new)
+        """The machines that exist, or that this plan creates."""
+        return tuple(each for each in self.view.states if each.shown or each in self.new)
 
     @cached_property
     def allocation(self) -> Allocation:
-        """What the new machines are made of."""
-        return Allocation.of(self.going.after, self.present, placement=Placement(of=self.turns.of))
+        """What the new machines get."""
+        return Allocation.of(self.view, self.present, placement=Placement(of=self.places.of))
 
     def check(self) -> None:
-        """Refuse to make machines that may exist, unreachable."""
-        pool = self.going.pool.name
-        if any(each.doubtful for each in self.going.after.states if each.machine.pool == pool):
-            require_reachable(self.view, what=f"no machine can be created for the pool {pool} of {self.view.spec.name}")
+        """Refuse to create machines that may exist, but are unreachable."""
+        pool = self.outgoing.pool.name
+        if any(each.doubtful for each in self.view.states if each.machine.pool == pool):
+            require_reachable(
+                self.outgoing.view,
+                what=f"no machine can be created for the pool {pool} of {self.view.spec.name}",
+            )
 
     def shown(self) -> tuple[PlannedMachine, ...]:
         """The machines as the plan shows them."""
-        allocation, arriving = self.allocation, self.arriving
-        there = [allocation.planned(each, each.reason) if each in arriving else kept(each) for each in self.present]
-        leaving = (planned_removal(member, why_removed(member)) for member in self.going.all)
-        return (*there, *(planned for planned in leaving if planned is not None))
+        staying = (
+            self.allocation.planned(each, each.reason) if each in self.work else unchanged(each)
+            for each in self.present
+        )
+        leaving = (planned_removal(member, why_removed(member)) for member in self.outgoing.all)
+        return (*staying, *filter(None, leaving))
 
     def lanes(self) -> tuple[Lane, ...]:
-        """The lanes of those that come and of those that go."""
+        """The lanes of the new machines and of those that are removed."""
         begins, drains = self._order()
         joins = JoinLanes(
             allocation=self.allocation,
-            all_states=self.going.after.states,
-            work=self.arriving,
+            all_states=self.view.states,
+            work=self.work,
             version=self.version,
             begins=begins,
-            leaving=self.going.names if self.going.is_server else (),
-            before_servers=tuple(out_of_kubernetes(member.name) for member in self.going.dead),
-            marks=bool(self.going.later),
+            leaving=self.outgoing.names if self.outgoing.is_server else (),
+            before_servers=tuple(out_of_kubernetes(member.name) for member in self.outgoing.dead),
+            marks=bool(self.outgoing.later),
         )
         return (
-            *((fetch_lane(self.allocation, self.arriving, self.version),) if self.arriving else ()),
+            *((fetch_lane(self.allocation, self.work, self.version),) if self.work else ()),
             kubeconfig_lane(self.view.spec),
             *joins.lanes(),
-            *(self._departure(member, drains[member.name]) for member in self.going.targets),
+            *(self._removal(member, drains[member.name]) for member in self.outgoing.targets),
         )
 
-    def _departure(self, member: Member, drains: tuple[Gate, ...]) -> Lane:
-        # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
-        unfinished = tuple(ready(each.name) for each in self.arriving if each.vm is not None)
-        at_hand = tuple(fetched(self.version, arch) for arch in self.allocation.architectures(self.arriving))
-        needs = at_hand if member in self.going.dead else (*at_hand, *unfinished, *drains)
-        return removal_lane(member, role=self.going.pool.role, rules=self.options.rules, needs=needs)
+    def _removal(self, member: Member, drains: tuple[Gate, ...]) -> Lane:
+        at_hand = tuple(fetched(self.version, arch) for arch in self.allocation.architectures(self.work))
+        # Machines that an interrupted run has left are missing until they are Ready: no other is removed before.
+        unfinished = tuple(ready(each.name) for each in self.work if each.vm is not None)
+        needs = at_hand if member in self.outgoing.dead else (*at_hand, *unfinished, *drains)
+        return removal_lane(member, role=self.outgoing.pool.role, rules=self.options.rules, needs=needs)
 
     def _order(self) -> tuple[dict[MachineName, tuple[Gate, ...]], dict[MachineName, tuple[Gate, ...]]]:
         """What each new machine waits for before it is cloned, and each old one before it is drained."""
         begins: dict[MachineName, tuple[Gate, ...]] = {}
         drains: dict[MachineName, tuple[Gate, ...]] = {}
-        successors = {member.name: machine_state.name for machine_state, member in self.pairs if member is not None}
-        going = [member.name for member in self.going.all]
-        for before, name in zip((*repeat(None, self.at_once), *going), going, strict=False):
+        successors = {member.name: each.name for each, member in self.pairs if member is not None}
+        old = [member.name for member in self.outgoing.all]
+        for before, name in zip((*repeat(None, self.at_once), *old), old, strict=False):
             successor = successors.get(name)
             waits = (removed(before),) if before else ()
             if successor is None:
                 drains[name] = waits
-            elif self.turns.surge:
+            elif self.places.surge:
                 begins[successor] = waits
                 drains[name] = (ready(successor),)
             else:
@@ -313,30 +331,30 @@ class _Replacement:
         return begins, drains
 
     def notes(self) -> Iterator[str]:
-        """What the user should know of who goes when."""
-        for member in self.going.later:
+        """What the user should know of the order."""
+        for member in self.outgoing.later:
             yield (
                 f"{member.name} is the server used for all other steps: it is removed last, through one of the "
                 "new servers"
             )
-        if self.options.surge and not self.turns.surge and self.new:
+        if self.options.surge and not self.places.surge and self.new:
             more = count(self.options.at_once, "machine")
             yield f"there is no room for {more} more: each goes before its successor comes"
 
 
 def _is_begun(member: Member, options: ReplaceOptions) -> bool:
-    """Whether an earlier run was to replace this very machine."""
+    """Whether an interrupted run was to replace this very machine."""
     return member.name in options.begun and not _is_successor(member, options)
 
 
 def _is_successor(member: Member, options: ReplaceOptions) -> bool:
-    """Whether a machine only has the name of one that an earlier run has replaced: free numbers are taken again."""
+    """Whether a machine only has the name of one that an interrupted run has replaced: free numbers are used again."""
     known = options.begun.get(member.name)
     return bool(known) and member.vm is not None and member.vm.identity != known
 
 
 def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
-    """Whether successors of machines that have gone already are still to come: that is the end of an earlier run."""
+    """Whether machines were removed and their successors are still missing: what an interrupted run leaves at last."""
     half_made = any(m.vm and m.vm.record and m.vm.record.state is RecordState.CLONING for m in there)
     return half_made or sum(bool(member.vm or member.unreachable) for member in there) < pool.count
 

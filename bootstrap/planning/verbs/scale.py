@@ -1,8 +1,8 @@
-"""Plans `scale`: pools get as many machines as they are to have; what is too many leaves in good order."""
+"""Plans `scale`: pools get the number of machines that is wanted; surplus machines are drained and removed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,7 +11,6 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, Role
-from bootstrap.model.observed import Observed
 from bootstrap.model.words import did_you_mean
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
@@ -22,6 +21,7 @@ from bootstrap.planning.members.pool_members import Member, members, staying
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
 from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.provision.allocation import Allocation, unchanged
 from bootstrap.planning.provision.decommission import (
     REMOVAL_BEGUN,
     DrainRules,
@@ -33,7 +33,7 @@ from bootstrap.planning.provision.decommission import (
     with_record_state,
 )
 from bootstrap.planning.provision.join_lanes import JoinLanes
-from bootstrap.planning.provision.joining import API_REACHABLE, Allocation, fetch_lane, kept, kubeconfig_lane
+from bootstrap.planning.provision.joining import API_REACHABLE, fetch_lane, kubeconfig_lane
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.vms.lock import check_lock_place
 
@@ -65,17 +65,14 @@ def with_counts(spec: ClusterSpec, counts: dict[PoolName, int]) -> ClusterSpec:
             return pool
         return replace(pool, count=counts[pool.name], stated=pool.stated | {"count"})
 
-    return replace(spec, control_plane=resized(spec.control_plane), workers=tuple(map(resized, spec.workers)))
+    return spec.with_pools(resized)
 
 
-def plan_scale(
-    spec: ClusterSpec, observed: Observed, *, pools: frozenset[PoolName], version: str, rules: DrainRules
-) -> Plan:
-    """Plan what it takes for pools to have their size.
+def plan_scale(view: ClusterView, *, pools: frozenset[PoolName], version: str, rules: DrainRules) -> Plan:
+    """Plan to give pools their size.
 
     Args:
-        spec: With the sizes wanted.
-        observed: What there is.
+        view: The cluster, with the sizes wanted, and as seen.
         pools: The pools concerned; the others are left as they are.
         version: The k3s version for machines that join.
         rules: How machines are drained.
@@ -83,10 +80,9 @@ def plan_scale(
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    view = ClusterView(spec, observed)
-    chosen = tuple(pool for pool in spec.pools if pool.name in pools)
+    chosen = tuple(pool for pool in view.spec.pools if pool.name in pools)
     reclaimed = tuple(name for pool in chosen for name in _to_reclaim(view, pool))
-    view = ClusterView(spec, with_record_state(observed, reclaimed, RecordState.MADE))
+    view = replace(view, observed=with_record_state(view.observed, reclaimed, RecordState.MADE))
     scaling = _Scaling(view=view, pools=chosen, reclaimed=reclaimed)
     scaling.check_reachable()
     notes = (*older_inventory_notes(view), *foreign_notes(view))
@@ -94,7 +90,7 @@ def plan_scale(
         return bare_plan("scale", view, machines=scaling.shown(), notes=notes)
     scaling.check_servers()
     notes = (*scaling.allocation.notes, *notes)
-    check_lock_place(spec, observed.vms)
+    check_lock_place(view.spec, view.observed.vms)
     lanes = scaling.lanes(version, rules)
     plan = bare_plan("scale", view, machines=scaling.shown(), lanes=lanes, notes=notes)
     moves = what_etcd_means(plan)
@@ -103,12 +99,12 @@ def plan_scale(
 
 @dataclass(frozen=True, kw_only=True)
 class _Scaling:
-    """What it takes for pools to have their size.
+    """How pools get their size.
 
     Attributes:
         view: The cluster, as if the reclaimed machines had never been marked.
         pools: The pools concerned.
-        reclaimed: Machines on their way out that stay after all.
+        reclaimed: Machines that an interrupted run was removing, and that stay after all.
     """
 
     view: ClusterView
@@ -123,12 +119,12 @@ class _Scaling:
 
     @cached_property
     def work(self) -> tuple[MachineState, ...]:
-        """Those that something is to be done about."""
+        """Those that something is done about."""
         return tuple(each for each in self.wanted if each.name in self.reclaimed or each.need)
 
     @cached_property
     def going(self) -> tuple[tuple[NodePool, Member], ...]:
-        """The machines that are too many, with their pools."""
+        """The surplus machines, with their pools."""
         return tuple((pool, member) for pool in self.pools for member in _to_go(self.view, pool))
 
     @property
@@ -138,7 +134,7 @@ class _Scaling:
 
     @cached_property
     def allocation(self) -> Allocation:
-        """What new machines are made of."""
+        """What new machines get."""
         others = (each for each in self.view.states if each.shown)
         return Allocation.of(self.view, [*others, *(each for each in self.work if each.missing)])
 
@@ -163,18 +159,18 @@ class _Scaling:
 
     def shown(self) -> tuple[PlannedMachine, ...]:
         """Machines as the plan shows them; one that lacks its VM and is not concerned is not shown."""
-        shown = []
-        for each in self.view.states:
-            if each in self.work:
-                reason = REMOVAL_BEGUN if each.name in self.reclaimed else each.reason
-                shown.append(self.allocation.planned(each, reason))
-            elif each.shown:
-                shown.append(kept(each))
+        staying = (
+            self.allocation.planned(each, REMOVAL_BEGUN if each.name in self.reclaimed else each.reason)
+            if each in self.work
+            else unchanged(each)
+            for each in self.view.states
+            if each in self.work or each.shown
+        )
         gone = (planned_removal(member, why_removed(member)) for _, member in self.going)
-        return (*shown, *(planned for planned in gone if planned is not None))
+        return (*staying, *filter(None, gone))
 
     def lanes(self, version: str, rules: DrainRules) -> tuple[Lane, ...]:
-        """The lanes of those that come, those that stay after all and those that go."""
+        """The lanes of machines that are added, reclaimed and removed."""
         joins = JoinLanes(
             allocation=self.allocation,
             all_states=self.view.states,
@@ -188,13 +184,13 @@ class _Scaling:
             *((fetch_lane(self.allocation, joins.work, version),) if joins.work else ()),
             kubeconfig_lane(self.view.spec),
             *joins.lanes(),
-            *(_reclaim_lane(name) for name in self.reclaimed),
-            *_departures(self.going, rules),
+            *(Lane.of(name, LaneStep(step=Reclaim(machine=name), needs=(API_REACHABLE,))) for name in self.reclaimed),
+            *_removals(self.going, rules),
         )
 
 
 def what_etcd_means(plan: Plan) -> str:
-    """What the move of a single server's data to etcd means for the user; empty for a plan without one."""
+    """What moving a single server's data to etcd means for the user; empty for a plan without that."""
     moved = steps_of(plan, MigrateToEtcd)
     if not moved:
         return ""
@@ -211,7 +207,7 @@ def what_etcd_means(plan: Plan) -> str:
 
 
 def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequence[MachineName]) -> None:
-    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then.
+    """Refuse new servers while one that stays does not answer: etcd accepts no new member then.
 
     Source: docs/k3s.md#joining.
     """
@@ -227,11 +223,10 @@ def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequ
 
 
 def _to_reclaim(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
-    """Machines on their way out that may as well stay, since the pool is to have more than are left."""
+    """Machines that an interrupted run was removing, and that the pool needs after all."""
     lacking = pool.count - len(staying(view, pool))
-    succeeded = {old.machine for old in view.replaced}
     leaving = (member for member in members(view, pool) if member.leaving)
-    fit = [member.name for member in leaving if member.well and member.name not in succeeded]
+    fit = [member.name for member in leaving if member.well and member.name not in view.replaced_names]
     return tuple(fit[: max(lacking, 0)])
 
 
@@ -240,18 +235,14 @@ def _to_go(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     return tuple(member for member in members(view, pool) if member.name not in stay)
 
 
-def _reclaim_lane(name: MachineName) -> Lane:
-    return Lane(name=name, steps=(LaneStep(step=Reclaim(machine=name), needs=(API_REACHABLE,)),))
+def _removals(going: Sequence[tuple[NodePool, Member]], rules: DrainRules) -> Iterator[Lane]:
+    """The lanes of surplus machines.
 
-
-def _departures(going: Sequence[tuple[NodePool, Member]], rules: DrainRules) -> tuple[Lane, ...]:
-    lanes = []
+    etcd's members leave one at a time, so that it always knows how many make a majority.
+    """
     previous: tuple[Gate, ...] = ()
     for pool, member in going:
         is_server = pool.role is Role.CONTROL_PLANE
-        # etcd's members leave one at a time, so that it always knows how many make a majority.
-        needs = previous if is_server else ()
-        lanes.append(removal_lane(member, role=pool.role, rules=rules, needs=needs))
+        yield removal_lane(member, role=pool.role, rules=rules, needs=previous if is_server else ())
         if is_server:
             previous = (out_of_kubernetes(member.name),)
-    return tuple(lanes)

@@ -1,11 +1,11 @@
-"""Plans `up`: what is missing is made, what is half-made is continued, what is broken is repaired.
+"""Plans `up`: missing machines are created, interrupted ones continued, broken ones repaired.
 
-Nothing is removed and nothing that works is touched; what would have to go is named in the notes.
+Nothing is removed and nothing that works is touched; surplus machines are named in the notes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,92 +21,92 @@ from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.members.foreign import foreign_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
-from bootstrap.planning.plan import Gate, Lane, Plan
+from bootstrap.planning.plan import Gate, Lane, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.provision.allocation import Allocation, unchanged
 from bootstrap.planning.provision.join_lanes import JoinLanes
-from bootstrap.planning.provision.joining import (
-    KUBECONFIG,
-    Allocation,
-    access_lane,
-    fetch_lane,
-    kept,
-    kubeconfig_lane,
-    ready,
-)
+from bootstrap.planning.provision.joining import KUBECONFIG, access_lane, fetch_lane, kubeconfig_lane, ready
 from bootstrap.planning.provision.lost_machines import LostMachines, plan_lost_machines
 from bootstrap.planning.provision.vip_lanes import (
     VipPlan,
     plan_vip,
-    removal_lanes,
+    vip_removal_lanes,
     with_other_settings,
     without_vip,
 )
 from bootstrap.planning.settings.drift import Drift, drifts
 from bootstrap.planning.settings.notes import check_fixed, left_notes
-from bootstrap.planning.settings.rollout import Rollout, shown
+from bootstrap.planning.settings.rollout import Rollout
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.snapshot_note import check_bucket
 from bootstrap.records.vms.lock import check_lock_place
 
 
 def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, migrates: bool = False) -> Plan:
-    """Plan what it takes for the cluster to be as the inventory says.
+    """Plan to make the cluster what the inventory says.
 
     Args:
         view: The cluster, as wanted and as seen.
         version: The k3s version for machines that join now; unused when nothing is to be done.
         restore: A snapshot's file whose data the first server gets, as long as none serves.
-        migrates: Whether an only server with sqlite, to which others are to come, is moved to etcd: a rebuild was cut
-            off between both.
+        migrates: Whether a single server with sqlite is moved to etcd, so that others can join: a rebuild was
+            interrupted in between.
 
     Raises:
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
     """
     check_families(view.spec, view.observed)
-    check_fixed(view, view.states)
+    check_fixed(view)
     differing = drifts(view, view.states)
     rollout = _rollout(view, differing)
-    reasons = _reasons(view, rollout)
     if rollout.servers:
         check_bucket(view.spec)  # a server's settings have the bucket's keys
     notes = (*notes_on_drift(view, view.states), *foreign_notes(view), *left_notes(differing))
     lost = plan_lost_machines(view)
-    seen = [machine_state for machine_state in view.states if machine_state.shown or machine_state.name in reasons]
+    reasons = _reasons(view, rollout)
     if reasons:
-        moves = migrates and lacks_etcd(view)
-        if not moves:
-            check_datastore(view)
-        allocation = Allocation.of(view, view.states)
-        work = [machine_state for machine_state in view.states if machine_state.name in reasons]
-        joins = JoinLanes(
-            allocation=allocation,
-            all_states=view.states,
-            work=work,
-            version=version,
-            migrates=moves,
-            restore=restore,
-            before_servers=lost.servers,
-        )
-        notes = (*allocation.notes, *notes)
-        planned = [
-            allocation.planned(each, reasons[each.name]) if each.name in reasons else kept(each) for each in seen
-        ]
+        joins = _joins(view, list(reasons), version=version, restore=restore, migrates=migrates)
+        notes = (*joins.allocation.notes, *notes)
         lanes = _lanes_with_work(view, joins, rollout, lost)
     else:
-        planned = [*map(kept, seen)]
-        lanes = _lanes_without_work(view, rollout, lost)
+        joins, lanes = None, _lanes_without_work(view, rollout, lost)
+    machines = rollout.shown(_shown(view, joins, reasons))
     lanes = with_marks_restored(lanes, view.states)
     if lanes:
         check_lock_place(view.spec, view.observed.vms)
-    machines = (*shown_restored(shown(planned, rollout), view.states), *lost.machines)
+    machines = (*shown_restored(machines, view.states), *lost.machines)
     return bare_plan("up", view, machines=machines, lanes=lanes, notes=notes)
+
+
+def _joins(
+    view: ClusterView, names: Collection[MachineName], *, version: str, restore: Path | None, migrates: bool
+) -> JoinLanes:
+    """The lanes of machines that are created or repaired."""
+    moves = migrates and lacks_etcd(view)
+    if not moves:
+        check_datastore(view)
+    return JoinLanes(
+        allocation=Allocation.of(view, view.states),
+        all_states=view.states,
+        work=[each for each in view.states if each.name in names],
+        version=version,
+        migrates=moves,
+        restore=restore,
+    )
+
+
+def _shown(view: ClusterView, joins: JoinLanes | None, reasons: Mapping[MachineName, str]) -> Iterator[PlannedMachine]:
+    for each in view.states:
+        if joins is not None and each.name in reasons:
+            yield joins.allocation.planned(each, reasons[each.name])
+        elif each.shown:
+            yield unchanged(each)
 
 
 def _reasons(view: ClusterView, rollout: Rollout) -> Mapping[MachineName, str]:
     """Why something is done about machines; labels and taints of those in the roll-out come with their settings."""
-    others = (machine_state for machine_state in view.states if machine_state.name not in rollout.names)
-    reasons = {machine_state.name: _reason(machine_state, view) for machine_state in others}
-    return {name: reason for name, reason in reasons.items() if reason}
+    reasons = ((each.name, _reason(each, view)) for each in view.states if each.name not in rollout.names)
+    return {name: reason for name, reason in reasons if reason}
 
 
 def _reason(machine_state: MachineState, view: ClusterView) -> str:
@@ -115,11 +115,10 @@ def _reason(machine_state: MachineState, view: ClusterView) -> str:
 
 
 def _lanes_with_work(view: ClusterView, joins: JoinLanes, rollout: Rollout, lost: LostMachines) -> tuple[Lane, ...]:
-    """The lanes where machines are made or repaired."""
+    """The lanes where machines are created or repaired."""
     repaired = _repaired_servers(view, joins.work)
-    # A server that comes must find the settings it has itself; one that is repaired comes before all that.
-    first = () if repaired else rollout.servers
-    joins = replace(joins, before_servers=(*joins.before_servers, *first))
+    # New servers join servers with the same settings; servers that are repaired come before all that.
+    joins = replace(joins, before_servers=(*lost.servers, *(() if repaired else rollout.servers)))
     rollout = replace(rollout, after=repaired, agents_after=joins.vip.joins)
     return (
         fetch_lane(joins.allocation, joins.work, joins.version),
@@ -135,18 +134,17 @@ def _rollout(view: ClusterView, differing: Sequence[Drift]) -> Rollout:
 
 
 def _repaired_servers(view: ClusterView, work: Sequence[MachineState]) -> tuple[Gate, ...]:
-    """Open once the servers that are there and do not work are Ready again: until then no other may be restarted."""
+    """Open once broken servers are Ready again: until then no other may be restarted."""
     healthy = healthy_server(view)
     return tuple(
-        ready(machine_state.name)
-        for machine_state in work
-        if machine_state.is_server and not machine_state.missing
-        if healthy is None or machine_state.name != healthy.name
+        ready(each.name)
+        for each in work
+        if each.is_server and not each.missing and (healthy is None or each.name != healthy.name)
     )
 
 
 def _lanes_without_work(view: ClusterView, rollout: Rollout, lost: LostMachines) -> tuple[Lane, ...]:
-    """The lanes where no machine is made or repaired: settings that are rolled out, the VIP, machines that go."""
+    """The lanes where no machine is created or repaired: changed settings, the VIP, lost machines."""
     going = [MachineName(lane.name) for lane in lost.lanes]
     server = healthy_server(view, besides=going)
     if server is None:
@@ -156,7 +154,7 @@ def _lanes_without_work(view: ClusterView, rollout: Rollout, lost: LostMachines)
     if not (going or restarts):
         return lost.lanes
     access, *rest = replace(rollout, agents_after=vip.joins).lanes((access_lane(view.spec, server), *vip.lanes, *gone))
-    # Certificates come first: nobody may reach a server by an address that its certificate is not for.
+    # Certificates come first: no server is reached by an address that its certificate is not for.
     served = tuple(replace(step, needs=(*step.needs, *rollout.servers)) for step in vip.first)
     access = replace(access, steps=(*access.steps, *served))
     kubeconfig = (kubeconfig_lane(view.spec, after=(*vip.joins, *_named(view.spec, rollout))),) if restarts else ()
@@ -167,8 +165,8 @@ def _vip_without_work(view: ClusterView, server: MachineSpec) -> VipPlan:
     changed = bool(with_other_settings(view))
     if not changed and not without_vip(view):
         return VipPlan()
-    servers = [machine_state for machine_state in view.states if machine_state.is_server]
-    return plan_vip(view, servers=servers, through=server.name, arriving=(), changed=changed)
+    servers = [each for each in view.states if each.is_server]
+    return plan_vip(view, servers=servers, through=server.name, changed=changed)
 
 
 def _named(spec: ClusterSpec, rollout: Rollout) -> tuple[Gate, ...]:
@@ -177,17 +175,16 @@ def _named(spec: ClusterSpec, rollout: Rollout) -> tuple[Gate, ...]:
 
 
 def _removal(view: ClusterView, rollout: Rollout, work: Sequence[MachineState]) -> tuple[Lane, ...]:
-    """The lanes that end a VIP which the inventory has no more."""
+    """The lanes that remove a VIP that the inventory no longer has."""
     server = healthy_server(view)
     if server is None:
         return ()
-    working = [machine_state.name for machine_state in work]
-    after = (KUBECONFIG, *rollout.all)
-    return removal_lanes(view, through=server.name, working=working, after=after)
+    working = [each.name for each in work]
+    return vip_removal_lanes(view, through=server.name, working=working, after=(KUBECONFIG, *rollout.all))
 
 
 def check_datastore(view: ClusterView) -> None:
-    """Refuse to add servers to a sqlite cluster in passing: that is a migration, and `scale` does it."""
+    """Refuse to add servers to a cluster on sqlite: `scale` migrates it to etcd, `up` does not."""
     if lacks_etcd(view):
         raise PreflightError(
             f"{view.spec.name} has one server with sqlite: further servers cannot join it",
@@ -199,5 +196,5 @@ def check_datastore(view: ClusterView) -> None:
 
 
 def lacks_etcd(view: ClusterView) -> bool:
-    """Whether more servers are wanted than there are, and those there have no etcd that others could join."""
+    """Whether more servers are wanted than exist, and these are on sqlite, so that others cannot join."""
     return view.on_sqlite and view.spec.control_plane.count > len(view.kube_servers)

@@ -1,11 +1,11 @@
-"""Plans `upgrade`: rung by rung of a ladder of releases, on each the servers one at a time and then the agents.
+"""Plans `upgrade`: release by release, with each the servers one at a time and then the agents.
 
-A machine that runs a rung's release is passed over: that is how an upgrade that was killed continues.
+A machine that runs a release already is skipped: that is how an interrupted upgrade continues.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,21 +22,20 @@ from bootstrap.k3s.versions import (
     parse_version,
 )
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import ClusterName, MachineName
-from bootstrap.model.machine import RecordState, Role
-from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import RecordState
+from bootstrap.model.observed import KubeNode, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
-from bootstrap.planning.plan import Action, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.provision.upgrade_rollout import UpgradeCandidate, UpgradeRollout, interrupted
 from bootstrap.planning.settings.snapshot_retention import before_upgrade
 from bootstrap.records.vms.lock import check_lock_place
-from bootstrap.records.vms.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -62,16 +61,25 @@ class UpgradeStart:
     """From where a cluster is upgraded.
 
     Attributes:
-        candidates: Its machines, servers first, those that an earlier run left half-way before the others.
-        lowest: The oldest version among them.
-        highest: The newest.
-        etcd: The oldest of a server with embedded etcd, or None.
+        candidates: Its machines, servers first, those that an interrupted run has begun with before the others.
     """
 
     candidates: tuple[UpgradeCandidate, ...]
-    lowest: K3sVersion
-    highest: K3sVersion
-    etcd: K3sVersion | None
+
+    @property
+    def lowest(self) -> K3sVersion:
+        """The oldest version that a machine runs."""
+        return min(each.version for each in self.candidates)
+
+    @property
+    def highest(self) -> K3sVersion:
+        """The newest."""
+        return max(each.version for each in self.candidates)
+
+    @property
+    def etcd(self) -> K3sVersion | None:
+        """The oldest of a server with embedded etcd, or None."""
+        return min((each.version for each in self.candidates if "etcd" in each.kube_node.roles), default=None)
 
     def minors(self, target: K3sVersion) -> tuple[Minor, ...]:
         """Minor versions of which the newest release has to be known. Raises PreflightError."""
@@ -83,36 +91,18 @@ def upgrade_start(view: ClusterView) -> UpgradeStart:
     """From where the cluster is upgraded.
 
     Raises:
-        PreflightError: No server answers, or machines are not as they should be; nothing was touched.
+        PreflightError: No server answers, or machines need a repair first; nothing was touched.
     """
     check_twins(view)
     require_reachable(view, what=f"{view.spec.name} cannot be upgraded")
     needed_server(view)
-    problems: list[str] = []
-    candidates: list[UpgradeCandidate] = []
-    for vm, record in view.machines:
-        kube_node = view.kube_nodes.get(record.machine)
-        problem = _problem(vm, kube_node)
-        if problem:
-            problems.append(f"{record.machine}: {problem}")
-        elif kube_node is not None and not is_release(kube_node.version):
-            problems.append(
-                f"{record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is not a k3s version"
-            )
-        elif kube_node is not None:
-            candidates.append(
-                UpgradeCandidate(
-                    machine=machine_of(vm, record),
-                    arch=view.observed.k3s_arch(vm.pve_node),
-                    kube_node=kube_node,
-                    version=parse_version(kube_node.version),
-                )
-            )
-    versions = [candidate.version for candidate in candidates]
+    found = [(vm, record, view.kube_nodes.get(record.machine)) for vm, record in view.machines]
+    start = UpgradeStart(candidates=tuple(_candidates(view)))
+    problems = [f"{record.machine}: {why}" for vm, record, kube_node in found if (why := _problem(vm, kube_node))]
     problems += [
-        f"{candidate.machine.name}: not Ready ({candidate.kube_node.problem or 'no reason given'})"
-        for candidate in candidates
-        if not candidate.kube_node.ready and not interrupted(candidate, min(versions))
+        f"{each.name}: not Ready ({each.kube_node.problem or 'no reason given'})"
+        for each in start.candidates
+        if not each.kube_node.ready and not interrupted(each, start.lowest)
     ]
     if problems:
         raise PreflightError(
@@ -121,29 +111,38 @@ def upgrade_start(view: ClusterView) -> UpgradeStart:
             details=few_lines(problems),
             resolution=Advice("run `homelab-k8s up` to repair them, then upgrade"),
         )
-    lowest = min(versions)  # the server that answers is one of them
-    return UpgradeStart(
-        candidates=tuple(sorted(candidates, key=lambda candidate: _turn(candidate, lowest))),
-        lowest=lowest,
-        highest=max(versions),
-        etcd=min((c.version for c in candidates if "etcd" in c.kube_node.roles), default=None),
-    )
+    return UpgradeStart(candidates=tuple(sorted(start.candidates, key=lambda each: _turn(each, start.lowest))))
+
+
+def _candidates(view: ClusterView) -> Iterator[UpgradeCandidate]:
+    for vm, record in view.machines:
+        kube_node = view.kube_nodes.get(record.machine)
+        if kube_node is not None and not _problem(vm, kube_node):
+            yield UpgradeCandidate(
+                machine=machine_of(vm, record),
+                arch=view.observed.k3s_arch(vm.pve_node),
+                kube_node=kube_node,
+                version=parse_version(kube_node.version),
+            )
 
 
 def _problem(vm: VmRecord, kube_node: KubeNode | None) -> str:
-    """What keeps a machine from being upgraded, besides that it is not Ready."""
+    """What keeps a machine from being upgraded, besides not being Ready."""
     if vm.record is not None and vm.record.state is RecordState.LEAVING and kube_node is None:
-        return ""  # it has left Kubernetes; only its VM is still to go
+        return ""  # it has left Kubernetes; only its VM is still to be destroyed
     if vm.record is not None and vm.record.state is RecordState.CLONING:
         return "VM creation was interrupted"
     if vm.idle:
         return vm.idle
-    return "not joined to the cluster" if kube_node is None else ""
+    if kube_node is None:
+        return "not joined to the cluster"
+    if not is_release(kube_node.version):
+        return f"it reports k3s {ascii(kube_node.version)[:80]}, which is not a k3s version"
+    return ""
 
 
 def _turn(candidate: UpgradeCandidate, lowest: K3sVersion) -> tuple[bool, bool, bool, MachineName]:
-    is_agent = candidate.machine.role is not Role.CONTROL_PLANE
-    return (is_agent, candidate.kube_node.ready, not interrupted(candidate, lowest), candidate.machine.name)
+    return (not candidate.is_server, candidate.kube_node.ready, not interrupted(candidate, lowest), candidate.name)
 
 
 def plan_upgrade(
@@ -153,7 +152,7 @@ def plan_upgrade(
     newest: Mapping[Minor, K3sVersion],
     upgrading: UpgradeOptions,
 ) -> Plan:
-    """Plan what it takes for every machine to run the target.
+    """Plan the upgrade of all machines to the target.
 
     Args:
         view: The cluster, as wanted and as seen.
@@ -171,48 +170,42 @@ def plan_upgrade(
         candidates=start.candidates,
         rungs=rungs,
         access=needed_server(view),
-        schedulable=_schedulable(view.observed, start),
+        schedulable=_schedulable(view),
         max_unavailable=upgrading.max_unavailable,
         snapshot=before_upgrade(str(target)) if upgrading.snapshot else None,
         rules=upgrading.rules,
     )
-    machines = tuple(_planned(candidate, rollout, view.spec.name, view.observed) for candidate in start.candidates)
-    strange = _strange_notes(start, view.observed, target)
+    machines = tuple(_planned(candidate, rollout, view) for candidate in start.candidates)
+    strange = _strange_notes(view, target)
     if not rollout.working:
         return bare_plan("upgrade", view, machines=machines, notes=strange)
     check_lock_place(view.spec, view.observed.vms)
-    notes = (_way(start.lowest, rungs), *rollout.notes, *strange, *_inventory_notes(view.spec, target))
+    notes = (_way(start.lowest, rungs), *rollout.notes(), *strange, *_inventory_notes(view.spec, target))
     return bare_plan("upgrade", view, machines=machines, lanes=rollout.lanes(view.spec), notes=notes)
 
 
-def _schedulable(observed: Observed, start: UpgradeStart) -> frozenset[MachineName]:
-    """Nodes that pods may come to: Ready, not tainted; what is cordoned now is not counted on."""
-    candidates = {candidate.machine.name for candidate in start.candidates}
+def _schedulable(view: ClusterView) -> frozenset[MachineName]:
+    """Nodes that pods can be scheduled to once the machines are uncordoned: Ready, not tainted."""
     return frozenset(
-        kube_node.name
-        for kube_node in observed.kube_nodes or ()
+        name
+        for name, kube_node in view.kube_nodes.items()
         if kube_node.ready
         and not any(
             taint.effect in ("NoSchedule", "NoExecute") and "unschedulable" not in taint.key
             for taint in kube_node.taints
         )
-        and (kube_node.name in candidates or not kube_node.unschedulable)
+        and (name in view.vm_of or not kube_node.unschedulable)
     )
 
 
-def _planned(
-    candidate: UpgradeCandidate, rollout: UpgradeRollout, cluster: ClusterName, observed: Observed
-) -> PlannedMachine:
-    machine = candidate.machine
-    # A machine's name may be in a stranger's record, too.
-    vm = next(vm for vm in observed.vms if is_ours(vm, cluster) and vm.name == machine.name)
-    place = VmPlace.of(machine.name, vm)
+def _planned(candidate: UpgradeCandidate, rollout: UpgradeRollout, view: ClusterView) -> PlannedMachine:
+    vm = view.vm_of[candidate.name]
     turns = rollout.turns_of(candidate)
     if not turns:
-        return PlannedMachine(spec=machine, place=place, action=Action.KEEP, reason="")
+        return PlannedMachine.of(candidate.machine, vm, Action.KEEP)
     ahead = [str(rung.version) for rung in turns if rung.version > candidate.version]
     reason = " -> ".join([str(candidate.version), *ahead]) if ahead else "finish an interrupted upgrade"
-    return PlannedMachine(spec=machine, place=place, action=Action.UPGRADE, reason=reason)
+    return PlannedMachine.of(candidate.machine, vm, Action.UPGRADE, reason)
 
 
 def _way(lowest: K3sVersion, rungs: Sequence[Rung]) -> str:
@@ -221,13 +214,11 @@ def _way(lowest: K3sVersion, rungs: Sequence[Rung]) -> str:
     return f"upgrade path: {way}" + (f"; by {'; by '.join(stops)}" if stops else "")
 
 
-def _strange_notes(start: UpgradeStart, observed: Observed, target: K3sVersion) -> tuple[str, ...]:
-    ours = {candidate.machine.name for candidate in start.candidates}
+def _strange_notes(view: ClusterView, target: K3sVersion) -> tuple[str, ...]:
     return tuple(
-        f"the Kubernetes node {kube_node.name} ({kube_node.version}) is not a machine of this cluster: it is not "
-        "changed"
-        for kube_node in observed.kube_nodes or ()
-        if kube_node.name not in ours and kube_node.version != str(target)
+        f"the Kubernetes node {name} ({kube_node.version}) is not a machine of this cluster: it is not changed"
+        for name, kube_node in view.kube_nodes.items()
+        if name not in view.vm_of and kube_node.version != str(target)
     )
 
 

@@ -183,7 +183,7 @@ def test_machines_move_off_a_node_in_ha_maintenance() -> None:
     spec = cluster(agents=1)
     world = built(spec)
     world.pve_nodes[0] = replace(world.pve_nodes[0], maintenance=True)
-    found = plan_rebalance(spec, observe_cluster(spec, world.ports).observed)
+    found = plan_rebalance(observe_cluster(spec, world.ports))
     assert {(move.machine, move.target, move.why) for move in found.moves} == {
         (MachineName("demo-cp-1"), PVE2, "pve1 is in maintenance"),
         (MachineName(WORKER), PVE2, "pve1 is in maintenance"),

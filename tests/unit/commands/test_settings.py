@@ -146,7 +146,7 @@ def test_each_machine_waits_for_the_one_before() -> None:
     }
     assert "settings_applied(demo-cp-2)" in needs["demo-cp-3"]
     assert "settings_applied(demo-cp-3)" in needs["demo-cp-1"]
-    assert all(f"settings_met(demo-cp-{number})" in needs["demo-cp-2"] for number in (1, 2, 3))
+    assert all(f"guest_known(demo-cp-{number})" in needs["demo-cp-2"] for number in (1, 2, 3))
 
 
 def test_where_nothing_differs_no_machine_is_looked_into() -> None:

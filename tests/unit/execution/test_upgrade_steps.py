@@ -18,7 +18,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.day2_steps import MigrateToEtcd
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.plan import LaneStep, Plan
+from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.joining import access_lane
 from bootstrap.planning.verbs.upgrade import UpgradeOptions
 from bootstrap.records.state.token_history import ClusterTokens
@@ -155,7 +155,7 @@ def test_machines_that_join_later_get_what_the_servers_run(world: World) -> None
 def migrate(world: World, spec: ClusterSpec) -> list[StepFinished]:
     ports = world.ports
     server = needed_server(observe_cluster(spec, ports))
-    lane = access_lane(spec, server, further=(LaneStep(step=MigrateToEtcd(machine=server)),))
+    lane = access_lane(spec, server, MigrateToEtcd(machine=server))
     events: list[Event] = []
     plan: Plan = replace(Up().plan(spec, ports), lanes=(lane,))
     tokens = ClusterTokens(server="")

@@ -11,7 +11,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Allocation
+from bootstrap.planning.provision.allocation import Allocation
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import LEVELS
 from tests.fakes.seen import seen

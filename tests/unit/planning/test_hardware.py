@@ -13,7 +13,7 @@ from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Allocation
+from bootstrap.planning.provision.allocation import Allocation
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import disk_settings, scsi_controller_wanted
 from tests.fakes.seen import seen

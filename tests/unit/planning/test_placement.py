@@ -18,7 +18,7 @@ from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, Storage
 from bootstrap.planning.capacity.placement import Placement, Sources, place
 from bootstrap.planning.capacity.sizing import LINKED_CLONE_GIB
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Allocation
+from bootstrap.planning.provision.allocation import Allocation
 from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import LEVELS, common_cpu_type

@@ -14,7 +14,7 @@ from bootstrap.model.machine import PoolNetwork
 from bootstrap.model.observed import Vnet
 from bootstrap.planning.checks.doctor import Verdict, check_bridges
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Allocation
+from bootstrap.planning.provision.allocation import Allocation
 from bootstrap.planning.templates.discovery import common_bridges
 from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen

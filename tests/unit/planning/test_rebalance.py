@@ -12,6 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.verbs.rebalance import RebalancePlan, plan_rebalance
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster
 
@@ -44,7 +45,7 @@ def machines(spec: ClusterSpec, places: list[str]) -> tuple[VmRecord, ...]:
 
 
 def respread(spec: ClusterSpec, places: list[str], *, pve_nodes: int = 3) -> RebalancePlan:
-    return plan_rebalance(spec, committed(seen(*machines(spec, places), pve_nodes=pve_nodes, etcd=True)))
+    return plan_rebalance(ClusterView(spec, committed(seen(*machines(spec, places), pve_nodes=pve_nodes, etcd=True))))
 
 
 def test_servers_that_share_a_node_are_spread_first() -> None:
@@ -85,7 +86,7 @@ def test_machines_of_a_node_that_is_offline_stay_and_are_named() -> None:
         there,
         pve_nodes=tuple(replace(facts, online=facts.name != PVE3) for facts in there.pve_nodes),
     )
-    found = plan_rebalance(spec, down)
+    found = plan_rebalance(ClusterView(spec, down))
     assert "demo-workers-1 is not moved: pve3 is offline" in found.notes
     assert all(PVE3 not in (move.origin, move.target) for move in found.moves)
 
@@ -110,5 +111,5 @@ def test_after_the_moves_there_is_nothing_left_to_move(servers: int, agents: int
 
 def test_machines_beyond_the_inventorys_number_are_moved_and_counted_too() -> None:
     large = machines(spec_of(3, 2), ["pve1", "pve1", "pve1", "pve2", "pve3"])
-    found = plan_rebalance(spec_of(1, 1), committed(seen(*large, pve_nodes=3, etcd=True)))
+    found = plan_rebalance(ClusterView(spec_of(1, 1), committed(seen(*large, pve_nodes=3, etcd=True))))
     assert [move.machine for move in found.moves[:2]] == ["demo-cp-3", "demo-cp-2"]

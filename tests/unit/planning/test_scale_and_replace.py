@@ -45,7 +45,9 @@ RULES = DrainRules()
 
 def scaled(spec: ClusterSpec, observed: Observed, **counts: int) -> Plan:
     wanted = {(CONTROL_PLANE_POOL if name == "servers" else WORKERS): count for name, count in counts.items()}
-    return plan_scale(with_counts(spec, wanted), observed, pools=frozenset(wanted), version=VERSION, rules=RULES)
+    return plan_scale(
+        ClusterView(with_counts(spec, wanted), observed), pools=frozenset(wanted), version=VERSION, rules=RULES
+    )
 
 
 def order(plan: Plan) -> list[Step]:
@@ -138,8 +140,7 @@ def test_servers_do_not_leave_where_etcd_would_lose_its_majority() -> None:
     replaced = replace(seen(*machines), kube_nodes=nodes)
     with pytest.raises(PreflightError, match="etcd majority"):
         plan_replace(
-            cluster(servers=3, agents=0),
-            replaced,
+            ClusterView(cluster(servers=3, agents=0), replaced),
             ReplaceOptions(pool=CONTROL_PLANE_POOL, machines=(MachineName("demo-cp-2"),)),
             version=VERSION,
         )
@@ -166,7 +167,9 @@ def test_a_whole_pool_is_replaced_never_more_at_a_time_than_allowed(
     machines = [vm(workers(), number, running=number not in gone) for number in range(1, agents + 1)]
     observed = seen(vm(control_plane(), 1), *machines)
     plan = plan_replace(
-        cluster(agents=agents), observed, ReplaceOptions(pool=WORKERS, at_once=at_once, surge=surge), version=VERSION
+        ClusterView(cluster(agents=agents), observed),
+        ReplaceOptions(pool=WORKERS, at_once=at_once, surge=surge),
+        version=VERSION,
     )
     steps = order(plan)
     old = {each.name for each in machines}
@@ -190,7 +193,7 @@ def _begins_to_lack(step: Step, observed: Observed) -> bool:
 
 def test_the_server_that_all_goes_through_is_marked_and_leaves_by_a_second_plan() -> None:
     spec, observed = cluster(servers=3, agents=0), small(servers=3, agents=0, etcd=True)
-    plan = plan_replace(spec, observed, ReplaceOptions(pool=CONTROL_PLANE_POOL), version=VERSION)
+    plan = plan_replace(ClusterView(spec, observed), ReplaceOptions(pool=CONTROL_PLANE_POOL), version=VERSION)
     steps = order(plan)
     assert sorted(names_of(steps, MarkLeaving)) == ["demo-cp-1", "demo-cp-2", "demo-cp-3"]
     assert len(names_of(steps, DestroyVm)) == 2
@@ -204,7 +207,7 @@ def test_successors_of_servers_keep_apart_from_each_other_too() -> None:
     verb_options = ReplaceOptions(
         pool=CONTROL_PLANE_POOL, machines=(MachineName("demo-cp-3"), MachineName("demo-cp-2"))
     )
-    plan = plan_replace(spec, crowded, verb_options, version=VERSION)
+    plan = plan_replace(ClusterView(spec, crowded), verb_options, version=VERSION)
     assert {machine.place.pve_node for machine in plan.machines if machine.action == "create"} == {"pve2", "pve3"}
 
 
@@ -215,14 +218,14 @@ def test_a_replacement_that_was_cut_off_goes_on_with_what_was_marked() -> None:
         vm(workers(), 2),
         vm(workers(), 3),
     )
-    steps = order(plan_replace(cluster(agents=2), observed, ReplaceOptions(pool=WORKERS), version=VERSION))
+    steps = order(plan_replace(ClusterView(cluster(agents=2), observed), ReplaceOptions(pool=WORKERS), version=VERSION))
     assert names_of(steps, DestroyVm) == ["demo-workers-1"]
     assert names_of(steps, CloneVm) == []
 
 
 def test_a_sqlite_server_cannot_be_replaced() -> None:
     with pytest.raises(PreflightError, match="sqlite"):
-        plan_replace(cluster(), small(), ReplaceOptions(pool=CONTROL_PLANE_POOL), version=VERSION)
+        plan_replace(ClusterView(cluster(), small()), ReplaceOptions(pool=CONTROL_PLANE_POOL), version=VERSION)
 
 
 def test_without_the_keys_of_its_bucket_no_server_is_made_but_workers_are() -> None:
@@ -236,7 +239,9 @@ def test_without_the_keys_of_its_bucket_no_server_is_made_but_workers_are() -> N
 @pytest.mark.parametrize("stated", [1, 3, 5])
 @pytest.mark.parametrize("surge", [True, False])
 def test_replacing_keeps_the_number_of_machines_whatever_the_inventory_says(stated: int, surge: bool) -> None:
-    plan = plan_replace(cluster(agents=stated), small(), ReplaceOptions(pool=WORKERS, surge=surge), version=VERSION)
+    plan = plan_replace(
+        ClusterView(cluster(agents=stated), small()), ReplaceOptions(pool=WORKERS, surge=surge), version=VERSION
+    )
     steps = order(plan)
     assert len(names_of(steps, DestroyVm)) == 3
     assert len(set(names_of(steps, CloneVm))) == 3
@@ -247,7 +252,7 @@ def test_replacing_keeps_the_number_of_machines_whatever_the_inventory_says(stat
 
 def test_one_machine_of_a_pool_that_is_larger_than_the_inventory_says_is_replaced_by_one() -> None:
     verb_options = ReplaceOptions(pool=WORKERS, machines=(MachineName("demo-workers-2"),))
-    steps = order(plan_replace(cluster(agents=1), small(), verb_options, version=VERSION))
+    steps = order(plan_replace(ClusterView(cluster(agents=1), small()), verb_options, version=VERSION))
     assert names_of(steps, DestroyVm) == ["demo-workers-2"]
     assert names_of(steps, CloneVm) == ["demo-workers-4"]
 
@@ -264,7 +269,7 @@ def test_a_replacement_that_was_cut_off_ends_with_as_many_as_it_began_with(state
     )
     begun = {MachineName(f"demo-workers-{number}"): f"uuid-{7100 + number}" for number in (1, 2, 3)}
     verb_options = ReplaceOptions(pool=WORKERS, begun=begun, noted={WORKERS: 3})
-    steps = order(plan_replace(cluster(agents=stated), observed, verb_options, version=VERSION))
+    steps = order(plan_replace(ClusterView(cluster(agents=stated), observed), verb_options, version=VERSION))
     assert sorted(names_of(steps, DestroyVm)) == ["demo-workers-2", "demo-workers-3"]
     assert len(names_of(steps, CloneVm)) == 1
 
@@ -277,7 +282,7 @@ def test_a_replacement_after_a_scale_that_was_cut_off_makes_no_more_than_that_wa
         vm(workers(), 3, state=RecordState.LEAVING),
     )
     verb_options = ReplaceOptions(pool=WORKERS, asked={WORKERS: 1})
-    steps = order(plan_replace(cluster(agents=3), observed, verb_options, version=VERSION))
+    steps = order(plan_replace(ClusterView(cluster(agents=3), observed), verb_options, version=VERSION))
     assert sorted(names_of(steps, DestroyVm)) == ["demo-workers-2", "demo-workers-3"]
     assert names_of(steps, CloneVm) == []
 
@@ -285,7 +290,9 @@ def test_a_replacement_after_a_scale_that_was_cut_off_makes_no_more_than_that_wa
 def test_without_a_note_none_that_stays_is_lost_and_the_inventory_says_how_many_successors_there_are() -> None:
     observed = seen(vm(control_plane(), 1), vm(workers(), 1), vm(workers(), 2, state=RecordState.LEAVING))
     for stated, clones in ((1, 0), (2, 1), (5, 1)):
-        steps = order(plan_replace(cluster(agents=stated), observed, ReplaceOptions(pool=WORKERS), version=VERSION))
+        steps = order(
+            plan_replace(ClusterView(cluster(agents=stated), observed), ReplaceOptions(pool=WORKERS), version=VERSION)
+        )
         assert names_of(steps, DestroyVm) == ["demo-workers-2"]
         assert len(names_of(steps, CloneVm)) == clones
 
