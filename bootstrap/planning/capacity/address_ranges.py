@@ -127,15 +127,9 @@ def _held(machines: Sequence[MachineSpec], view: ClusterView) -> set[MachineName
 
 
 def candidates(machines: Sequence[MachineSpec], view: ClusterView, *, spare: int) -> tuple[IPv4Address, ...]:
-    """The addresses that machines without one would get, and `spare` further ones; none where all have theirs.
+    """The addresses that machines without one would get, and `spare` further ones of each range; else none.
 
-    Those of the storage network too; none of a loopback network, where this computer answers itself (the lab's
-    simulated guests).
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        machines: All that are wanted.
-        spare: How many more of each range, in case some turn out to be taken.
+    None of a loopback network, where this computer answers itself (the lab's simulated guests).
     """
     found: list[IPv4Address] = []
     for each in _ranges(view):

@@ -100,13 +100,7 @@ def place(
     existing: Sequence[VmRecord],
     sources: Sources,
 ) -> Placement:
-    """Choose a Proxmox node for each new machine.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        new: Machines that have no VM yet, in order.
-        existing: The cluster's VMs.
-        sources: What they can be made of on each Proxmox node that may be used.
+    """Choose a Proxmox node for each new machine, beside the cluster's existing VMs.
 
     Raises:
         CapacityError: Not all fit; the details say why, for each Proxmox node.

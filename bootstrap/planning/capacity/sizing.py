@@ -91,13 +91,7 @@ class Capacity:
 
 
 def why_not(capacity: Capacity, machine: MachineSpec, *, disks_gib: Mapping[StorageName, int]) -> tuple[str, ...]:
-    """Why a machine does not fit on a Proxmox node, each reason with its arithmetic; empty when it fits.
-
-    Args:
-        capacity: The Proxmox node's room.
-        machine: The machine.
-        disks_gib: What its disks take of each storage.
-    """
+    """Why a machine does not fit on a Proxmox node, each reason with its arithmetic; empty when it fits."""
     if not capacity.is_known:
         return (capacity.unknown,)
     reasons = []

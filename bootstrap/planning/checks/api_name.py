@@ -32,12 +32,7 @@ def _is_address(text: str) -> bool:
 
 
 def leads_elsewhere(view: ClusterView, resolved: Sequence[IPv4Address]) -> str:
-    """That the API's name leads to something else from here than to it; empty where it does not.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        resolved: What the name leads to.
-    """
+    """That the addresses that the API's name resolves to here are not the API's; empty where they are."""
     right = _api_addresses(view)
     there = ", ".join(map(str, right)) or "the first server, once that has its address"
     if not resolved:

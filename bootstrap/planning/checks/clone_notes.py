@@ -23,13 +23,7 @@ def clone_notes(
     templates: Mapping[PveNodeName, TemplateFacts],
     places: Iterable[tuple[MachineSpec, PveNodeName]],
 ) -> tuple[str, ...]:
-    """Notes on machines that are to be cloned.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        templates: The template of each Proxmox node.
-        places: New machines, and where each goes.
-    """
+    """Notes on new machines that are to be cloned where `places` says."""
     there = {facts.name: (facts, templates[facts.name]) for facts in view.observed.pve_nodes if facts.name in templates}
     clones = [(*there[at], machine) for machine, at in places if machine.kind is MachineKind.VM and at in there]
     cpus = filter(None, (cpu_problem(machine.cpu_type, facts) for facts, _, machine in clones))

@@ -101,12 +101,7 @@ def refused(error: HomelabError) -> Check:
 
 
 def check_version(observed: Observed, packages: Mapping[PveNodeName, Mapping[str, str]]) -> Check:
-    """Whether this Proxmox VE is new enough, and none of its Proxmox nodes loses the pods' packets.
-
-    Args:
-        observed: What there is.
-        packages: Versions by package, of each Proxmox node that shows them.
-    """
+    """Whether Proxmox VE is new enough, and none of its nodes loses pods' packets, by its packages' versions."""
     version = observed.version
     facts = (("version", version.text),)
     if version.major < OLDEST_MAJOR:

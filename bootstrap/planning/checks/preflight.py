@@ -210,11 +210,6 @@ def check_bridges(view: ClusterView, templates: Templates, places: Iterable[tupl
 
     A VM on a missing bridge is made all right, and then does not start (PVE 8.4, observed).
 
-    Args:
-        view: The cluster, as wanted and as seen.
-        templates: The template of each Proxmox node.
-        places: New machines, and where each goes.
-
     Raises:
         PreflightError: Names each such Proxmox node and what it has.
     """

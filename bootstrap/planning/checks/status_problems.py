@@ -25,12 +25,7 @@ from bootstrap.planning.view import ClusterView
 
 
 def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str, ...]:
-    """All that is wrong.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        wanted: The machines it is to have.
-    """
+    """All that is wrong with the cluster and the machines it is to have."""
     return (
         *([str(view.observed.lost_quorum)] if view.observed.lost_quorum is not None else []),
         *unreachable_lines(view),
@@ -69,8 +64,8 @@ def standing_state(machine_state: MachineState) -> str:
 
 def _without_settings(view: ClusterView, wanted: Sequence[MachineState]) -> list[MachineState]:
     """The machines without those whose settings differ, which is reported on its own and covers labels and taints."""
-    told = {drift.machine_state.name for drift in drifts(view, wanted) if drift.restarts}
-    return [machine_state for machine_state in wanted if machine_state.name not in told]
+    differing = {drift.machine_state.name for drift in drifts(view, wanted) if drift.restarts}
+    return [machine_state for machine_state in wanted if machine_state.name not in differing]
 
 
 def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:

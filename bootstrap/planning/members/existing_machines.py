@@ -58,18 +58,10 @@ def plan_on(
     concerned: Callable[[Present], str] = lambda _machine: "",
     notes: tuple[str, ...] = (),
 ) -> Plan:
-    """A plan that neither makes nor removes machines.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        command: Whose plan it is.
-        machines: All that are there.
-        lanes: What is done.
-        concerned: What happens to a machine that has a lane, for the user.
-        notes: What the user should know.
+    """A plan that neither makes nor removes machines; `concerned` says what happens to one that has a lane.
 
     Raises:
-        PreflightError: Something stands where the marker of who works on the cluster would.
+        PreflightError: Another VM is where the marker of a running command would be.
     """
     check_lock_place(view.spec, view.observed.vms)
     named = {lane.name for lane in lanes}

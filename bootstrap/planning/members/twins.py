@@ -18,11 +18,7 @@ def twin_lines(view: ClusterView) -> tuple[str, ...]:
 
 
 def check_twins(view: ClusterView, names: frozenset[str] | None = None) -> None:
-    """Refuse to act on a machine that has several VMs.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        names: The machines that something would be done about; None: all.
+    """Refuse to act on machines of `names` (None: all) that have several VMs.
 
     Raises:
         PreflightError: One of them has; nothing was touched.

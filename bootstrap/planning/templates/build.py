@@ -75,11 +75,7 @@ class BuildOptions:
     again: bool = False
 
     def contents(self, *, downloads: bool) -> tuple[tuple[str, StorageName | None], ...]:
-        """Each content type that a storage is needed for, with the storage asked for.
-
-        Args:
-            downloads: Whether the image is downloaded, and not on a storage already.
-        """
+        """Each content type that a storage is needed for, with the storage that is asked for."""
         image = (("import", self.image_storage),) if downloads else ()
         return (("images", self.disk_storage), *image, ("iso", self.iso_storage))
 

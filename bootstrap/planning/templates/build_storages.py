@@ -28,13 +28,7 @@ def check_build_storages(
     *,
     version: PveVersion,
 ) -> None:
-    """Refuse to build where a storage for something is missing.
-
-    Args:
-        spec: The cluster.
-        pve_nodes: Where templates are to be built.
-        contents: Each content type that is needed, and the storage that is to take it; None: any.
-        version: Proxmox VE's.
+    """Refuse to build where a storage for one of the content types is missing.
 
     Raises:
         PreflightError: With one `pvesm set` line for each storage that can take what is missing.

@@ -69,9 +69,7 @@ def _tagged(observed: Observed) -> Iterator[TemplateChoice]:
 def free_vmids(used: Iterable[Vmid], *, own: Iterable[Vmid] = ()) -> VmidRange:
     """A thousand unused vmids, from 7000 on: with a thousand each, clusters do not meet.
 
-    Args:
-        used: All vmids in use.
-        own: Those of the cluster's own machines; where there are any, the range is theirs.
+    Where the cluster has machines (`own`), the range is theirs.
     """
     ours = sorted(own)
     if ours:

@@ -23,12 +23,7 @@ _ARCH = re.compile(r"[_-](amd64|arm64)\b")
 
 
 def sources_for(view: ClusterView, new: Sequence[MachineSpec], *, clones: bool = False) -> Sources:
-    """What these machines can be made of.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        new: Machines that are to be made.
-        clones: Whether the template is needed even if none of them is a VM.
+    """What new machines can be made of; with `clones`, the template too if none of them is a VM.
 
     Raises:
         PreflightError: Something they need is on no Proxmox node; says what to do.
