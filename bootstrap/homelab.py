@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, TypeVar
 from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
-    from bootstrap.commands.access.remote_access import Login, LogsOptions
     from bootstrap.commands.locked.carry_out import RunOptions
     from bootstrap.commands.verb import Verb
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
     from bootstrap.model.cluster import ClusterSpec
     from bootstrap.planning.plan import Plan
-    from bootstrap.ports import MergedKubeconfig, Ports
+    from bootstrap.ports import Ports
 
 T = TypeVar("T")
 
@@ -106,42 +105,6 @@ class Homelab:
         from bootstrap.commands.observing.local_snapshots import snapshot_directory
 
         return snapshot_directory(default_state_root(), self._inventory.spec.name)
-
-    def login_to(self, machine: str) -> Login:
-        """How to log in to a machine with OpenSSH; its host key is written where ssh looks for it.
-
-        Raises:
-            HomelabError: There is no such machine, or it cannot be reached.
-        """
-        from bootstrap.commands.access.remote_access import login_to
-
-        return login_to(machine, self._inventory.spec, self.ports)
-
-    def journal_ssh(self, machine: str, asked: LogsOptions) -> tuple[str, ...]:
-        """The ssh command line that shows a machine's journal, and stays where that is asked for."""
-        from bootstrap.commands.access.remote_access import journal_command
-
-        name, command = journal_command(machine, self._inventory.spec, self.ports, asked)
-        return self.login_to(name).ssh(command)
-
-    def kubeconfig(self) -> str:
-        """The administrator's kubeconfig, as YAML text; a secret.
-
-        Raises:
-            HomelabError: There is none here, or it is none of ours.
-        """
-        from bootstrap.commands.access.kubeconfig import needed_kubeconfig
-
-        return needed_kubeconfig(self._inventory.spec.name, self.ports)
-
-    def merge_kubeconfig(self, path: Path | None = None, *, switch: bool = False) -> MergedKubeconfig | None:
-        """Have our entries in a kubeconfig file (None: the user's); where, or None while there is no cluster.
-
-        With `switch`, our context becomes the current one in any case.
-        """
-        from bootstrap.commands.access.kubeconfig import merge_kubeconfig
-
-        return merge_kubeconfig(self._inventory.spec.name, self.ports, path=path, switch=switch)
 
     def _telling(self, ports: Ports) -> Ports:
         if self._on_secret is None:

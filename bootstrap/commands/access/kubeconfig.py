@@ -1,8 +1,6 @@
-"""The kubeconfig of a cluster that stands: merged again where its entries went missing."""
+"""The kubeconfig of a cluster that exists: shown, and merged again where its entries went missing."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError
@@ -15,13 +13,13 @@ from bootstrap.records.state.state_items import API_NAME, KUBECONFIG
 
 
 def own_kubeconfig(cluster: ClusterName, ports: Ports) -> str | None:
-    """The kubeconfig that the state directory holds, or None. Raises KubernetesError for one that is none of ours."""
+    """The kubeconfig that the state directory holds, or None. Raises KubernetesError for one of another cluster."""
     text = ports.state.read(cluster, KUBECONFIG)
     return check_own(text, api_name=ports.state.read(cluster, API_NAME)) if text is not None else None
 
 
 def needed_kubeconfig(cluster: ClusterName, ports: Ports) -> str:
-    """The kubeconfig that the state directory holds. Raises HomelabError where there is none, or none of ours."""
+    """The kubeconfig that the state directory holds. Raises HomelabError without one, or for one of another cluster."""
     text = own_kubeconfig(cluster, ports)
     if text is None:
         raise HomelabError(
@@ -31,18 +29,7 @@ def needed_kubeconfig(cluster: ClusterName, ports: Ports) -> str:
     return text
 
 
-def merge_kubeconfig(
-    cluster: ClusterName, ports: Ports, *, path: Path | None, switch: bool = False
-) -> MergedKubeconfig | None:
-    """Have our entries in a kubeconfig file (None: the user's); where, or None while there is no cluster.
-
-    Args:
-        cluster: The cluster.
-        ports: The user's files.
-        path: The file, or None for kubectl's.
-        switch: Make our context the current one.
-    """
+def merge_kubeconfig(cluster: ClusterName, ports: Ports, target: KubeconfigTarget) -> MergedKubeconfig | None:
+    """Have our entries in a kubeconfig file; where, or None while there is no cluster."""
     text = own_kubeconfig(cluster, ports)
-    if text is None:
-        return None
-    return merge_entries(text, cluster, ports, target=KubeconfigTarget(path=path, switch=switch))
+    return merge_entries(text, cluster, ports, target=target) if text is not None else None

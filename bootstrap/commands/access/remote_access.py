@@ -231,6 +231,12 @@ def journal_command(name: str, spec: ClusterSpec, ports: Ports, asked: LogsOptio
     return record.machine, shlex.join([*sudo, *parts])
 
 
+def journal_ssh(name: str, spec: ClusterSpec, ports: Ports, asked: LogsOptions) -> tuple[str, ...]:
+    """The ssh command line that shows a machine's journal. Raises as `login_to`."""
+    machine, command = journal_command(name, spec, ports, asked)
+    return login_to(machine, spec, ports).ssh(command)
+
+
 def read_journal(name: str, spec: ClusterSpec, ports: Ports, asked: LogsOptions) -> str:
     """Lines of a machine's journal.
 

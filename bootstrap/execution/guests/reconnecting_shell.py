@@ -21,7 +21,7 @@ ATTEMPTS = 3
 READS = frozenset(
     {
         "cloud-init-result.sh", "facts.sh", "journal.sh", "list-snapshots.sh", "read-identity.sh",
-        "read-kubeconfig.sh", "read-token.sh", "readyz.sh", "secrets-status.sh", "unit-state.sh",
+        "read-kubeconfig.sh", "read-token.sh", "readyz.sh", "unit-state.sh",
     }
 )  # fmt: skip
 """Scripts that change nothing. One that installs may still be at work when its connection is gone."""

@@ -334,13 +334,6 @@ async def put_identity(call: Call) -> Outcome:
         sent.unlink(missing_ok=True)
 
 
-async def secrets_status(call: Call) -> Outcome:
-    """secrets-status.sh, by the settings alone."""
-    config = call.guest.disk.read(k3s.CONFIG) or ""
-    word = "Enabled" if "secrets-encryption: true" in config else "Disabled"
-    return Outcome(out=f"Encryption Status: {word}\n")
-
-
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
@@ -361,7 +354,6 @@ EFFECTS: dict[str, Effect] = {
     "renew-token.sh": renew_token,
     "restore.sh": restore,
     "rotate-token.sh": rotate_token,
-    "secrets-status.sh": secrets_status,
     "snapshot.sh": snapshot,
     "stop-k3s.sh": stop_k3s,
 }

@@ -302,6 +302,3 @@ class DataScripts:
         fresh = "identity" not in self.vm.files
         self.vm.files.setdefault("identity", files["identity"])
         return f"changed={int(fresh)}\n"
-
-    def _secrets_status(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        return "Encryption Status: Enabled\nCurrent Rotation Stage: start\n"

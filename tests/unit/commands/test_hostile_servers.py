@@ -17,6 +17,7 @@ from bootstrap.commands.reports.snapshots import list_snapshots
 from bootstrap.commands.verbs.backup import Backup
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
+from bootstrap.execution.context import KubeconfigTarget
 from bootstrap.model.cluster import BackupSpec, S3Spec, VipSpec
 from bootstrap.records.state.state_items import TOKEN
 from tests.fakes.specs import DEMO, cluster
@@ -52,7 +53,10 @@ def test_one_that_an_earlier_release_has_kept_is_refused_and_up_fetches_it_anew(
     good = world.state[DEMO, "kubeconfig"]
     world.state[DEMO, "kubeconfig"] = poisoned(good)
     world.kubeconfigs.clear()
-    for use in (lambda: merge_kubeconfig(DEMO, world.ports, path=None), lambda: needed_kubeconfig(DEMO, world.ports)):
+    for use in (
+        lambda: merge_kubeconfig(DEMO, world.ports, KubeconfigTarget()),
+        lambda: needed_kubeconfig(DEMO, world.ports),
+    ):
         with pytest.raises(KubernetesError, match="state directory cannot be used") as raised:
             use()
         assert "homelab-k8s up" in raised.value.resolution

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.verbs.rotate import RotateToken, secrets_encryption
+from bootstrap.commands.verbs.rotate import RotateToken
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
-from bootstrap.model.machine import Role
 from bootstrap.records.state.state_items import AGENT_TOKEN, NEXT_TOKEN, OLD_TOKENS, TOKEN
 from bootstrap.records.state.token_history import (
     OldToken,
@@ -130,9 +129,3 @@ def test_a_snapshots_token_is_the_one_of_its_time() -> None:
     assert parse_old_tokens(render_old_tokens(before)) == before == tuple(sorted(before, key=lambda old: old.until_s))
     assert parse_old_tokens("nonsense\n\n5 x\n") == (OldToken(until_s=5, token="x"),)
     assert "one" not in repr(before)
-
-
-def test_whether_secrets_are_encrypted_is_asked_of_a_server() -> None:
-    told = secrets_encryption(THREE, built().ports)
-    assert told.enabled is True
-    assert Role.CONTROL_PLANE.unit == "k3s"

@@ -157,16 +157,19 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
 
 def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
+    from bootstrap.commands.access.kubeconfig import merge_kubeconfig, needed_kubeconfig
+
+    cluster, ports = ended.plan.cluster, work.homelab.ports
     if not target.merge:
-        work.session.view.text(_closing(ended, target, context=ended.plan.cluster))
-        work.session.result(work.homelab.kubeconfig())
+        work.session.view.text(_closing(ended, target, context=cluster))
+        work.session.result(needed_kubeconfig(cluster, ports))
         return
-    merged = work.homelab.merge_kubeconfig(target.path, switch=target.switch)
+    merged = merge_kubeconfig(cluster, ports, target)
     if merged is not None and ended.report is None:
         for note in merged.notes:
             work.session.sink(Told(message=note))
     work.result(
-        lambda: _closing(ended, target, context=merged.context if merged is not None else ended.plan.cluster),
+        lambda: _closing(ended, target, context=merged.context if merged is not None else cluster),
         lambda: _document(work, ended, kubeconfig=str(merged.path) if merged is not None else None),
     )
 

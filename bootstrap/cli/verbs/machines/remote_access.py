@@ -56,8 +56,10 @@ def ssh(
     The exit code is ssh's.
     """
     with working("ssh", target, Common(lab=lab, progress=progress)) as work:
+        from bootstrap.commands.access.remote_access import login_to
+
         _check_ssh()
-        login = work.look(lambda: work.homelab.login_to(machine))
+        login = work.look(lambda: work.homelab.look(lambda spec, ports: login_to(machine, spec, ports)))
         if login.trusted:
             work.session.sink(Warned(subject=login.machine, message=login.trusted))
     _become(login.ssh(_line(command or ()), forward_agent=forward_agent), work.session.environment())
@@ -132,7 +134,7 @@ def logs(
 ) -> None:
     """Show the journal of k3s, or of another unit, on a machine."""
     with working("logs", target, Common(lab=lab, progress=progress)) as work:
-        from bootstrap.commands.access.remote_access import LogsOptions, read_journal
+        from bootstrap.commands.access.remote_access import LogsOptions, journal_ssh, read_journal
 
         asked = LogsOptions(unit=unit, lines=lines, since=since, follow=follow)
         if not follow:
@@ -141,7 +143,7 @@ def logs(
             )
             return
         _check_ssh()
-        argv = work.look(lambda: work.homelab.journal_ssh(machine, asked))
+        argv = work.look(lambda: work.homelab.look(lambda spec, ports: journal_ssh(machine, spec, ports, asked)))
     _become(argv, work.session.environment())
 
 

@@ -27,8 +27,12 @@ def kubeconfig(
 ) -> None:
     """Print the admin kubeconfig (a secret); with --switch, make the cluster kubectl's current context instead."""
     with working("kubeconfig", target, Common(lab=lab, progress=Progress.QUIET)) as work:
-        text = work.homelab.kubeconfig()
-        merged = work.homelab.merge_kubeconfig(switch=True) if switch else None
+        from bootstrap.commands.access.kubeconfig import merge_kubeconfig, needed_kubeconfig
+        from bootstrap.execution.context import KubeconfigTarget
+
+        cluster, ports = work.homelab.inventory.spec.name, work.homelab.ports
+        text = needed_kubeconfig(cluster, ports)
+        merged = merge_kubeconfig(cluster, ports, KubeconfigTarget(switch=True)) if switch else None
         if merged is None:
             work.session.result(text)
             return
