@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +11,12 @@ from typing import TypeVar
 from bootstrap.events import EventSink, Waiting, Warned
 from bootstrap.execution.clone_limiter import CloneTurns
 from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
-from bootstrap.execution.guests.scripts import Lines, parse_lines, run_script
+from bootstrap.execution.guests.scripts import Output, run_script
 from bootstrap.execution.run_facts import CLUSTER, ClusterAccess, Findings, GuestFacts
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestShell, KubeApi, Ports
-from bootstrap.waiting import Condition, PollThrottle, WaitContext, wait_for
+from bootstrap.waiting import Condition, NotYet, PollThrottle, WaitContext, wait_for
 
 T = TypeVar("T")
 
@@ -127,22 +127,10 @@ class RunContext:
         timeout_s: float | None = None,
         files: Mapping[str, str] | None = None,
         **env: str,
-    ) -> str:
+    ) -> Output:
         """What a script printed on a machine; as `run_script`, with `Timeouts.script_s` where no time is given."""
         timeout_s = self.timeouts.script_s if timeout_s is None else timeout_s
         return run_script(self.shell(name), script, timeout_s=timeout_s, files=files, **env)
-
-    def lines(
-        self,
-        name: MachineName,
-        script: str,
-        *,
-        timeout_s: float | None = None,
-        files: Mapping[str, str] | None = None,
-        **env: str,
-    ) -> Lines:
-        """As `run`, the `key=value` lines that it printed."""
-        return parse_lines(self.run(name, script, timeout_s=timeout_s, files=files, **env))
 
     def read_item(self, item: str) -> str | None:
         """An item of the cluster's state directory, or None."""
@@ -152,8 +140,11 @@ class RunContext:
         """Put an item into the cluster's state directory."""
         self.ports.state.write(self.spec.name, item, text)
 
-    def wait_for(self, condition: Condition[T], timeout_s: float) -> T:
-        """Wait in this lane for `timeout_s` at most, or until the run's own end; see `bootstrap.waiting.wait_for`."""
+    def wait_for(
+        self, what: str, poll: Callable[[], T | NotYet], *, timeout_s: float, every_s: float = 0.2, resolution: str = ""
+    ) -> T:
+        """Wait in this lane for `timeout_s` at most, or until the run's own end; see `bootstrap.waiting.Condition`."""
+        condition = Condition(what=what, poll=poll, every_s=every_s, resolution=resolution)
         return wait_for(condition, self.wait_context(timeout_s))
 
     def wait_context(self, timeout_s: float) -> WaitContext:

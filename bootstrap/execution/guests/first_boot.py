@@ -6,10 +6,10 @@ from bootstrap.advice import Advice
 from bootstrap.errors import AgentNotRunningError, GuestError, PermissionDeniedError
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, host_key
-from bootstrap.execution.guests.scripts import WITHIN_S, Lines, parse_lines, run_script
+from bootstrap.execution.guests.scripts import WITHIN_S, Lines, run_script
 from bootstrap.model.observed import VmRecord
 from bootstrap.ports import GuestShell
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 
 def await_host_key(vm: VmRecord, name: str, context: RunContext) -> str | None:
@@ -22,14 +22,14 @@ def await_host_key(vm: VmRecord, name: str, context: RunContext) -> str | None:
             return NotYet(error.details or error.brief)
         return NotYet(f"{HOST_KEY_FILE} is still empty") if found == "" else found
 
-    condition = Condition(
-        what=f"the SSH host key of {name}, read through its guest agent",
-        poll=poll,
-        every_s=0.5,
-        resolution=f"does cloud-init in the template create {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
-    )
     try:
-        return context.wait_for(condition, context.timeouts.agent_s)
+        return context.wait_for(
+            f"the SSH host key of {name}, read through its guest agent",
+            poll,
+            every_s=0.5,
+            resolution=f"does cloud-init in the template create {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
+            timeout_s=context.timeouts.agent_s,
+        )
     except PermissionDeniedError as error:
         raise GuestError(
             f"{name}: its SSH host key cannot be read through the guest agent",
@@ -55,16 +55,16 @@ def await_cloud_init(
 
     def poll() -> Lines | NotYet:
         told = run_script(shell, "cloud-init-result.sh", timeout_s=context.timeouts.script_s, WITHIN_S=WITHIN_S)
-        lines = parse_lines(told)
+        lines = told.lines
         return lines if lines.flag("done") else NotYet("cloud-init is still running")
 
-    condition = Condition(
-        what=f"cloud-init on {name}",
-        poll=poll,
+    lines = context.wait_for(
+        f"cloud-init on {name}",
+        poll,
         every_s=0.3,
         resolution=f"ssh {context.spec.ssh.user}@{name} and read /var/log/cloud-init-output.log",
+        timeout_s=context.timeouts.cloud_init_s,
     )
-    lines = context.wait_for(condition, context.timeouts.cloud_init_s)
     if lines.get("status") == ["error"]:
         raise failure(f"{name}: cloud-init failed", details="\n".join(lines.get("error", [])), resolution=advice)
     return lines

@@ -35,9 +35,18 @@ class Lines(dict[str, list[str]]):
         return self.get(key) == ["1"]
 
 
+class Output(str):
+    """What a script printed."""
+
+    @property
+    def lines(self) -> Lines:
+        """Its `key=value` lines."""
+        return parse_lines(self)
+
+
 def run_script(
     shell: GuestShell, script: str, *, timeout_s: float, files: Mapping[str, str] | None = None, **env: str
-) -> str:
+) -> Output:
     """Run a script of `bootstrap/data/guest/`; what it printed.
 
     Args:
@@ -52,7 +61,7 @@ def run_script(
         SshUnreachableError: The connection broke.
     """
     sent = tuple((files or {}).items())
-    return shell.run(GuestScript(name=script, env=tuple(env.items()), secret_files=sent), timeout_s=timeout_s)
+    return Output(shell.run(GuestScript(name=script, env=tuple(env.items()), secret_files=sent), timeout_s=timeout_s))
 
 
 def parse_lines(text: str) -> Lines:

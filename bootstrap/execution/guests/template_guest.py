@@ -9,14 +9,14 @@ from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.first_boot import await_cloud_init, await_host_key
 from bootstrap.execution.guests.host_keys import log_in
 from bootstrap.execution.guests.reconnecting_shell import LastingShell
-from bootstrap.execution.guests.scripts import parse_facts, parse_lines, run_script
+from bootstrap.execution.guests.scripts import parse_facts, run_script
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.templates.steps import TemplateBuild
 from bootstrap.ports import GuestShell
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 
 def meet_builder(build: TemplateBuild, vm: VmRecord, context: RunContext) -> GuestFacts:
@@ -34,13 +34,13 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, context: RunContext) -> Gue
         except SshUnreachableError as error:
             return NotYet(str(error))
 
-    condition = Condition(
-        what=f"SSH on {build.name} ({context.spec.ssh.user}@{address})",
-        poll=poll,
+    shell = context.wait_for(
+        f"SSH on {build.name} ({context.spec.ssh.user}@{address})",
+        poll,
         every_s=0.5,
         resolution=f"can this computer reach {address}? Is the VM in the right network, and is its port 22 open?",
+        timeout_s=context.timeouts.ssh_s,
     )
-    shell = context.wait_for(condition, context.timeouts.ssh_s)
     try:
         advice = "read /var/log/cloud-init-output.log there; is this a cloud image?"
         await_cloud_init(shell, build.name, context, failure=GuestError, advice=advice)
@@ -49,7 +49,7 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, context: RunContext) -> Gue
     except HomelabError:
         shell.close()
         raise
-    lacking = selinux_problem(build.name, parse_lines(told))
+    lacking = selinux_problem(build.name, told.lines)
     if lacking:
         context.warn(lacking)
     context.findings.shells.put(build.key, LastingShell(shell, connect=login, warn=context.warn))
@@ -65,11 +65,11 @@ def _address(build: TemplateBuild, vm: VmRecord, context: RunContext) -> IPv4Add
         chosen = choose_address(interfaces, mac=vm.mac, subnet=context.spec.network.subnet)
         return NotYet(chosen) if isinstance(chosen, str) else chosen
 
-    condition = Condition(
-        what=f"the guest agent of {build.name} (vmid {vm.vmid} on {vm.pve_node}) to report its address",
-        poll=poll,
+    return context.wait_for(
+        f"the guest agent of {build.name} (vmid {vm.vmid} on {vm.pve_node}) to report its address",
+        poll,
         every_s=1.0,
         resolution="check its console in Proxmox: does it boot, does it get an address, and could it install "
         "qemu-guest-agent from its distribution's mirror (see /var/log/cloud-init-output.log)?",
+        timeout_s=context.timeouts.agent_s,
     )
-    return context.wait_for(condition, context.timeouts.agent_s)

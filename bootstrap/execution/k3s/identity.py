@@ -13,7 +13,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.records.state.identity import parse_identity
 from bootstrap.records.state.state_items import IDENTITY
 from bootstrap.records.state.token_history import short_form
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 _BYTES = 32
 _PASSING = ("etcdserver: ", "does not answer", "apiserver not ready")
@@ -46,13 +46,13 @@ def put_passwords(name: MachineName, token: str, context: RunContext) -> None:
             return NotYet(error.details)
         return True
 
-    condition = Condition(
-        what="the passwords to be saved in the cluster's data",
-        poll=poll,
+    context.wait_for(
+        "the passwords to be saved in the cluster's data",
+        poll,
         every_s=0.5,
         resolution=Advice("check the servers with `homelab-k8s status`, then run the command again"),
+        timeout_s=ANSWER_S,
     )
-    context.wait_for(condition, ANSWER_S)
 
 
 def inherit(name: MachineName, context: RunContext) -> str | None:

@@ -13,7 +13,7 @@ from bootstrap.execution.context import RunContext
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.ports import KubeApi
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 T = TypeVar("T")
 
@@ -45,13 +45,13 @@ def once_it_answers(act: Callable[[], T], *, what: str, context: RunContext, tim
         except KubeUnreachableError as error:
             return NotYet(str(error))
 
-    condition = Condition(
-        what=what,
-        poll=poll,
+    return context.wait_for(
+        what,
+        poll,
         every_s=0.5,
         resolution=Advice("check the servers with `homelab-k8s status`, then run the command again"),
+        timeout_s=timeout_s,
     )
-    return context.wait_for(condition, timeout_s)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Readiness:
         """Ask the machine about its k3s; what is missing, empty where it runs and has stood for some seconds."""
         if not self._asked:
             return ""
-        lines = self._context.lines(self._machine.name, "unit-state.sh", UNIT=self._machine.role.unit)
+        lines = self._context.run(self._machine.name, "unit-state.sh", UNIT=self._machine.role.unit).lines
         since_s, now_s = (
             value_told(lines, key, machine=self._machine.name).integer(0, LAST_UNIX_S, default=0)
             for key in ("since", "time")

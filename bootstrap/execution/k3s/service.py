@@ -15,7 +15,7 @@ from bootstrap.k3s.diagnosis.unit import parse_runs
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.reading import LAST_UNIX_S
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 JOURNAL_LINES = "400"
 """How many lines of a run are read: a good start of a server has 250 to 555 (k3s v1.36.3, observed)."""
@@ -45,7 +45,7 @@ def start_unit(machine: MachineSpec, context: RunContext, *, restart: bool) -> S
 
 def begin_start(machine: MachineSpec, context: RunContext, *, restart: bool) -> Starting:
     """Have systemd start (or restart) the unit, without waiting for it."""
-    started = context.lines(machine.name, "start-k3s.sh", UNIT=machine.role.unit, RESTART="1" if restart else "0")
+    started = context.run(machine.name, "start-k3s.sh", UNIT=machine.role.unit, RESTART="1" if restart else "0").lines
     # By the guest's clock, which may be wrong.
     since_s = value_told(started, "time", machine=machine.name).integer(0, LAST_UNIX_S)
     starting = Starting(machine, context, since_s=since_s, before=started.one("before"))
@@ -120,13 +120,13 @@ def await_api(machine: MachineSpec, context: RunContext, *, starting: Starting |
         unit = starting.look(within_s="0") if starting is not None else ""
         return NotYet("; ".join(filter(None, (unit, problem))))
 
-    condition = Condition(
-        what=f"the Kubernetes API on {machine.name}",
-        poll=poll,
+    context.wait_for(
+        f"the Kubernetes API on {machine.name}",
+        poll,
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
+        timeout_s=context.timeouts.server_s,
     )
-    context.wait_for(condition, context.timeouts.server_s)
 
 
 class Starting:
@@ -167,7 +167,7 @@ class Starting:
         Raises:
             GuestError: Its journal names a cause that no waiting changes.
         """
-        state = self._context.lines(self._name, "unit-state.sh", UNIT=self._unit, WITHIN_S=within_s)
+        state = self._context.run(self._name, "unit-state.sh", UNIT=self._unit, WITHIN_S=within_s).lines
         active, sub, restarts = (state.one(key, "unknown") for key in ("active_state", "sub_state", "restarts"))
         if active == "active":
             return ""
@@ -179,14 +179,9 @@ class Starting:
 
     def wait_for(self, what: str, poll: Callable[[], bool | NotYet], *, timeout_s: float, every_s: float = 0.3) -> None:
         """Wait for what the start is to bring; where that takes too long, the error ends with what the journal says."""
-        condition = Condition(
-            what=f"{self._unit} on {self._name} {what}",
-            poll=poll,
-            every_s=every_s,
-            resolution=f"on {self._name}: journalctl -u {self._unit}",
-        )
+        what, resolution = f"{self._unit} on {self._name} {what}", f"on {self._name}: journalctl -u {self._unit}"
         try:
-            self._context.wait_for(condition, timeout_s)
+            self._context.wait_for(what, poll, timeout_s=timeout_s, every_s=every_s, resolution=resolution)
         except DeadlineError as error:
             self._explain(error)
             raise

@@ -26,7 +26,7 @@ from bootstrap.records.state.token_history import (
     short_form,
     with_old_token,
 )
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 _WRITTEN_IN_S = 30.0
 """k3s writes its token files once its API answers."""
@@ -102,7 +102,7 @@ def renew_token(step: RenewToken, context: RunContext) -> Done:
     machine = step.machine
     unit = machine.role.unit
     files = _token_files(machine.role, _tokens_now(context))
-    lines = context.lines(machine.name, "renew-token.sh", files=files, UNIT=unit, DONE="0")
+    lines = context.run(machine.name, "renew-token.sh", files=files, UNIT=unit, DONE="0").lines
     # Restored data may have the node as it was: with the address of then, or not at all.
     moved = put_right(machine, context)
     restart = lines.flag("restart") or moved or not _is_known(machine.name, context)
@@ -140,13 +140,13 @@ def save_passwords(step: SavePasswords, context: RunContext) -> Done:
             return True
         return NotYet("it reports another one")
 
-    condition = Condition(
-        what=f"the token for agents on {step.machine}",
-        poll=poll,
+    context.wait_for(
+        f"the token for agents on {step.machine}",
+        poll,
         every_s=0.3,
         resolution=f"does a file in /etc/rancher/k3s/config.yaml.d on {step.machine} set agent-token? Take it out",
+        timeout_s=_WRITTEN_IN_S,
     )
-    context.wait_for(condition, _WRITTEN_IN_S)
     context.write_item(AGENT_TOKEN, tokens.agent)
     return Done()
 

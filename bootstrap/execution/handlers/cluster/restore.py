@@ -85,7 +85,7 @@ def stop_k3s(step: StopK3s, context: RunContext) -> Done:
     """Have k3s stopped; a server's data is marked as given up, so that nothing starts it by mistake."""
     mark = "1" if step.machine.role is Role.CONTROL_PLANE else "0"
     timeout_s, unit = context.timeouts.server_s, step.machine.role.unit
-    lines = context.lines(step.machine.name, "stop-k3s.sh", timeout_s=timeout_s, UNIT=unit, MARK=mark)
+    lines = context.run(step.machine.name, "stop-k3s.sh", timeout_s=timeout_s, UNIT=unit, MARK=mark).lines
     return Done(changed=lines.flag("changed"))
 
 

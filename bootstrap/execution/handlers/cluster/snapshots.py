@@ -37,7 +37,7 @@ CHECK_BUCKET = Advice(
 
 def take_snapshot(step: TakeSnapshot, context: RunContext) -> Done:
     """Have a new snapshot on the server, in the bucket where asked, and in a directory here where asked."""
-    told = context.lines(
+    told = context.run(
         step.machine,
         "snapshot.sh",
         timeout_s=context.timeouts.server_s,
@@ -46,7 +46,7 @@ def take_snapshot(step: TakeSnapshot, context: RunContext) -> Done:
         NODE=str(step.machine),
         FETCH="1" if step.to is not None else "0",
         BUCKET=step.upload.value,
-    )
+    ).lines
     note = _note(told, step, context)
     place = note.name
     if step.to is not None:
@@ -138,7 +138,7 @@ def _drop_surplus(step: TakeSnapshot, name: str, context: RunContext, *, in_buck
 
 
 def _on_disk(step: TakeSnapshot, context: RunContext) -> Iterable[str]:
-    told = context.lines(step.machine, "list-snapshots.sh").get("snapshot", [])
+    told = context.run(step.machine, "list-snapshots.sh").lines.get("snapshot", [])
     listed = (parse_on_disk(line, step.machine) for line in told)
     return (each.name for each in listed if each is not None)
 

@@ -11,7 +11,7 @@ from bootstrap.k3s.keepalived import choose_peers, render_keepalived
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.day2_steps import ConfigureVip, RemoveVip, SpreadVip
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 API_PORT = 6443
 
@@ -78,7 +78,7 @@ def spread_vip(step: SpreadVip, context: RunContext) -> Done:
 
 def remove_vip(step: RemoveVip, context: RunContext) -> Done:
     """Have every server's keepalived ended, where its settings are ours."""
-    told = [context.lines(name, "remove-vip.sh") for name in step.servers]
+    told = [context.run(name, "remove-vip.sh").lines for name in step.servers]
     return Done(changed=any(lines.flag("changed") for lines in told))
 
 
@@ -95,7 +95,7 @@ def _check_known(step: SpreadVip, context: RunContext) -> None:
 def look(machine: MachineName, context: RunContext) -> VipState:
     """How a server stands to the VIP now."""
     address, vip = context.guest(machine).address, _vip(context).address
-    lines = context.lines(machine, "vip-state.sh", ADDRESS=str(address), VIP=str(vip))
+    lines = context.run(machine, "vip-state.sh", ADDRESS=str(address), VIP=str(vip)).lines
     return VipState(
         interface=lines.one("interface"),
         active=lines.one("active_state") in ("active", "reloading"),
@@ -144,7 +144,7 @@ def _settings(
 def _install(machine: MachineName, context: RunContext, *, settings: str | None) -> bool:
     """Have keepalived there and, with settings, running with them; whether anything changed."""
     files = None if settings is None else {"keepalived.conf": settings}
-    lines = context.lines(machine, "install-vip.sh", timeout_s=INSTALL_S, files=files, LOCK_S=str(APT_LOCK_S))
+    lines = context.run(machine, "install-vip.sh", timeout_s=INSTALL_S, files=files, LOCK_S=str(APT_LOCK_S)).lines
     return lines.flag("changed")
 
 
@@ -157,11 +157,11 @@ def _answers(vip: VipSpec, context: RunContext) -> bool | NotYet:
 
 
 def _await_vip(vip: VipSpec, context: RunContext) -> None:
-    condition = Condition(
-        what=f"the Kubernetes API at the VIP {vip.address}",
-        poll=lambda: _answers(vip, context),
+    context.wait_for(
+        f"the Kubernetes API at the VIP {vip.address}",
+        lambda: _answers(vip, context),
         every_s=0.1,
         resolution="on the servers: journalctl -u keepalived. Is the VIP in the servers' network? Does a firewall let "
         "VRRP (IP protocol 112) through between them, and does Proxmox's IP filter on net0 know the VIP?",
+        timeout_s=VIP_S,
     )
-    context.wait_for(condition, VIP_S)

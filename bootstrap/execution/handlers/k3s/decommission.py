@@ -128,7 +128,7 @@ def retire_server(step: RetireServer, context: RunContext) -> Done:
             # It should be up, so it is not waited for as one that boots.
             times = replace(context.timeouts, agent_s=REACH_S, ssh_s=REACH_S, cloud_init_s=REACH_S)
             await_guest(AwaitGuest(machine=name), replace(context, timeouts=times))
-        lines = context.lines(name, "stop-k3s.sh", UNIT="k3s", MARK="0")
+        lines = context.run(name, "stop-k3s.sh", UNIT="k3s", MARK="0").lines
     except InterruptedRunError:
         raise
     except HomelabError as error:

@@ -23,7 +23,7 @@ from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServ
 from bootstrap.ports import Artifact
 from bootstrap.records.state.state_items import AGENT_TOKEN, API_NAME, KUBECONFIG, TOKEN
 from bootstrap.records.state.token_history import ClusterTokens, parse_tokens, short_form
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 _REGISTERS_IN_S = 5.0
 """How long the Kubernetes node of a unit that is active may be missing before it counts as deleted."""
@@ -57,7 +57,7 @@ def put_right(machine: MachineSpec, context: RunContext) -> bool:
     k3s ends with "failed to find interface with specified node ip" where it starts on a node with an address that the
     machine has no more (1.36, seen): DHCP gave it another one, or it was rebuilt.
     """
-    own = addresses_in(context.lines(machine.name, "unit-state.sh", UNIT=machine.role.unit))
+    own = addresses_in(context.run(machine.name, "unit-state.sh", UNIT=machine.role.unit).lines)
     return KubeWrites(context).set_kube_node_address(machine.name, context.guest(machine.name).address, own=own)
 
 
@@ -181,13 +181,13 @@ def await_ready(step: AwaitReady, context: RunContext) -> Done:
             check_stays_up(name, context)
         return NotYet(paused or lacks)
 
-    condition = Condition(
-        what=f"the Kubernetes node {name} to be Ready",
-        poll=poll,
+    kube_node = context.wait_for(
+        f"the Kubernetes node {name} to be Ready",
+        poll,
         every_s=readiness.every_s,
         resolution=f"kubectl describe node {name} shows what is missing",
+        timeout_s=context.timeouts.ready_s,
     )
-    kube_node = context.wait_for(condition, context.timeouts.ready_s)
     changed = KubeWrites(context).set_kube_node_metadata(name, labels=dict(machine.labels), taints=machine.taints)
     return Done(changed=changed, note=kube_node.version)
 
@@ -223,13 +223,13 @@ def install(
     config = render_config(
         context.spec, machine, address=guest.address, address6=guest.address6, etcd=etcd, join=join, alone=alone
     )
-    lines = context.lines(
+    lines = context.run(
         machine.name,
         "install-k3s.sh",
         files={"config.yaml": config, "service.env": _environment(machine, tokens)},
         ROLE=machine.role.k3s,
         SHA256=_binary_wanted(guest, artifact),
-    )
+    ).lines
     if guest.address6 is not None:
         context.run(machine.name, "accept-ra.sh", ADDRESS=str(guest.address6))
     return lines.flag("changed")

@@ -18,7 +18,7 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import GuestSettings, KubeNode
 from bootstrap.planning.day2_steps import ApplySettings
 from bootstrap.planning.settings.drift import has_etcd, joins_by, runs_otherwise
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 
 def apply_settings(step: ApplySettings, context: RunContext) -> Done:
@@ -41,7 +41,9 @@ def apply_settings(step: ApplySettings, context: RunContext) -> Done:
         stale_taints=step.stale_taints,
     )
     config = _config(machine, kube_node, context)
-    pending = context.lines(machine.name, "put-settings.sh", files={"config.yaml": config}, DONE="0").flag("restart")
+    pending = context.run(machine.name, "put-settings.sh", files={"config.yaml": config}, DONE="0").lines.flag(
+        "restart"
+    )
     if not pending and not runs_otherwise(context.spec, machine, kube_node, files):
         return Done(changed=changed)
     try:
@@ -118,13 +120,13 @@ def _restart(machine: MachineSpec, files: GuestSettings, context: RunContext) ->
         )
         return
     own = start_agent(machine, context, restart=True)
-    condition = Condition(
-        what=f"k3s on {machine.name} to report its new settings",
-        poll=lambda: _settled(machine, files, own, context),
+    context.wait_for(
+        f"k3s on {machine.name} to report its new settings",
+        lambda: _settled(machine, files, own, context),
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
+        timeout_s=context.timeouts.ready_s,
     )
-    context.wait_for(condition, context.timeouts.ready_s)
 
 
 def _settled(machine: MachineSpec, files: GuestSettings, own: Own, context: RunContext) -> bool | NotYet:

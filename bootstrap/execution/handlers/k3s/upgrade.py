@@ -18,7 +18,7 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.day2_steps import AwaitVersion, MigrateToEtcd, UpgradeK3s
 from bootstrap.records.state.token_history import ClusterTokens
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 
 def upgrade_k3s(step: UpgradeK3s, context: RunContext) -> Done:
@@ -97,13 +97,13 @@ def await_version(step: AwaitVersion, context: RunContext) -> Done:
             check_stays_up(step.machine, context)
         return NotYet(paused or problem)
 
-    condition = Condition(
-        what=f"the Kubernetes node {step.machine} to be Ready with {step.version}",
-        poll=poll,
+    context.wait_for(
+        f"the Kubernetes node {step.machine} to be Ready with {step.version}",
+        poll,
         every_s=0.05,
         resolution=f"kubectl describe node {step.machine} shows what is missing",
+        timeout_s=context.timeouts.ready_s,
     )
-    context.wait_for(condition, context.timeouts.ready_s)
     return Done(changed=False, note=step.version)
 
 
@@ -126,13 +126,13 @@ def migrate_to_etcd(step: MigrateToEtcd, context: RunContext) -> Done:
 
 def await_etcd(machine: MachineSpec, context: RunContext) -> None:
     """Wait until the node of the only server says that it is in etcd. Raises DeadlineError."""
-    condition = Condition(
-        what=f"{machine.name} to be a member of etcd",
-        poll=lambda: _has_etcd(machine, context),
+    context.wait_for(
+        f"{machine.name} to be a member of etcd",
+        lambda: _has_etcd(machine, context),
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u k3s; does config.yaml.d there set another datastore?",
+        timeout_s=context.timeouts.server_s,
     )
-    context.wait_for(condition, context.timeouts.server_s)
 
 
 def _as_wanted(machine: MachineSpec, context: RunContext) -> MachineSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.advice import Advice
@@ -21,7 +20,7 @@ from bootstrap.execution.guests.first_boot import await_cloud_init, await_host_k
 from bootstrap.execution.guests.host_keys import log_in
 from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, LastingShell
-from bootstrap.execution.guests.scripts import Lines, parse_facts, parse_lines, run_script
+from bootstrap.execution.guests.scripts import Lines, parse_facts, run_script
 from bootstrap.execution.guests.scripts import told as value_told
 from bootstrap.execution.handlers.machines.vms import owned_vm
 from bootstrap.execution.run_facts import GuestFacts
@@ -36,7 +35,7 @@ from bootstrap.planning.members.authorize import authorizing_command
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.planning.steps import AwaitGuest
 from bootstrap.ports import GuestShell
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 KEY_REFUSALS = 10
 """How often a machine that runs already may refuse our key before that is final."""
@@ -84,7 +83,7 @@ def _meet(step: AwaitGuest, context: RunContext) -> Done:
         settle=lambda again: _settle(again, step.machine, context),
     )
     context.findings.shells.put(step.machine, lasting)
-    lines = parse_lines(told)
+    lines = told.lines
     _check_clock(step.machine, lines, context)
     lacking = selinux_problem(step.machine, lines)
     if lacking:
@@ -129,22 +128,19 @@ def _await_addresses(vm: VmRecord, name: MachineName, context: RunContext) -> tu
         chosen6 = own_address6(interfaces, vm, context.spec.network.ipv6)
         return NotYet(chosen6) if isinstance(chosen6, str) else (chosen, chosen6)
 
-    condition = Condition(
-        what=f"the guest agent of {name} (vmid {vm.vmid} on {vm.pve_node}) to report its address",
-        poll=poll,
-        every_s=0.25,
-        resolution=f"check its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
-        f"does it get an address{_ADVERTISED if vm.ip6 == 'auto' else ''}? "
-        f"On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
-    )
+    place = f"{name} (vmid {vm.vmid} on {vm.pve_node})"
     if vm.kind is MachineKind.LXC:
-        condition = replace(
-            condition,
-            what=f"the container {name} (vmid {vm.vmid} on {vm.pve_node}) to have an address",
-            resolution=f"does it boot, is there a DHCP server on its bridge? On {vm.pve_node}: pct exec {vm.vmid} ip a",
+        what = f"the container {place} to have an address"
+        advice = f"does it boot, is there a DHCP server on its bridge? On {vm.pve_node}: pct exec {vm.vmid} ip a"
+    else:
+        what = f"the guest agent of {place} to report its address"
+        advice = (
+            "check its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
+            f"does it get an address{_ADVERTISED if vm.ip6 == 'auto' else ''}? "
+            f"On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces"
         )
     try:
-        return context.wait_for(condition, context.timeouts.agent_s)
+        return context.wait_for(what, poll, timeout_s=context.timeouts.agent_s, every_s=0.25, resolution=advice)
     finally:
         context.pacing.left(name, vm.pve_node)
 
@@ -221,14 +217,14 @@ def _await_login(
                 _check_place(name, vm, address, off, context)
             return NotYet(pauses.look() or str(error))
 
-    condition = Condition(
-        what=f"SSH on {name} ({user}@{address})",
-        poll=poll,
-        every_s=0.2,
-        resolution=f"can this computer reach {address}? Is the VM in the right network, and is its port 22 open?",
-    )
     try:
-        return context.wait_for(condition, context.timeouts.ssh_s)
+        return context.wait_for(
+            f"SSH on {name} ({user}@{address})",
+            poll,
+            every_s=0.2,
+            resolution=f"can this computer reach {address}? Is the VM in the right network, and is its port 22 open?",
+            timeout_s=context.timeouts.ssh_s,
+        )
     except DeadlineError as error:
         refused = last[-1] if last else None
         if isinstance(refused, KeyRefusedError):

@@ -30,7 +30,7 @@ from bootstrap.proxmox.container_settings import container_settings
 from bootstrap.proxmox.vm_settings import vm_settings
 from bootstrap.records.vms.machine import identity_of, is_ours, owner_tags, render_record
 from bootstrap.records.vms.seal import RecordKey
-from bootstrap.waiting import Condition, NotYet
+from bootstrap.waiting import NotYet
 
 
 def make_vm(step: CloneVm | CreateContainer, context: RunContext) -> Done:
@@ -191,14 +191,14 @@ def _settle(step: CloneVm | CreateContainer, vmid: Vmid, context: RunContext) ->
         vm = context.ports.hypervisor.read_vm(vmid, pve_node=step.pve_node)
         return NotYet(f"VM is locked ({vm.lock})") if vm.lock else vm
 
-    condition = Condition(
-        what=f"{what} {name} (vmid {vmid} on {step.pve_node})",
-        poll=unlocked,
+    vm = context.wait_for(
+        f"{what} {name} (vmid {vmid} on {step.pve_node})",
+        unlocked,
         every_s=0.5,
         resolution=f"if no clone task is running any more, on {step.pve_node}: {tool} unlock {vmid} && {tool} destroy "
         f"{vmid}",
+        timeout_s=context.timeouts.lock_s,
     )
-    vm = context.wait_for(condition, context.timeouts.lock_s)
     place = VmPlace(machine=name, pve_node=vm.pve_node, vmid=vmid, identity=vm.identity)
     context.findings.places.put_first(name, place)
     return vm
