@@ -1,4 +1,4 @@
-"""The ports made real: Proxmox VE, SSH, Kubernetes, files, the clock."""
+"""Implementations of the ports: Proxmox VE, SSH, Kubernetes, files, the clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: threading.Event) -> Ports:
-    """All adapters for an inventory. Nothing is talked to yet, and nothing is written.
+    """All adapters for an inventory. Sends and writes nothing yet.
 
     Args:
         inventory: Where Proxmox VE is, and which SSH key to use.
@@ -21,7 +21,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
         stop: Ends waits inside adapters early.
 
     Raises:
-        AuthenticationError: The endpoint cannot be meant.
+        AuthenticationError: The endpoint is invalid.
     """
     from bootstrap.adapters import proxmox
     from bootstrap.adapters.artifacts import ReleaseSource, default_cache_root

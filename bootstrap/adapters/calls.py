@@ -1,6 +1,6 @@
-"""One line for each call to Proxmox VE, Kubernetes and a machine's SSH, once it has ended: for `-v` and the log.
+"""Logs one line for each finished call to Proxmox VE, Kubernetes and a machine's SSH, for `-v` and the log.
 
-Never what is sent and answered: keys, passwords and files are among it.
+Never its content: it has keys, passwords and files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class Call:
-    """A call under way.
+    """A call in progress.
 
     Attributes:
         status: How it ended: an HTTP status, an exit status; where nothing sets it, `ok` or the error's name.
@@ -23,13 +23,13 @@ class Call:
 
 @contextmanager
 def calling(service: str, what: str) -> Iterator[Call]:
-    """While a call goes on.
+    """Log a call when it ends.
 
     Args:
         service: `proxmox`, `kubernetes`, `ssh`.
         what: Method and path, or machine and command.
 
-    Anyone who shows the lines, of loggers below `bootstrap.calls`, masks them first; they come from any thread.
+    Handlers of loggers below `bootstrap.calls` must mask the lines; they come from any thread.
     """
     logger = logging.getLogger(f"bootstrap.calls.{service}")
     call = Call()

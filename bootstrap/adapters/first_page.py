@@ -1,6 +1,6 @@
-"""Asks what answers at an address, without trust in it: its certificate, its clock, the title of its first page.
+"""Finds out what answers at an address, unverified: its certificate, its clock, the title of its first page.
 
-What is found is advice for the user alone: nothing is accepted because of it, and no secret is sent.
+The result is only advice for the user: nothing is accepted because of it, and no secret is sent.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ PORT_REMEDY = (
     "check the endpoint's port"
 )
 CLOCK_OFF_S = 300.0
-"""From this difference on a clock is the likely cause where a certificate's dates do not fit."""
+"""From this difference on, a wrong clock probably explains a certificate's dates."""
 
 _PAGE = "/"
-"""Open to all: at Proxmox VE what needs a login answers 401 only after 3 s."""
+"""A page without a login: with one, Proxmox VE answers 401 only after 3 s."""
 _MOST_BYTES = 65536
 _TITLE = re.compile(r"<title>\s*([^<]*?)\s*</title>", re.IGNORECASE)
 _OUT_OF_DATE = ("not yet valid", "has expired")
@@ -55,12 +55,12 @@ class FirstPage:
 
     @property
     def at(self) -> datetime | None:
-        """Its clock, one second exact."""
+        """Its clock, to the second."""
         try:
-            told = parsedate_to_datetime(self.date)
+            at = parsedate_to_datetime(self.date)
         except ValueError:
             return None
-        return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class OutOfDate:
 
     Attributes:
         says: Since or until when it is valid.
-        clocks: Both clocks, where they differ by more than `CLOCK_OFF_S`; empty where they do not, or nobody told.
+        clocks: Both clocks, where they differ by more than `CLOCK_OFF_S`; empty where they do not, or one is unknown.
         remedy: What to do about the clocks; empty where they are not the cause.
     """
 
@@ -79,7 +79,7 @@ class OutOfDate:
 
 
 def read_first_page(host: str, port: int) -> FirstPage:
-    """Ask. Raises OSError, and ValueError for a name that is none."""
+    """Read it. Raises OSError, and ValueError for an invalid name."""
     with (
         socket.create_connection((host, port), timeout=TIMEOUT_S) as connection,
         unchecked().wrap_socket(connection, server_hostname=host) as tls,
@@ -94,7 +94,7 @@ def read_first_page(host: str, port: int) -> FirstPage:
 
 
 def unchecked() -> ssl.SSLContext:
-    """A context that looks at a certificate without trusting it: nothing that matters is sent through it."""
+    """A context that accepts any certificate: nothing that matters is sent through it."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -121,7 +121,7 @@ def place(host: str, port: int) -> str:
 
 
 def unreached(host: str, port: int, details: str) -> HypervisorError:
-    """The error for an address where no Proxmox VE could be spoken to.
+    """The error for an address where no Proxmox VE answers.
 
     Args:
         host: As in the endpoint.
@@ -141,18 +141,18 @@ def unreached(host: str, port: int, details: str) -> HypervisorError:
 
 
 def speaks_no_tls(said: str) -> bool:
-    """Whether, by OpenSSL's words, the other side answered with something else than TLS: plain HTTP, SSH."""
+    """Whether OpenSSL says that the other side answered with something other than TLS: plain HTTP, SSH."""
     text = said.upper().replace(" ", "_")
     return "WRONG_VERSION_NUMBER" in text or "UNKNOWN_PROTOCOL" in text or "HTTP_REQUEST" in text
 
 
 def out_of_date(refusal: str, host: str, port: int) -> OutOfDate | None:
-    """Why a certificate is not valid now, where that is what TLS refused.
+    """Why a certificate is not valid now, if TLS refused it for its dates.
 
     Args:
         refusal: What OpenSSL said.
-        host: Who shows the certificate.
-        port: And where.
+        host: The server with the certificate.
+        port: Its port.
     """
     if not any(word in refusal for word in _OUT_OF_DATE):
         return None
@@ -176,7 +176,7 @@ def out_of_date(refusal: str, host: str, port: int) -> OutOfDate | None:
 
 
 def _some_of(answer: BinaryIO) -> str:
-    """The beginning of a page; one that breaks off or does not come has no title, and is no failure."""
+    """The beginning of a page; empty, and no error, where it breaks off."""
     try:
         return answer.read(_MOST_BYTES).decode(errors="replace")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Cloud images by name or URL: the catalogue, and checksums from their publishers."""
+"""Cloud images by name or URL: the catalogue, and their publishers' checksums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LENGTHS = {"sha256": 64, "sha512": 128}
 
 
 def catalogue() -> Mapping[str, Mapping[str, str]]:
-    """The images that are known by name; see `data/images.yaml`."""
+    """The images with a name; see `data/images.yaml`."""
     import yaml
 
     text = (importlib.resources.files("bootstrap") / "data" / "images.yaml").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ _AGENT_PATH = "/run/homelab-k8s-seed-agent.sh"
 
 
 def seed_iso(seed: SeedRequest) -> bytes:
-    """The NoCloud ISO of a VM that is to become a template."""
+    """The NoCloud ISO of a template's builder VM."""
     import yaml
 
     files = {
@@ -27,19 +27,19 @@ def seed_iso(seed: SeedRequest) -> bytes:
 def _user_data(seed: SeedRequest) -> dict[str, object]:
     return {
         "hostname": seed.hostname,
-        "manage_etc_hosts": True,  # else sudo complains of a name it cannot resolve
+        "manage_etc_hosts": True,  # else sudo complains about a name it cannot resolve
         "user": {"name": seed.user},
         "users": ["default"],
         "ssh_authorized_keys": [seed.public_key.strip()],
         "package_update": False,
-        "package_upgrade": False,  # nothing is to be newer than the image and its checksum say
+        "package_upgrade": False,  # packages stay as in the image, which its checksum fixes
         "write_files": [{"path": _AGENT_PATH, "permissions": "0700", "content": guest_file(_AGENT).decode()}],
         "runcmd": [["sh", _AGENT_PATH]],
     }
 
 
 def _network(seed: SeedRequest) -> dict[str, object]:
-    """Version 1, the card named by its MAC address, as Proxmox VE writes it itself: every renderer can do that."""
+    """Version 1 with the card's MAC address, as Proxmox VE writes it: every renderer supports that."""
     subnet: dict[str, object] = {"type": "dhcp4"}
     if seed.address is not None:
         subnet = {"type": "static", "address": str(seed.address.ip), "netmask": str(seed.address.netmask)}

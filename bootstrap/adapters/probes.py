@@ -1,4 +1,4 @@
-"""Looks at what answers on the network, with sockets alone: no secret is sent, and nothing is changed."""
+"""Looks at what answers on the network, with sockets only: sends no secret and changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.ports import CertificateFacts, EndpointFacts
 
 _HERE_TIMEOUT_S = 0.7
-"""For an address on this network; one that nobody has would take seconds to be refused."""
+"""For an address on this network; an unused one would take seconds to fail."""
 _RESOLVE_TIMEOUT_S = 3.0
 _DAY_S = 86400.0
 _ARP = Path("/proc/net/arp")
@@ -53,8 +53,8 @@ class NetworkProbes:
         certificate = _judged(page.der, endpoint.tls, problem)
         dated = out_of_date(problem, host, port)
         if dated is not None:
-            told = "\n".join(filter(None, (f"{problem}: {dated.says}", dated.clocks)))
-            certificate = replace(certificate, problem=told, remedy=dated.remedy)
+            problem = "\n".join(filter(None, (f"{problem}: {dated.says}", dated.clocks)))
+            certificate = replace(certificate, problem=problem, remedy=dated.remedy)
         return EndpointFacts(certificate=certificate, clock_s=_ahead_s(page.at))
 
     def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
@@ -69,13 +69,13 @@ class NetworkProbes:
             raise HomelabError(f"{address}:{port} presents no certificate", details=str(error)) from error
 
     def resolve(self, name: str) -> tuple[IPv4Address, ...]:
-        """See `Probes.resolve`. The system's resolver takes no timeout: it is left behind where it takes too long."""
+        """See `Probes.resolve`. The system's resolver has no timeout: after a while it is no longer waited for."""
         found: list[IPv4Address] = []
 
         def ask() -> None:
             with suppress(OSError, UnicodeError):
-                told = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
-                found.extend(IPv4Address(str(entry[4][0])) for entry in told)
+                entries = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+                found.extend(IPv4Address(str(entry[4][0])) for entry in entries)
 
         asking = threading.Thread(target=ask, name="resolve", daemon=True)
         asking.start()
@@ -83,9 +83,9 @@ class NetworkProbes:
         return tuple(sorted(set(found)))
 
     def answers(self, address: IPv4Address) -> bool:
-        """See `Probes.answers`. Who refuses the port is there; who drops it still has to answer ARP, if near.
+        """See `Probes.answers`. A host that refuses the port exists; one that drops it still answers ARP, if near.
 
-        An ARP answer that the kernel had before proves nothing: it keeps those of machines that are gone for minutes.
+        An ARP entry from before proves nothing: the kernel keeps those of missing machines for minutes.
         """
         known = _has_neighbour(address)
         try:
@@ -98,12 +98,12 @@ class NetworkProbes:
 
 
 def _distrust(host: str, port: int, tls: TlsSpec) -> str:
-    """Why the CA file, or the system's CAs, do not vouch for the certificate; empty where they do."""
+    """Why the CA file or the system's CAs do not verify the certificate; empty where they do."""
     try:
         context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file is not None else None)
     except (OSError, ssl.SSLError) as error:
         return f"the CA file {tls.ca_file} cannot be used: {error}"
-    # Python 3.13 asks for extensions that Proxmox VE's own CA need not have; requests does not ask for them.
+    # Python 3.13 requires extensions that Proxmox VE's own CA need not have; requests does not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
         try:
@@ -134,7 +134,7 @@ def _judged(der: bytes, tls: TlsSpec, problem: str) -> CertificateFacts:
 
 
 def _ahead_s(at: datetime | None) -> float | None:
-    """By how many seconds a Date header is ahead of our clock; it has whole seconds, so half of one is added."""
+    """By how many seconds a Date header is ahead of the local clock; it has whole seconds, so half of one is added."""
     return None if at is None else at.timestamp() + 0.5 - time.time()
 
 

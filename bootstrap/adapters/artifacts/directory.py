@@ -25,7 +25,7 @@ _MINOR = re.compile(r"v\d+\.\d+")
 
 
 def version_of(path: Path, *, wanted: str | None, channel: str = "") -> str:
-    """The version that is to be taken from an artifact directory.
+    """The version to use from an artifact directory.
 
     Of one release it is what a file `version` (or `VERSION`) in it says, else what its binary says in its bytes (it
     is never run), else `wanted`. Of several it is the wanted one, or the newest of the channel where that is a minor
@@ -37,7 +37,7 @@ def version_of(path: Path, *, wanted: str | None, channel: str = "") -> str:
         channel: The inventory's `k3s.channel`.
 
     Raises:
-        ArtifactError: None of them tells, or the directory does not hold the wanted version.
+        ArtifactError: The version is unknown, or the directory does not have the wanted one.
     """
     if wanted is not None:
         layout.checked_version(wanted)
@@ -90,16 +90,16 @@ def place_of(path: Path, *, version: str) -> Path:
     below = _subdirectories(path)
     if version in below:
         return below[version]
-    found = _told(path) if _has_binary(path) else ""
-    if found in (None, version):  # one that cannot tell was given a version by the user
+    found = _stated(path) if _has_binary(path) else ""
+    if found in (None, version):  # with an unknown version, the user has set it
         return path
     raise _not_there(path, version, releases(path))
 
 
 def releases(path: Path) -> dict[str, Path]:
-    """The releases in an artifact directory, by version, oldest first; one that does not tell its version is none."""
+    """The releases in an artifact directory, by version, oldest first; without those of unknown version."""
     there = _subdirectories(path)
-    own = _told(path) if _has_binary(path) else None
+    own = _stated(path) if _has_binary(path) else None
     if own is not None:
         there = {layout.checked_version(own): path} | there
     return dict(sorted(there.items(), key=lambda item: parse_version(item[0])))
@@ -144,7 +144,7 @@ def _not_there(path: Path, wanted: str, there: Iterable[str]) -> ArtifactError:
 
 
 def _version_of_one(path: Path, *, wanted: str | None) -> str:
-    found = _told(path)
+    found = _stated(path)
     if found is None:
         if wanted is None:
             raise ArtifactError(
@@ -161,8 +161,8 @@ def _version_of_one(path: Path, *, wanted: str | None) -> str:
     return layout.checked_version(found)
 
 
-def _told(path: Path) -> str | None:
-    """The version that a release's files tell, or None."""
+def _stated(path: Path) -> str | None:
+    """The version in a release's files, or None."""
     return _version_file(path) or _said_by_binary(path)
 
 
@@ -196,7 +196,7 @@ def listed(sums: Path, name: str) -> str:
 
 
 def wrong_checksum(path: Path, *, expected: str, found: str, resolution: str) -> ArtifactError:
-    """The error for a file that is not what its list says."""
+    """The error for a file with another checksum than in its list."""
     return ArtifactError(
         f"{path} has the wrong checksum", details=f"expected {expected}\nfound    {found}", resolution=resolution
     )
@@ -231,7 +231,7 @@ def _version_file(path: Path) -> str | None:
 
 
 def _said_by_binary(path: Path) -> str | None:
-    """What a binary (or script) says in its own bytes; it is not run, and believed only if its checksum is right."""
+    """The version in a binary's (or script's) bytes; it is not run, and trusted only with the right checksum."""
     for arch in layout.ARCHES:
         binary = path / layout.binary_name(arch)
         if binary.is_file():

@@ -1,4 +1,4 @@
-"""HTTP for releases: streamed to files, tried again where a failure may pass."""
+"""HTTP for releases: streams to files, retries transient failures."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class _PassingStatusError(Exception):
-    """A status that may be another one soon."""
+    """A status that may change soon."""
 
 
 class Downloader:
     """Fetches over HTTP(S), through the environment's proxies where the host is not near.
 
-    What begins with https stays there over redirects.
+    An https URL must not redirect to http.
 
     Args:
         attempts: Tries in all, where a connection fails, ends early, or the server says that it is busy.
@@ -56,11 +56,11 @@ class Downloader:
         return self._persist(ask, url=url, what=what)
 
     def fetch(self, url: str, path: Path, *, what: str, most_bytes: int = MOST_BYTES) -> None:
-        """Put what a URL holds into a file: all of it, or the file does not appear.
+        """Download a URL into a file: completely, or the file is not created.
 
         Raises:
-            ArtifactError: It is not there, longer than `most_bytes` or than there is room, or no longer on https.
-            ArtifactUnreachableError: Nobody answers.
+            ArtifactError: It does not exist, is longer than `most_bytes` or the free space, or redirects to http.
+            ArtifactUnreachableError: No answer.
         """
 
         def copy(session: requests.Session) -> None:
@@ -70,7 +70,7 @@ class Downloader:
                 with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
                     temporary = Path(file.name)
                     try:
-                        # A body shorter than Content-Length raises, so that a part is never taken for the whole.
+                        # A body shorter than Content-Length raises, so that a part never counts as complete.
                         for chunk in answer.iter_content(_CHUNK):
                             left -= len(chunk)
                             if left < 0:
@@ -138,9 +138,9 @@ def _refusing_adapter() -> requests.adapters.BaseAdapter:
 
 
 def _room(answer: requests.Response, path: Path, what: str, most_bytes: int) -> int:
-    """How many bytes are taken. Raises ArtifactError where there are to be more, or where the disk has no room."""
-    told = answer.headers.get("Content-Length", "")
-    size = int(told) if told.isascii() and told.isdigit() and len(told) < _MOST_DIGITS else 0
+    """The maximum size. Raises ArtifactError where the answer announces more, or the disk has no room for it."""
+    stated = answer.headers.get("Content-Length", "")
+    size = int(stated) if stated.isascii() and stated.isdigit() and len(stated) < _MOST_DIGITS else 0
     if size > most_bytes:
         raise _too_long(answer.url, what, most_bytes)
     free = shutil.disk_usage(path.parent).free

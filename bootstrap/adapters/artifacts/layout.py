@@ -16,7 +16,7 @@ ARCHES = ("amd64", "arm64")
 
 _CHANNEL_TAG = re.compile(r".*/tag/([^/?#]+)/?$")
 TICK_NS = 1_000_000_000
-"""What changed less than this ago may change again within the same tick of the file system's clock."""
+"""A file that changed less than this ago may change again within the same tick of the file system's clock."""
 
 
 def checked_version(version: str) -> str:
@@ -59,7 +59,7 @@ def version_in(location: str) -> str | None:
 
 
 def parse_sums(text: str) -> dict[str, str]:
-    """A checksum list as file name to lower-case hex; lines that are no checksum are passed over."""
+    """A checksum list as file name to lower-case hex; other lines are ignored."""
     sums: dict[str, str] = {}
     for line in text.splitlines():
         digest, _, name = line.strip().partition(" ")
@@ -79,7 +79,7 @@ def sha256_of(path: Path) -> str:
 
 @lru_cache(maxsize=32)
 def _known_sha256(path: Path, _state: tuple[int, ...]) -> str:
-    """The checksum of a file in a state: its change time is set by the kernel alone."""
+    """The checksum of a file in a state: only the kernel sets its change time."""
     return _read_sha256(path)
 
 

@@ -1,7 +1,7 @@
-"""The environment's proxies for downloads: never for what is near, and one that cannot be used is told by its name.
+"""The environment's proxies for downloads: not used for near hosts; an unusable one is reported.
 
-`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, small or capital, are read by requests. Proxmox VE, Kubernetes
-and machines are never asked through them.
+requests reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in lower or upper case. Proxmox VE, Kubernetes
+and machines are never reached through them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import requests
 
 _NEAR = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
-"""Ends of names that no public DNS has (RFC 6761, 6762, 8375; ICANN reserved `internal`), and `.lan` by custom."""
+"""Suffixes that public DNS does not have (RFC 6761, 6762, 8375; ICANN reserved `internal`), and `.lan` by custom."""
 _HTTP = ("http", "https")
 _SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
 
 def is_near(host: str) -> bool:
-    """Whether a host is on this computer's own networks: a private address, a name without a dot or of a home network.
+    """Whether a host is on a local network: a private address, a name without a dot or of a home network.
 
     Args:
         host: A name, or an address without brackets.
@@ -39,12 +39,12 @@ def proxy_problem(proxy: str) -> str:
     """Why a proxy's URL cannot be used; empty where it can. Never repeats user and password.
 
     Args:
-        proxy: As the variable has it; without a scheme it is one of HTTP.
+        proxy: The variable's value; without a scheme it is an HTTP proxy.
     """
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         host, _ = parts.hostname, parts.port
-    except ValueError:  # its text may have a part of the password
+    except ValueError:  # its text may contain a part of the password
         return "it is not a valid URL"
     if not host:
         return "it has no host"
@@ -70,7 +70,7 @@ def unusable_proxy(problem: str, *, what: str) -> ArtifactError:
 
 
 def proxy_adapter(what: str) -> requests.adapters.BaseAdapter:
-    """Sends through the environment's proxies, and to what is near without.
+    """Sends through the environment's proxies, and directly to near hosts.
 
     Args:
         what: What is fetched, for `unusable_proxy`.

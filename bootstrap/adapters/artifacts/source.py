@@ -44,7 +44,7 @@ class ReleaseSource:
         """The newest release of a minor version (`v1.34`): what its channel points to, or the artifact directory's.
 
         Raises:
-            ArtifactError: There is none, or the channel cannot be asked.
+            ArtifactError: There is none, or the channel is unreachable.
         """
         if k3s.artifacts is not None:
             return directory.newest(k3s.artifacts, minor=minor)
@@ -83,7 +83,7 @@ class ReleaseSource:
         try:
             for directory_of_ours in (self._cache, place):
                 ensure_own_directory(directory_of_ours)
-            # A second one waits for the first one's download and then finds it done.
+            # A second process waits for the first one's download, and then uses it.
             with locked(place):
                 return self._cached(k3s, place=place, name=name, version=version, arch=arch)
         except OSError as error:
@@ -94,10 +94,10 @@ class ReleaseSource:
             ) from error
 
     def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
-        """Whether `fetch` would do: an artifact directory's and the cache's checksums, else that the release is there.
+        """Check that `fetch` would succeed: the checksums of directory or cache, else that the release exists.
 
         Raises:
-            ArtifactError: It would not.
+            ArtifactError: It would fail.
         """
         if k3s.artifacts is not None:
             place = directory.place_of(k3s.artifacts, version=version)
@@ -123,12 +123,12 @@ class ReleaseSource:
         try:
             expected = directory.listed(sums, name)
         except ArtifactError:
-            # A proxy's login page, say: kept, it would be in the way for ever.
+            # It may be a proxy's login page: kept, it would never be fetched again.
             sums.unlink()
             raise
         found = layout.sha256_of(binary)
         if found != expected:
-            # Both go: which of the two is wrong cannot be told from here.
+            # Both are removed: which of the two is wrong is unknown.
             for path in (binary, sums):
                 path.unlink()
             raise directory.wrong_checksum(

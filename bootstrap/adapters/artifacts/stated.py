@@ -1,4 +1,4 @@
-"""Which version a k3s binary is of, told from its bytes: anyone who asks it by running it runs what it is."""
+"""The version of a k3s binary, read from its bytes: it is not run, since it is not trusted yet."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from bootstrap.k3s.versions import is_release
 
 _MOST_BYTES = 1 << 29
-"""k3s has some 80 MiB; beyond this nothing is looked at."""
+"""k3s has about 80 MiB; the rest of a larger file is not read."""
 _CHUNK = 1 << 22
 _MARK = b"+k3s"
-"""All versions have it and little else does: to search for it takes half a second, for a version's pattern seven."""
+"""All versions have it and little else: searching for it takes half a second, for a version's pattern seven."""
 _BEFORE = 128
 _AFTER = 16
 
 _VERSION = re.compile(rb"(?<![\w.+-])v\d{1,4}\.\d{1,4}\.\d{1,4}(?:-[a-z]{1,8}\.?\d{0,4})?\+k3s\d{1,4}(?![\w.+-])")
 _LINKED = b"/pkg/version.Version="
-"""What Go keeps of a build: `-X github.com/k3s-io/k3s/pkg/version.Version=v1.36.3+k3s1` (k3s: scripts/version.sh and
+"""What Go stores of a build: `-X github.com/k3s-io/k3s/pkg/version.Version=v1.36.3+k3s1` (k3s: scripts/version.sh and
 scripts/build; observed in the binary of v1.36.3)."""
 
 
 def stated_version(binary: Path) -> str | None:
-    """The version that a binary was linked as, else the only one that it (or a script) names; None where none tells.
+    """The version that a binary was linked as, else the only one that it (or a script) contains; else None.
 
     Raises:
         OSError: It cannot be read.
@@ -46,7 +46,7 @@ def _places(binary: Path) -> Iterator[bytes]:
         for _ in range(_MOST_BYTES // _CHUNK):
             chunk = file.read(_CHUNK)
             window += chunk
-            # A mark near the end comes again in the next window, with what is behind it.
+            # A mark near the end comes again in the next window, with the bytes after it.
             end = len(window) - _AFTER if chunk else len(window)
             at = window.find(_MARK, 0, end)
             while at >= 0:

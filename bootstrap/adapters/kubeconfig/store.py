@@ -1,4 +1,4 @@
-"""The user's kubeconfig files: merged into and taken from, with only our own entries touched."""
+"""The user's kubeconfig files: adds and removes the cluster's own entries, and no others."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class FileKubeconfigStore:
         switch: bool = False,
         create: bool = True,
     ) -> MergedKubeconfig:
-        """Have our entries in the user's kubeconfig; see `bootstrap.ports.KubeconfigStore`.
+        """Add or renew the cluster's entries in the user's kubeconfig; see `bootstrap.ports.KubeconfigStore`.
 
-        Without `path`, `$KUBECONFIG` counts as for kubectl: an entry is renewed in the file that has it, a new one goes
-        into the first file that is there, else into the last of the list. Before the first change of a file of the
-        user's it is copied to `<file>.homelab-k8s.bak`. Owner, mode and links stay; a new file is mode 0600.
+        Without `path`, `$KUBECONFIG` is used as kubectl does: an entry is renewed in the file that has it; a new one
+        goes into the first existing file, else into the last of the list. Before its first change, a user's file is
+        copied to `<file>.homelab-k8s.bak`. Owner, mode and links are kept; a new file has mode 0600.
 
         Raises:
-            HomelabError: A file is no kubeconfig (it stays as it is), or cannot be written.
+            HomelabError: A file is no kubeconfig (it is left unchanged), or cannot be written.
         """
         own = Own(name=name, marks=frozenset({*known, *marks_of(kubeconfig)}))
         with self._opened([path] if path is not None else self._candidates(), make=create) as files:
@@ -86,7 +86,7 @@ class FileKubeconfigStore:
             )
 
     def remove(self, *, name: ClusterName, paths: Sequence[Path], known: Collection[str]) -> RemovedKubeconfig:
-        """Remove our entries and what points to them, from backups too; see `bootstrap.ports.KubeconfigStore`.
+        """Remove the cluster's entries and references to them, from backups too; see `bootstrap.ports.KubeconfigStore`.
 
         Raises:
             HomelabError: A file that may have them is no kubeconfig, or cannot be written.
@@ -94,7 +94,7 @@ class FileKubeconfigStore:
         own = Own(name=name, marks=frozenset(known))
         changed: list[Path] = []
         further = [path for path in self._candidates() if path not in paths]
-        # Where we know which files ours are in, another one that is broken is not in the way.
+        # Where the files with the entries are known, another broken one does not matter.
         problems = {path: _problem(path) for path in further} if paths else {}
         broken = tuple(f"not read: {problem}" for problem in problems.values() if problem)
         readable = filterfalse(problems.get, further)
@@ -114,11 +114,11 @@ class FileKubeconfigStore:
 
     @contextlib.contextmanager
     def _opened(self, paths: Sequence[Path], *, make: bool) -> Iterator[list[_File]]:
-        """Those of the files that are there, read, held against other processes of ours.
+        """The existing files, read, and locked against other processes of this tool.
 
         Args:
             paths: In kubectl's order.
-            make: Where none is there, the last one as if it were, its directory made.
+            make: If none exists, use the last one, and create its directory.
         """
         there = _targets(paths, make=make)
         with contextlib.ExitStack() as stack:
@@ -134,10 +134,10 @@ class FileKubeconfigStore:
 
 
 def _targets(paths: Sequence[Path], *, make: bool) -> dict[Path, Path]:
-    """The files that are there, or where none is the last one with `make`; each with its path, links followed."""
+    """The existing files, or with `make` the last one where none exists; each with its path, links followed."""
     targets: dict[Path, Path] = {}
     for path in paths:
-        # `Path.resolve` raises RuntimeError where links go round; this leaves them to the reading.
+        # `Path.resolve` raises RuntimeError for circular links; here reading the file reports them.
         targets.setdefault(Path(os.path.realpath(path)), path)
     there = {target: path for target, path in targets.items() if os.path.lexists(target)}
     if not there and make:
@@ -146,7 +146,7 @@ def _targets(paths: Sequence[Path], *, make: bool) -> dict[Path, Path]:
 
 
 def _kubectl(path: Path | None) -> str:
-    """The command that works on a file, or on kubectl's own."""
+    """The kubectl command for a file, or for kubectl's default."""
     return "kubectl" if path is None else f"kubectl --kubeconfig {shlex.quote(str(path))}"
 
 
@@ -162,7 +162,7 @@ def _read(target: Path, path: Path) -> str | None:
 
 
 def _problem(path: Path) -> str:
-    """Why a file is no kubeconfig that can be read; empty where it is one, or is not there."""
+    """Why a file is not a readable kubeconfig; empty where it is, or does not exist."""
     try:
         Document(_read(path, path) or "", str(path))
     except HomelabError as error:
@@ -171,12 +171,12 @@ def _problem(path: Path) -> str:
 
 
 def _write(file: _File, own: Own) -> None:
-    """Write a file that has changed; what it was before we ever touched it is kept beside it, once."""
+    """Write a changed file; before its first change it is copied to a backup beside it, once."""
     document = file.document
     if document.rendered == document.text:
         return
     backup = _backup_of(file.target)
-    # Our own administrator's key is not to be in a backup.
+    # The cluster administrator's key must not be in a backup.
     is_theirs = not has_key(Document(document.text, document.source), own)
     with _writing(file.path):
         if is_theirs and file.target.exists() and not os.path.lexists(backup):
@@ -191,7 +191,7 @@ def _write_file(path: Path, target: Path, text: str) -> None:
 
 
 def _clean_backup(file: _File, own: Own) -> None:
-    """Take our entries out of a backup: earlier releases made it of files that had them, and so may another cluster."""
+    """Remove the entries from a backup: earlier releases copied files with them, and so may another cluster."""
     backup = _backup_of(file.target)
     text = _read(backup, backup)
     if text is None:
@@ -212,7 +212,7 @@ def _backup_of(target: Path) -> Path:
 
 
 def _open_to_others(file: _File) -> tuple[str, ...]:
-    """That others may read a file which has our administrator's key: its mode is the user's, and stays."""
+    """A note where others can read a file with the administrator's key: its mode is the user's, and kept."""
     mode = stat.S_IMODE(file.target.stat().st_mode)
     if not mode & 0o077:
         return ()

@@ -1,8 +1,8 @@
-"""Our entries put into kubeconfigs and taken out of them; pure.
+"""Adds the cluster's entries to kubeconfigs and removes them; pure.
 
-Several documents are read as kubectl reads `$KUBECONFIG`: the first that has an entry of a name, or a current context,
-is the one that counts (client-go, tools/clientcmd/loader.go). An entry is written into the document that has it, a new
-one and the current context into the first (config.go, ModifyConfig).
+Several documents count as for kubectl with `$KUBECONFIG`: the first one with an entry of a name, or with a current
+context, decides (client-go, tools/clientcmd/loader.go). An entry is written into the document that has it; a new one
+and the current context into the first (config.go, ModifyConfig).
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _CONTRADICTING: dict[str, tuple[str, ...]] = {
     "users": ("client-certificate", "client-key"),
     "contexts": (),
 }
-"""What kubectl refuses, or passes over, beside the CA, certificate and key that we put there."""
+"""What kubectl refuses, or ignores, beside the CA, certificate and key of an entry."""
 
 
 @dataclass
 class Document:
-    """A kubeconfig's text, to be changed. Raises HomelabError where it is none.
+    """A kubeconfig's text, to be changed. Raises HomelabError for another text.
 
     Args:
         text: YAML or JSON; may be empty.
-        source: What it is, for texts.
+        source: Its name in messages.
     """
 
     text: str
@@ -72,7 +72,7 @@ class Document:
         return found
 
     def put_entries(self, section: str, entries: Sequence[MappingNode]) -> None:
-        """Have these entries in a section."""
+        """Set a section's entries."""
         if self.root is None:
             self.root = _new_root()
         put(self.root, section, sequence(entries, like=get(self.root, section, SequenceNode)))
@@ -90,7 +90,7 @@ class Document:
 
     @property
     def rendered(self) -> str:
-        """The text as it is now; the very text that it was where nothing has changed."""
+        """The text now; identical to the original where nothing has changed."""
         after = serialized(self.root) if self.root is not None else ""
         return self.text if after == self._before else after
 
@@ -102,13 +102,13 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Own:
-    """What is ours: `name` is what our entries are called where nobody else's are, `marks` what they are known by."""
+    """How the cluster's entries are recognized: `name` is their preferred name, `marks` identify them."""
 
     name: str
     marks: frozenset[str]
 
     def names(self) -> Iterator[str]:
-        """What they may be called, without end; the name that is preferred first."""
+        """Their possible names, without end; the preferred one first."""
         return chain((self.name, f"homelab-{self.name}"), (f"homelab-{self.name}-{number}" for number in count(2)))
 
     def is_named(self, name: str) -> bool:
@@ -117,9 +117,9 @@ class Own:
         return re.fullmatch(rf"{plain}|homelab-{plain}(?:-[0-9]+)?", name) is not None
 
     def has_cluster(self, entry: MappingNode) -> bool:
-        """Whether a cluster is ours: it has two of our CA, one of our addresses, our name; not another one's CA.
+        """Whether an entry is this cluster's: it has two of its CA, its addresses, its name; and no other CA.
 
-        The CA alone does not do: a server of ours that somebody has broken into may tell us any cluster's.
+        The CA alone is not enough: a compromised server may report another cluster's CA.
         """
         cluster = get(entry, "cluster", MappingNode)
         authority, server = word(cluster, "certificate-authority-data"), word(cluster, "server")
@@ -129,14 +129,14 @@ class Own:
         return bool(authority) + is_there + self.is_named(name_of(entry)) >= 2
 
     def has_user(self, entry: MappingNode) -> bool:
-        """Whether a user is our administrator."""
+        """Whether a user is this cluster's administrator."""
         certificate = word(get(entry, "user", MappingNode), "client-certificate-data")
         return bool(certificate) and issuer_mark(certificate) in self.marks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What our context is called now, and what to tell the user, where our entries are new."""
+    """The context's name now, and notes for the user where the entries are new."""
 
     context: str
     notes: tuple[str, ...] = ()
@@ -148,32 +148,31 @@ def name_of(entry: MappingNode) -> str:
 
 
 def has_ours(documents: Sequence[Document], own: Own) -> bool:
-    """Whether our cluster is in one of them."""
+    """Whether one of them has the cluster."""
     return any(own.has_cluster(entry) for document in documents for entry in document.entries("clusters"))
 
 
 def has_key(document: Document, own: Own) -> bool:
-    """Whether our administrator's key is in a document."""
+    """Whether a document has the cluster administrator's key."""
     return any(own.has_user(entry) for entry in document.entries("users"))
 
 
 def merge_entries(
     documents: Sequence[Document], kubeconfig: str, own: Own, *, switch: bool, kubectl: str = "kubectl"
 ) -> Outcome:
-    """Put our cluster, user and context in, or renew them; what a user has added to them stays.
+    """Add or renew the cluster, user and context; what a user has added to them is kept.
 
-    Our context becomes the current one where our entries are new and none that works is the current one, or with
-    `switch`.
+    The context becomes the current one with `switch`, or if the entries are new and no working context is current.
 
     Args:
-        documents: One at least.
-        kubeconfig: Ours, with one cluster, user and context, whatever they are called there.
-        own: What is ours.
-        switch: Make our context the current one in any case.
+        documents: At least one.
+        kubeconfig: The cluster's, with one cluster, user and context of any names.
+        own: How its entries are recognized.
+        switch: Make its context the current one in any case.
         kubectl: The command that works on these documents.
 
     Raises:
-        HomelabError: `kubeconfig` is none.
+        HomelabError: `kubeconfig` is not a kubeconfig.
     """
     added = Document(kubeconfig, "the cluster's own kubeconfig")
     first = not has_ours(documents, own)
@@ -195,17 +194,17 @@ def merge_entries(
 
 
 def _taken_notes(documents: Sequence[Document], own: Own, name: str) -> Iterator[str]:
-    """That ours are called otherwise, and why."""
+    """A note where the entries have another name, and why."""
     if name != own.name:
         where = next(document.source for document in documents if _has_name(document, own.name))
         yield f"{own.name} in {where} belongs to another cluster; the new entry is called {name}"
 
 
 def remove_entries(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
-    """Take out what is ours, under any name, and what points to it; the names of the contexts that are gone."""
+    """Remove the cluster's entries, under any name, and what points to them; returns the removed contexts' names."""
     pointing = list(chain.from_iterable(_pointing(document, documents, own) for document in documents))
     gone = set(map(name_of, pointing))
-    # Credentials that the user has put into our user in the place of ours.
+    # The user may have put other credentials into the cluster's user.
     altered = {_refers(context, "user") for context in pointing} & _our_names(documents, own)
     there = {name_of(context) for document in documents for context in document.entries("contexts")}
     for document in documents:
@@ -218,7 +217,7 @@ def remove_entries(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
 
 
 def foreign_notes(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
-    """Entries called as ours that are not, each with its document."""
+    """Entries with the cluster's name that are another's, each with its document."""
     return tuple(
         f"the entry {own.name} in {document.source} is kept: its CA or server belongs to another cluster"
         for document in documents
@@ -234,7 +233,7 @@ def _drop(document: Document, section: str, is_ours: Callable[[MappingNode], boo
 
 
 def _pointing(document: Document, documents: Sequence[Document], own: Own) -> list[MappingNode]:
-    """The contexts that lead to our cluster; those of our name, too, that lead nowhere."""
+    """The contexts of the cluster; also those of its name that refer to no cluster."""
     own_document = {name_of(entry) for entry in document.entries("clusters")}
     ours_here, ours = _our_names([document], own), _our_names(documents, own)
     known = {name_of(entry) for each in documents for entry in each.entries("clusters")}
@@ -250,7 +249,7 @@ def _pointing(document: Document, documents: Sequence[Document], own: Own) -> li
 
 
 def _our_names(documents: Sequence[Document], own: Own) -> set[str]:
-    """What our cluster is called in the documents."""
+    """The cluster's names in the documents."""
     return {
         name_of(entry)
         for document in documents
@@ -264,7 +263,7 @@ def _refers(context: MappingNode, key: str) -> str:
 
 
 def _visible(documents: Sequence[Document], section: str, name: str) -> tuple[Document, MappingNode] | None:
-    """The entry of a name that kubectl takes, and where it is."""
+    """The entry of a name that kubectl uses, and its document."""
     for document in documents:
         for entry in document.entries(section):
             if name_of(entry) == name:
@@ -273,7 +272,7 @@ def _visible(documents: Sequence[Document], section: str, name: str) -> tuple[Do
 
 
 def _choose_name(documents: Sequence[Document], own: Own) -> str:
-    """What ours are called: as they are, else the first name under which nothing of anybody else's is seen."""
+    """The entries' name: the present one, else the first that no other cluster uses."""
     named = sorted(filter(own.is_named, _our_names(documents, own)), key=lambda name: (len(name), name))
     as_they_are = [name for name in named if _has_our_cluster(documents, own, name)]
     return next(name for name in chain(as_they_are, own.names()) if not _is_taken(documents, own, name))
@@ -284,7 +283,7 @@ def _has_name(document: Document, name: str) -> bool:
 
 
 def _context_of(documents: Sequence[Document], name: str) -> str:
-    """What our context is called: as our other entries, unless the user has renamed it."""
+    """The context's name: that of the other entries, unless the user has renamed it."""
     contexts = [context for document in documents for context in document.entries("contexts")]
     ours = [name_of(each) for each in contexts if (_refers(each, "cluster"), _refers(each, "user")) == (name, name)]
     return name if _visible(documents, "contexts", name) is not None or not ours else ours[0]
@@ -296,7 +295,7 @@ def _has_our_cluster(documents: Sequence[Document], own: Own, name: str) -> bool
 
 
 def _is_taken(documents: Sequence[Document], own: Own, name: str) -> bool:
-    """Whether kubectl sees something of somebody else's under a name."""
+    """Whether kubectl finds another cluster's entry under a name."""
     cluster = _visible(documents, "clusters", name)
     context = _visible(documents, "contexts", name)
     user = _visible(documents, "users", name)
@@ -310,7 +309,7 @@ def _is_taken(documents: Sequence[Document], own: Own, name: str) -> bool:
 
 
 def _is_in_use(documents: Sequence[Document], own: Own, current: str) -> bool:
-    """Whether the current context leads to a cluster that is not ours."""
+    """Whether the current context refers to another cluster."""
     context = _visible(documents, "contexts", current) if current else None
     if context is None:
         return False
@@ -319,7 +318,7 @@ def _is_in_use(documents: Sequence[Document], own: Own, current: str) -> bool:
 
 
 def _wanted(added: Document, section: str, inner: str, name: str) -> list[tuple[str, Node]]:
-    """What our entry of a section has to say."""
+    """The content of the cluster's entry in a section."""
     if section == "contexts":
         return [("cluster", text_node(name)), ("user", text_node(name))]
     entries = added.entries(section)
@@ -334,7 +333,7 @@ def _wanted(added: Document, section: str, inner: str, name: str) -> list[tuple[
 def _put_entry(
     documents: Sequence[Document], own: Own, section: str, name: str, wanted: Sequence[tuple[str, Node]]
 ) -> None:
-    """Have an entry of ours where it is seen, with what it has to say and what the user has put there besides."""
+    """Write an entry where kubectl finds it: its own content, and what the user has added."""
     document, old = _visible(documents, section, name) or (documents[0], None)
     entry = copied(old)
     content = copied(get(old, SECTIONS[section], MappingNode))
@@ -353,7 +352,7 @@ def _put_entry(
 
 
 def _is_twin(entry: MappingNode, section: str, own: Own) -> bool:
-    """Whether a further entry of our name is ours as well; kubectl refuses two of a name."""
+    """Whether a further entry of the same name is this cluster's too; kubectl refuses two of a name."""
     if section == "clusters":
         return own.has_cluster(entry)
     return own.has_user(entry) or section == "contexts"

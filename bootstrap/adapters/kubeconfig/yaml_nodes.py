@@ -1,8 +1,8 @@
-"""YAML as node graphs, so that what is not ours stays as it is written.
+"""YAML as node graphs, so that entries of others are kept as they are written.
 
-Loading to plain values and dumping them would rewrite `no`, dates and quoting of entries that belong to others, and
-stop at a bare `=`. Comments are lost all the same; the backup has them. The parser is libyaml where PyYAML has it:
-kubectl's is a port of that one, which reads tabs where PyYAML's own does not.
+Loading plain values and dumping them would rewrite `no`, dates and quoting of other entries, and fail at a bare `=`.
+Comments are lost; the backup has them. The parser is libyaml where PyYAML has it: kubectl's is a port of it, and reads
+tabs, which PyYAML's own does not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T", bound=Node)
 
 
 def not_a_kubeconfig(source: str, problem: str) -> HomelabError:
-    """The error of a text, `source`, that is none."""
+    """The error for a text, `source`, that is not a kubeconfig."""
     return HomelabError(
         f"{source} is not a kubeconfig",
         details=problem,
@@ -33,7 +33,7 @@ def not_a_kubeconfig(source: str, problem: str) -> HomelabError:
 
 
 def read_root(text: str, source: str) -> MappingNode | None:
-    """The top level of a YAML (or JSON) text; None of one that is empty. Raises HomelabError where it is no mapping."""
+    """The top level of a YAML (or JSON) text; None if it is empty. Raises HomelabError where it is no mapping."""
     try:
         _check_nesting(text)
         root = yaml.compose(text, Loader=_LOADER)
@@ -50,7 +50,7 @@ def read_root(text: str, source: str) -> MappingNode | None:
 
 def serialized(root: Node) -> str:
     """A node graph as text."""
-    # No line is broken: keys and certificates stay as one word each, and others' text as it was.
+    # No line breaks: keys and certificates stay one word each, and other text as it was.
     return str(yaml.serialize(root, width=1 << 30, allow_unicode=True))
 
 
@@ -72,7 +72,7 @@ def word(mapping: Node | None, key: str) -> str:
 
 
 def put(mapping: MappingNode, key: str, value: Node) -> None:
-    """Set a mapping's own value; a text that says the same already stays as it is written."""
+    """Set a mapping's own value; an equal text keeps its style."""
     there = get(mapping, key, ScalarNode)
     if there is not None and isinstance(value, ScalarNode) and (there.tag, there.value) == (value.tag, value.value):
         return
@@ -88,14 +88,14 @@ def drop(mapping: MappingNode, keys: Collection[str]) -> None:
 
 
 def copied(mapping: MappingNode | None) -> MappingNode:
-    """A mapping with the same content, to be changed: others may alias the one that it was."""
+    """A copy of a mapping, to be changed: the original may have aliases."""
     if mapping is None:
         return MappingNode("tag:yaml.org,2002:map", [], flow_style=False)
     return MappingNode(mapping.tag, list(mapping.value), flow_style=mapping.flow_style)
 
 
 def sequence(entries: Collection[Node], *, like: Node | None = None) -> SequenceNode:
-    """A list; written as another one is."""
+    """A list; in the style of another one."""
     flow = like.flow_style if isinstance(like, SequenceNode) and like.value else False
     return SequenceNode("tag:yaml.org,2002:seq", list(entries), flow_style=flow)
 
@@ -122,7 +122,7 @@ def _check_nesting(text: str) -> None:
 
 
 def _is_deep(node: Node, left: int, known: dict[tuple[int, int], bool]) -> bool:
-    """Whether a node has more than `left` levels; with aliases in each other it has no end."""
+    """Whether a node has more than `left` levels; circular aliases have no end."""
     key = (id(node), left)
     if key not in known:
         below = node.value if isinstance(node, SequenceNode) else ()

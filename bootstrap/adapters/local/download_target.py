@@ -1,4 +1,4 @@
-"""A file of this computer that is filled bit by bit from elsewhere: the user's alone, whole or not there at all."""
+"""A local file that is filled in parts from a machine: private, and complete or not there at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bootstrap.errors import HomelabError
 
 
 class LocalFile:
-    """Made by `local_file`. Its errors are HomelabErrors, so that nobody takes them for the other side's."""
+    """Made by `local_file`. Its errors are HomelabErrors, so that they do not count as the machine's."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class LocalFile:
             raise _refused(self._path, error) from error
 
     def finish(self, target: Path) -> None:
-        """Give it its name, once it is on the disk. Raises HomelabError."""
+        """Sync it to the disk, then rename it. Raises HomelabError."""
         try:
             os.fsync(self._descriptor)
             self._path.replace(target)
@@ -38,7 +38,7 @@ class LocalFile:
 
 @contextmanager
 def local_file(path: Path) -> Iterator[LocalFile]:
-    """A new file, mode 0600, that is gone afterwards unless it was finished. Raises HomelabError."""
+    """A new file, mode 0600, which is removed at the end unless it was finished. Raises HomelabError."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Writing files that hold secrets or that others read at the same time."""
+"""Writes files with secrets, and files that are read at the same time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ PRIVATE_DIRECTORY = 0o700
 
 
 def ensure_private_directory(path: Path) -> None:
-    """Make a directory only the user can enter; parents that are missing become private, too."""
+    """Create a directory that only the user can enter; missing parents become private, too."""
     if not path.is_dir():
         ensure_private_directory(path.parent)
         path.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
 
 
 def check_own(*directories: Path) -> None:
-    """Refuse directories of ours that somebody else could have put something into; one that is not there is fine.
+    """Refuse the tool's directories where another user could write to them; a missing one is fine.
 
     Raises:
-        HomelabError: One belongs to another user (or is a link of another user's), or others may write into it.
+        HomelabError: One belongs to another user (or is another user's link), or others may write to it.
     """
     for directory in directories:
         try:
@@ -50,7 +50,7 @@ def check_own(*directories: Path) -> None:
 
 
 def _not_own(link: os.stat_result, there: os.stat_result) -> str:
-    """Why a directory may hold what others have put there; empty where it may not."""
+    """Why other users could write to a directory; empty where they cannot."""
     for facts in (link, there):
         if facts.st_uid != os.geteuid():
             return f"it belongs to the user {facts.st_uid}, and you are {os.geteuid()}"
@@ -59,12 +59,12 @@ def _not_own(link: os.stat_result, there: os.stat_result) -> str:
 
 
 def ensure_own_directory(path: Path) -> None:
-    """Make a directory that only the user can enter, or make one that is there so; others' files in it are removed.
+    """Create a directory that only the user can enter, or make an existing one private; removes others' files in it.
 
-    For what can be fetched again; what cannot is refused by `check_own`.
+    For files that can be fetched again; for others use `check_own`.
 
     Raises:
-        OSError: It cannot be made, or is another user's: what lies in it may be replaced at any time.
+        OSError: It cannot be created, or is another user's, who may replace its files at any time.
     """
     ensure_private_directory(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -85,7 +85,7 @@ def write_private(path: Path, text: str) -> None:
     """Replace a file's content atomically, mode 0600: readers see the old text or the new one, never a part.
 
     Raises:
-        OSError: The directory is missing, not writable or full; the old file is as it was.
+        OSError: The directory is missing, not writable or full; the old file is unchanged.
     """
     replace_file(path, text.encode())
 
@@ -95,13 +95,13 @@ def replace_file(path: Path, content: bytes, *, like: os.stat_result | None = No
 
     Args:
         path: The file itself, no symbolic link to it.
-        content: What is in it afterwards.
-        like: What it was, to keep its owner, mode and attributes; None for the user's own, mode 0600.
+        content: Its new content.
+        like: Its status before, to keep owner, mode and attributes; None for the user's own, mode 0600.
 
     Raises:
-        OSError: It cannot be written, or the owner not be given; the old file is as it was.
+        OSError: It cannot be written, or the owner cannot be set; the old file is unchanged.
     """
-    # mkstemp makes the file 0600 before anything is in it.
+    # mkstemp creates the file with mode 0600.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -109,7 +109,7 @@ def replace_file(path: Path, content: bytes, *, like: os.stat_result | None = No
                 made = os.fstat(file.fileno())
                 if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
                     os.fchown(file.fileno(), like.st_uid, like.st_gid)
-                shutil.copystat(path, temporary)  # the mode and, where there are such, ACLs and SELinux's label
+                shutil.copystat(path, temporary)  # the mode and, if any, ACLs and the SELinux label
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -121,7 +121,7 @@ def replace_file(path: Path, content: bytes, *, like: os.stat_result | None = No
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold a directory against other processes that use this function; the lock leaves no file and dies with us."""
+    """Lock a directory against other processes that use this function; leaves no file, and ends with the process."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -12,7 +12,7 @@ _FOLDERS = ("guest", "units")
 
 @cache
 def guest_file(name: str) -> bytes:
-    """A guest file's content by its name. Raises FileNotFoundError (a mistake in this program)."""
+    """A guest file's content by its name. Raises FileNotFoundError (a bug in this program)."""
     for folder in _FOLDERS:
         file = importlib.resources.files("bootstrap") / "data" / folder / name
         if file.is_file():
@@ -22,6 +22,6 @@ def guest_file(name: str) -> bytes:
 
 @cache
 def files_for(script: str) -> tuple[str, ...]:
-    """Names of all files a script's run needs: itself, and what its `# needs: NAME...` lines name."""
+    """Names of all files that a script needs: itself, and those in its `# needs: NAME...` lines."""
     text = guest_file(script).decode()
     return (script, *(name for line in _NEEDS.findall(text) for name in line.split()))

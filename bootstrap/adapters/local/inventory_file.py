@@ -1,8 +1,8 @@
-"""The user's inventory file: one value changed in place, and nothing else of it.
+"""Changes one value in the user's inventory file, and nothing else of it.
 
-ruamel.yaml tells where in the text a value stands; the text around it stays as it is, byte by byte, with comments,
-order, quotes and line ends. The file's mode and owner stay, a symbolic link is followed, and readers see the old file
-or the new one.
+ruamel.yaml finds the value's place in the text; the text around it is kept byte by byte, with comments, order, quotes
+and line ends. The file's mode and owner are kept, a symbolic link is followed, and readers see the old file or the new
+one.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ def stated(path: Path, candidates: Iterable[Keys]) -> Stated | None:
 
 
 def change(path: Path, was: Stated, value: str) -> str:
-    """Put another value in the place of one that the file states.
+    """Replace a value that the file states.
 
     Args:
         path: The file.
-        was: What it stated when it was read; where it says something else now, somebody else has written it.
+        was: What it stated when it was read; if it differs now, the file was changed by others.
         value: A plain scalar: a number or a version.
 
     Returns:
         What changed, as a unified diff.
 
     Raises:
-        HomelabError: It cannot be written, or says something else meanwhile; it is as it was.
+        HomelabError: It cannot be written, or was changed by others; it is left unchanged.
     """
     try:
         target = path.resolve(strict=True)
@@ -103,7 +103,7 @@ def _changed(text: str, was: Stated, value: str, path: Path) -> str:
 
 
 def _place(text: str, keys: Keys, path: Path) -> _Place | None:
-    """Where a scalar stands in a text; None where there is no such key, or more than a scalar."""
+    """A scalar's place in a text; None where the key is missing, or holds more than a scalar."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.nodes import MappingNode, ScalarNode
@@ -123,7 +123,7 @@ def _place(text: str, keys: Keys, path: Path) -> _Place | None:
         return None
     start, end = node.start_mark.index + skipped, node.end_mark.index + skipped
     quote = node.style if node.style in ("'", '"') else ""
-    # Block scalars and escapes are written in more ways than one: such a value is left to its author.
+    # Block scalars and escapes have more than one form: such a value is left to its author.
     if text[start:end] != f"{quote}{node.value}{quote}":
         return None
     return _Place(start=start, end=end, text=node.value, quote=quote)
@@ -144,7 +144,7 @@ def _text(raw: bytes, path: Path) -> str:
 
 
 def _replace(target: Path, raw: bytes) -> None:
-    """Put other content there, with the mode and owner that it has. Raises OSError."""
+    """Replace the content, keeping mode and owner. Raises OSError."""
     there = target.stat()
     if not there.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(target, os.W_OK):
         raise PermissionError(13, "it is read-only")

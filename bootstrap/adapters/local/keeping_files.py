@@ -1,4 +1,4 @@
-"""Writing files that belong to somebody else: owner, group, mode, attributes and links stay as they are."""
+"""Writes other users' files: keeps owner, group, mode, attributes and links."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Final
 from bootstrap.adapters.local.files import PRIVATE_DIRECTORY, replace_file, write_private
 
 _NOT_REPLACED: Final = (errno.EBUSY, errno.EPERM, errno.EACCES)
-"""Of a file that is a mount point, of an owner that cannot be given, of a directory that is not writable."""
+"""For a mount point, an owner that cannot be set, a directory that is not writable."""
 
 
 def write_keeping(path: Path, text: str) -> None:
-    """Replace a file's content; atomically, where that leaves all else as it is.
+    """Replace a file's content; atomically, where that keeps everything else.
 
-    A file that is bind-mounted, has several hard links, or whose owner cannot be kept otherwise is written in place:
-    room for it is had first. A new file is mode 0600; made by root, it is the directory's owner's.
+    A file that is bind-mounted, has several hard links, or whose owner cannot be kept otherwise is written in place,
+    after space was reserved for it. A new file has mode 0600; root gives it to the directory's owner.
 
     Args:
         path: The file itself, no symbolic link to it.
-        text: What is in it afterwards, as UTF-8.
+        text: Its new content, as UTF-8.
 
     Raises:
-        OSError: It cannot be written; the old content is as it was.
+        OSError: It cannot be written; the old content is unchanged.
     """
     try:
         there = path.stat()
@@ -44,14 +44,14 @@ def write_keeping(path: Path, text: str) -> None:
 
 
 def make_parents(path: Path) -> None:
-    """Make the directories above a file that are missing, for their user alone; as `write_keeping` gives files away."""
+    """Create the missing directories above a file, private; root gives them away as `write_keeping` does."""
     for directory in reversed([parent for parent in path.parents if not parent.exists()]):
         directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
         give_to_neighbours(directory)
 
 
 def give_to_neighbours(path: Path) -> None:
-    """Have what root made belong to the owner of the directory that it is in: `sudo` locks nobody out of their home."""
+    """Give what root has created to the directory's owner, so that `sudo` locks no user out of their home."""
     if os.geteuid() == 0:
         around = path.parent.stat()
         os.chown(path, around.st_uid, around.st_gid, follow_symlinks=False)

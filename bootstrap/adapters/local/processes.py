@@ -18,7 +18,7 @@ _MOST_DIGITS = 10
 _START_TIME_FIELD = 19
 """Field 22 of /proc/PID/stat, counted from the third on: the process's name before it may hold blanks."""
 _GONE = ("Z", "X")
-"""States of a process that has ended and is only waiting to be forgotten."""
+"""States of a process that has ended and waits for its parent (zombie)."""
 
 
 class LocalProcesses:
@@ -66,7 +66,7 @@ def _place() -> str | None:
 
 
 def _mark(pid: int) -> str | None:
-    """A process's mark; None where it does not live. Its start time tells it from a later one of the same pid."""
+    """A process's mark; None where it has ended. Its start time distinguishes it from a later one of the same pid."""
     place = _place()
     try:
         stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")

@@ -20,9 +20,9 @@ _SALT = b"homelab-k8s"
 
 
 class FileRecordKeys:
-    """Keys derived from SSH private keys, so that anyone who may log in to a cluster's machines has them anyway.
+    """Keys derived from SSH private keys: users who can log in to a cluster's machines have them already.
 
-    Where an SSH key's bytes cannot be read (a passphrase, a security key), it is a random one in the state directory.
+    Where an SSH key's bytes cannot be read (a passphrase, a security key), a random key in the state directory is used.
 
     Args:
         state: The state directory; clusters' own SSH keys are in there.
@@ -36,7 +36,7 @@ class FileRecordKeys:
         self._private_key = private_key.expanduser() if private_key else None
         self._guard = threading.RLock()
         self._known: dict[str, RecordKey] = {}
-        """Kept: `down` removes the state of a cluster while it still holds the lock."""
+        """Cached: `down` removes the state of a cluster while it still holds the lock."""
 
     def find(self, cluster: ClusterName) -> RecordKey | None:
         """See `RecordKeys.find`."""
@@ -99,7 +99,7 @@ class FileRecordKeys:
         return self._state.directory(cluster) / OWN_KEY
 
     def _derived(self, path: Path | None, purpose: str) -> RecordKey | None:
-        """The key for a purpose that follows from an SSH key; None where its bytes cannot be read."""
+        """The key for a purpose, derived from an SSH key; None where its bytes cannot be read."""
         secret = private_bytes(path) if path is not None else None
         return None if secret is None else RecordKey(_hkdf(secret, purpose))
 

@@ -1,4 +1,4 @@
-"""Secrets that cannot be read back from anywhere else, in the user's state directory."""
+"""Secrets that cannot be read from anywhere else, in the user's state directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DirectoryStateStore:
     """Items as files `<root>/clusters/<cluster>/<item>`; implements `bootstrap.ports.StateStore`.
 
     Args:
-        root: Directory of ours alone, such as `default_state_root()`; made when it is first written to.
+        root: The tool's own directory, such as `default_state_root()`; created by the first write.
     """
 
     def __init__(self, root: Path) -> None:
@@ -38,21 +38,21 @@ class DirectoryStateStore:
         return self._root
 
     def directory(self, cluster: ClusterName) -> Path:
-        """Where a cluster's items are (it need not exist).
+        """The directory of a cluster's items, which may not exist.
 
         Raises:
-            HomelabError: The name is no file name; or somebody else could have put something there.
+            HomelabError: The name is no file name; or other users could have written there.
         """
         directory = self._root / "clusters" / _checked(cluster)
         check_own(self._root, directory.parent, directory)
         return directory
 
     def path(self, cluster: ClusterName, item: str) -> Path:
-        """The file that an item is in, whether or not it is there. Raises HomelabError as `directory` does."""
+        """The file of an item, which may not exist. Raises HomelabError as `directory` does."""
         return self.directory(cluster) / _checked(item)
 
     def room_bytes(self) -> int:
-        """How many bytes are free to us where items are, or would be. Raises HomelabError where that cannot be told."""
+        """The free space in bytes where items are, or would be. Raises HomelabError where it cannot be read."""
         place = next((each for each in (self._root, *self._root.parents) if each.is_dir()), Path("/"))
         try:
             return shutil.disk_usage(place).free
@@ -60,7 +60,7 @@ class DirectoryStateStore:
             raise HomelabError(f"cannot read the free disk space at {place}", details=str(error)) from error
 
     def clusters(self) -> tuple[ClusterName, ...]:
-        """The clusters that have a directory here, by name. Raises HomelabError where that cannot be read."""
+        """The clusters with a directory here, by name. Raises HomelabError where it cannot be read."""
         check_own(self._root, self._root / "clusters")
         try:
             return tuple(
@@ -72,7 +72,7 @@ class DirectoryStateStore:
             raise HomelabError(f"cannot read the state directory {self._root}", details=str(error)) from error
 
     def read(self, cluster: ClusterName, item: str) -> str | None:
-        """An item's text, or None. Raises HomelabError where it is there but cannot be read."""
+        """An item's text, or None. Raises HomelabError where it exists but cannot be read."""
         path = self.path(cluster, item)
         try:
             return read_regular_text(path)
@@ -82,7 +82,7 @@ class DirectoryStateStore:
             raise HomelabError(f"cannot read the state file {path}", details=str(error)) from error
 
     def write(self, cluster: ClusterName, item: str, text: str) -> None:
-        """Put an item there atomically, mode 0600 in directories of mode 0700."""
+        """Write an item atomically, mode 0600 in directories of mode 0700."""
         directory = self.directory(cluster)
         path = directory / _checked(item)
         self._ensure(path)
@@ -92,7 +92,7 @@ class DirectoryStateStore:
             raise _unwritable(path, error) from error
 
     def put_first(self, cluster: ClusterName, item: str, text: str) -> str:
-        """Put an item there unless there is one that is not empty; the text that counts."""
+        """Write an item unless a non-empty one exists; returns the one that counts."""
         directory = self.directory(cluster)
         self._ensure(self.path(cluster, item))
         try:
@@ -106,7 +106,7 @@ class DirectoryStateStore:
             raise _unwritable(self.path(cluster, item), error) from error
 
     def remove(self, cluster: ClusterName, item: str) -> None:
-        """Have an item gone. Raises HomelabError where it stays."""
+        """Remove an item if it exists. Raises HomelabError where that fails."""
         path = self.path(cluster, item)
         try:
             path.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ class DirectoryStateStore:
             raise HomelabError(f"cannot remove the state file {path}", details=str(error)) from error
 
     def forget(self, cluster: ClusterName, *, keep: Collection[str] = ()) -> bool:
-        """Remove a cluster's items but those to keep; whether there were any."""
+        """Remove a cluster's items except those in `keep`; whether there were any."""
         directory = self.directory(cluster)
         try:
             if keep:
@@ -132,10 +132,10 @@ class DirectoryStateStore:
         return True
 
     def _ensure(self, path: Path) -> None:
-        """Have the directory that an item is in, and have it private. Raises HomelabError."""
+        """Create the directory of an item, private. Raises HomelabError."""
         try:
             ensure_private_directory(path.parent)
-            # Somebody may have loosened them, or an older umask made them.
+            # Their modes may have been changed, or come from an older umask.
             for private in (path.parent, path.parent.parent, self._root):
                 private.chmod(PRIVATE_DIRECTORY)
         except OSError as error:
