@@ -33,11 +33,11 @@ class Homelab:
     """One cluster.
 
     Args:
-        inventory: What is wanted, and how Proxmox VE is reached.
+        inventory: The cluster, and how Proxmox VE is reached.
         environ: For `$KUBECONFIG`, `$HOME` and the XDG directories.
-        ports: Other adapters than the real ones, for tests.
-        stop: Set it to end a run early: running steps end cleanly, the rest is not started.
-        on_secret: Hears the cluster's secrets (a text may hold several) as they are read or made, so as to mask them.
+        ports: Adapters to use instead of the real ones, for tests.
+        stop: Set it to end a run early: running steps end cleanly, no other is started.
+        on_secret: Is called with the cluster's secrets (a text may hold several) as they are read or made.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Homelab:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is risky about the inventory itself; to be said before anything else, every time."""
+        """What is risky about the inventory itself; printed before anything else, every time."""
         endpoint = self._inventory.endpoint
         if not endpoint.tls.insecure:
             return ()
@@ -95,7 +95,7 @@ class Homelab:
         return verb.run(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
 
     def look(self, query: Callable[[ClusterSpec, Ports], T]) -> T:
-        """What a query of `bootstrap.commands` finds out, such as `cluster_status`. Reads only."""
+        """The answer of a query of `bootstrap.commands`, such as `cluster_status`. Reads only."""
         return query(self._inventory.spec, self.ports)
 
     @property

@@ -1,4 +1,4 @@
-"""`init`: looks at a Proxmox VE and drafts the inventory of a first cluster. Reads only; writing is the caller's."""
+"""`init`: looks at a Proxmox VE and drafts the inventory of a first cluster. Reads only; the caller writes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_CLUSTER = ClusterName("homelab")
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What a Proxmox VE has, and what keeps the token from more.
+    """What a Proxmox VE has, and what the token lacks.
 
     Attributes:
         templates: Every way to name a template, the best first.
@@ -53,7 +53,7 @@ class Draft:
 
     Attributes:
         text: The file.
-        proposal: What it says, and what is against it as things are.
+        proposal: Its contents, and problems with it as things are.
     """
 
     text: str
@@ -65,8 +65,8 @@ def survey(ports: Ports, *, cluster: ClusterName = DEFAULT_CLUSTER, resource_poo
 
     Args:
         ports: Only Proxmox VE is asked.
-        cluster: VMs that are named like its machines are looked at too.
-        resource_pool: Proxmox resource pool that machines are to join, or None.
+        cluster: VMs with names like its machines' are included.
+        resource_pool: Proxmox resource pool that machines will join, or None.
 
     Raises:
         HypervisorError: It does not answer, or refuses the token.
@@ -85,7 +85,7 @@ def survey(ports: Ports, *, cluster: ClusterName = DEFAULT_CLUSTER, resource_poo
 
 
 def free_name(seen: Survey) -> ClusterName:
-    """A name for a new cluster that none has: `homelab`, else `homelab-2` and so on."""
+    """A name that no cluster has: `homelab`, else `homelab-2` and so on."""
     number, name = 1, DEFAULT_CLUSTER
     while name in seen.clusters:
         number += 1
@@ -94,10 +94,10 @@ def free_name(seen: Survey) -> ClusterName:
 
 
 def refuse_blind(seen: Survey) -> None:
-    """Refuse to propose sizes and vmids for a Proxmox VE whose VMs are out of sight.
+    """Refuse to propose sizes and vmids where the token may not see VMs.
 
     Raises:
-        PreflightError: Says how the token comes to its rights.
+        PreflightError: With the command that grants the rights.
     """
     if seen.blind:
         raise PreflightError(
@@ -110,10 +110,10 @@ def refuse_blind(seen: Survey) -> None:
 
 
 def refuse_unknown(seen: Survey, asked: InitOptions) -> None:
-    """Refuse what the Proxmox VE does not have. A template may still come: it is refused only beside others.
+    """Refuse names that the Proxmox VE does not have; a template, which may be built later, only if there are others.
 
     Raises:
-        UsageError: Names the flag, and what there is instead.
+        UsageError: With the flag, and what is available.
     """
     if seen.missing_pool:
         brief = f"--pool: there is no resource pool {seen.missing_pool} in Proxmox"
@@ -151,7 +151,7 @@ def draft(seen: Survey, asked: InitOptions, connection: Connection) -> Draft:
     """The inventory to propose.
 
     Raises:
-        UsageError: Something is wished for that is not there.
+        UsageError: Something that is asked for does not exist.
         PreflightError: The token sees too little to propose anything.
     """
     refuse_blind(seen)

@@ -29,7 +29,7 @@ class Verb(ABC):
     """
 
     drains: ClassVar[bool] = False
-    """Whether its drains go by rules of the user's, see `losing_emptydir`."""
+    """Whether it drains machines by the user's rules, see `losing_emptydir`."""
     ends_others: ClassVar[bool] = True
     """Whether the note of a command that did not finish is removed once this one has ended well."""
     has_joins: ClassVar[bool] = True
@@ -42,8 +42,8 @@ class Verb(ABC):
         """Observe and plan. Touches nothing.
 
         Raises:
-            PreflightError: It cannot be done.
-            ArtifactError: A k3s release that it takes cannot be fetched.
+            PreflightError: It cannot be done; nothing was changed.
+            ArtifactError: A k3s release that it needs cannot be fetched.
         """
 
     def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -72,13 +72,8 @@ class Verb(ABC):
     ) -> Report:
         """One run under the lock, of a plan of this verb.
 
-        Args:
-            plan: What the user has seen and confirmed.
-            spec: The cluster.
-            ports: Where to act.
-            sink: Hears events.
-            options: How to run.
-            intention: Is noted before the first change; the caller forgets it when all has ended well (`finish`).
+        The user has seen and confirmed `plan`. The intention is noted before the first change; the caller forgets it
+        when all has ended well (`finish`).
 
         Raises:
             ClusterBusyError: Another command runs on the cluster; nothing was touched.
@@ -119,11 +114,11 @@ class Verb(ABC):
         return self
 
     def seen(self, plan: Plan) -> Self:
-        """The verb as the user has confirmed it: what `latest` and channels meant when the plan was shown."""
+        """The verb as the user has confirmed it: with the version or snapshot that `latest` or a channel was then."""
         return self
 
     def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
-        """The spec that steps go by."""
+        """The spec that steps use."""
         return spec
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention | None:
@@ -131,7 +126,7 @@ class Verb(ABC):
         return None
 
     def ended(self, spec: ClusterSpec, ports: Ports) -> None:
-        """What is done here once all has ended well, while others still see that it is under way."""
+        """What is done on this computer at a good end, before the note that it is in progress is removed."""
 
 
 def _check_losses(plan: Plan, fresh: Plan, *, changed: str) -> None:

@@ -1,4 +1,4 @@
-"""`ssh`, `exec` and `logs`: the way onto machines that run, their host keys read through the guest agent."""
+"""`ssh`, `exec` and `logs`: login on machines that run, with host keys read through the guest agent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _AS_ASKED = (
     "StdinNull=no",
     "ForkAfterAuthentication=no",
 )
-"""What somebody's `Host *` may say that keeps a command from being run, or its output from being seen."""
+"""Against settings of a user's `Host *` that keep a command from being run, or its output from being seen."""
 
 _THREADS = 32
 _LOGS_TIMEOUT_S = 60.0
@@ -44,12 +44,12 @@ _AGO = re.compile(r"\d+ ?(?:s|m|min|h|d|w)")
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """What it takes to log in to a machine with another program than this one.
+    """What another program needs to log in to a machine.
 
     Attributes:
         private_key: A file.
         known_hosts: A file with the machine's host key, under the machine's name.
-        trusted: The warning about a key that was taken on trust just now; empty where it was known.
+        trusted: The warning about a key that was trusted on first use; empty where it was known.
         way: Arguments of OpenSSH's client that lead there, over jump hosts of the user's.
     """
 
@@ -65,12 +65,8 @@ class Login:
     def ssh(self, command: str = "", *, forward_agent: bool = False) -> tuple[str, ...]:
         """The command line of OpenSSH's client; without a command it opens a shell.
 
-        Nothing of this computer is lent to the machine, whatever `~/.ssh/config` says of all hosts: with an agent, a
-        display or Kerberos tickets its root is the user elsewhere, too.
-
-        Args:
-            command: For the shell there.
-            forward_agent: Whether the SSH agent is lent all the same.
+        Nothing of this computer is forwarded to the machine, whatever `~/.ssh/config` says of all hosts: with an agent,
+        a display or Kerberos tickets its root could act as the user elsewhere. With `forward_agent`, the SSH agent is.
         """
         options = (
             f"IdentityFile={_quoted(self.private_key)}",
@@ -104,7 +100,7 @@ class Answer:
     Attributes:
         outcome: None where it could not be run there.
         problem: Why not; empty where it could.
-        trusted: The warning about a host key that was taken on trust; empty where it was known.
+        trusted: The warning about a host key that was trusted on first use; empty where it was known.
     """
 
     machine: MachineName
@@ -140,10 +136,7 @@ class LogsOptions:
 def login_to(wanted: str, spec: ClusterSpec, ports: Ports) -> Login:
     """How to log in to a machine; its host key is written where ssh looks for it.
 
-    Args:
-        wanted: The machine's name, with or without the cluster's in front.
-        spec: The cluster.
-        ports: Where to look.
+    Its name is `wanted`, with or without the cluster's in front.
 
     Raises:
         UsageError: There is no such machine.
@@ -164,7 +157,7 @@ def login_to(wanted: str, spec: ClusterSpec, ports: Ports) -> Login:
     if told is not None and vm.kind is MachineKind.VM:
         keep(name, vm, told, spec, ports)
     elif not is_kept(vm, spec, ports, told=told):
-        # OpenSSH knows no fingerprints, and would take any key the first time: the first one is ours to meet.
+        # OpenSSH knows no fingerprints, and would accept any key the first time: so we log in first.
         log_in(name, vm, guest.address, told=told, spec=spec, ports=ports, warn=warnings.append).close()
     return Login(
         machine=name,
@@ -190,14 +183,8 @@ def run_everywhere(
 ) -> tuple[Answer, ...]:
     """Run a command line on machines at once, as the login user.
 
-    Args:
-        command: For the user's shell there.
-        spec: The cluster.
-        ports: Where to look.
-        pool: The machines of a pool; with no names either, all machines.
-        names: These machines.
-        timeout_s: For each, the login apart.
-        tell: Hears each answer as it comes, in the calling thread.
+    The machines are those of a pool or those that are named, else all. `timeout_s` is for each, without the login;
+    `tell` is called with each answer as it comes, in the calling thread.
 
     Returns:
         The answers, by machine.
@@ -214,7 +201,7 @@ def run_everywhere(
             answers.append(future.result())
             tell(answers[-1])
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C nobody waits for commands that still run
+        threads.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C commands that still run are not waited for
     order = [record.machine for _, record in chosen]
     return tuple(sorted(answers, key=lambda answer: order.index(answer.machine)))
 

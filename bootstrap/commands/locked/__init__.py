@@ -1,1 +1,1 @@
-"""Commands that act: one holder at a time, a plan, a run, and notes for who continues."""
+"""Commands that act: one holder at a time, a plan, a run, and notes for the command that continues."""

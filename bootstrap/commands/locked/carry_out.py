@@ -28,7 +28,7 @@ class RunOptions:
 
     Attributes:
         stop: Set it to start nothing more; running steps end cleanly.
-        lock: How the lock that keeps others away keeps time.
+        lock: Timing of the lock.
     """
 
     kubeconfig: KubeconfigTarget = field(default_factory=KubeconfigTarget)
@@ -46,7 +46,7 @@ def cluster_tokens(cluster: ClusterName, ports: Ports) -> ClusterTokens:
     if known:
         return ClusterTokens(server=known, agent=ports.state.read(cluster, AGENT_TOKEN) or "").short()
     tokens = ClusterTokens(server=new_token(), agent=new_token())
-    # The agents' first: of a run that is killed in between both are made again.
+    # The agents' first: if the run is killed in between, both are made again.
     ports.state.write(cluster, AGENT_TOKEN, tokens.agent)
     ports.state.write(cluster, TOKEN, tokens.server)
     return tokens

@@ -1,12 +1,12 @@
-"""One holder at a time: who acts on a cluster holds its marker VM, where everybody can see it.
+"""One holder at a time: a run that acts on a cluster holds its marker VM, where every other run can see it.
 
     with ClusterLock(spec, ports, command="up", sink=sink, stop=stop) as lock:
         ...
     lock.check()
 
-The holder's heartbeat is a counter in the marker's description. Who finds a marker watches that counter, by its own
-clock alone: clocks of two laptops differ. One that stands still for long enough, or whose process is known to be dead,
-is taken over by a write that fails if anybody else has written meanwhile.
+The holder's heartbeat is a counter in the marker's description. A run that finds a marker watches that counter by its
+own clock: clocks of two laptops differ. If the counter stops for long enough, or the holder's process is known to be
+dead, the marker is taken over by a write that fails if another run has written first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bootstrap.records.vms.seal import Bearer, RecordKey
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 _ATTEMPTS = 5
-"""How often the marker may slip away between two looks before we give up."""
+"""How often the marker may disappear between two looks before we give up."""
 _LOOK_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ class LockTimes:
 
     Attributes:
         beat_s: Between two heartbeats.
-        stale_s: A counter that has stood still for so long is a dead holder's: three heartbeats, of which one may be
+        stale_s: A holder whose counter stops for so long is dead: three heartbeats, of which one may be
             held up by Proxmox VE's 10 s for a lock and another by API workers that wait for a guest agent.
-        settle_s: How long a marker may be in the making, and how long the end waits for a heartbeat under way.
+        settle_s: How long the creation of a marker may take, and how long the end waits for a heartbeat in progress.
     """
 
     beat_s: float = 10.0
@@ -64,8 +64,8 @@ class ClusterLock:
     Args:
         spec: The cluster; the last vmid of its range is the marker's.
         ports: Proxmox VE, and who we are.
-        command: What is done: `up`.
-        sink: Hears of a holder that is watched, and of one that was taken over.
+        command: Such as `up`.
+        sink: For events: a holder is watched, or was taken over.
         stop: Ends the wait early. Set by the lock itself when it is lost.
         times: Heartbeat and patience.
     """
@@ -107,7 +107,7 @@ class ClusterLock:
     def forget_at_the_end(self, forget: Callable[[], object]) -> None:
         """Have the cluster's state removed as the very last under the lock, the key that its marker is signed with too.
 
-        The marker is signed with a key that stays before: anyone who finds it, if we are killed just then, believes it.
+        The marker is signed with a key that stays before: a run that finds it, if we are killed just then, trusts it.
         """
         self._forget = forget
 
@@ -115,13 +115,13 @@ class ClusterLock:
         """Take the lock.
 
         Raises:
-            ClusterBusyError: Somebody else has it and lives.
+            ClusterBusyError: Another run has it and is alive.
             PreflightError: Something else has the marker's vmid.
         """
         try:
             self._acquire()
         except (InterruptedRunError, KeyboardInterrupt):
-            self._release()  # between asking for the marker and knowing that it is there
+            self._release()  # the marker may have been created all the same
             raise
         self._beats = threading.Thread(target=self._keep, name="lock-heartbeat", daemon=True)
         self._beats.start()
@@ -130,7 +130,7 @@ class ClusterLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the lock back, if it still is ours; that it cannot be is a warning."""
+        """Release the lock, if it is still ours; a failure is a warning."""
         self._done.set()
         self._release()
         if self._beats is not None:
@@ -182,7 +182,7 @@ class ClusterLock:
         )
 
     def _settled(self) -> Marker | None:
-        """The marker once nobody is making it any more; None where there is none."""
+        """The marker once its creation has ended; None where there is none."""
 
         def look() -> Marker | NotYet | None:
             marker = self._ports.markers.find(self._vmid)
@@ -198,10 +198,10 @@ class ClusterLock:
         return wait_for(condition, self._patience(self._times.settle_s))
 
     def _outlives(self, seen: LockRecord) -> bool:
-        """Whether the holder shows no sign of life; False where its marker went meanwhile.
+        """Whether the holder is dead; False where its marker was removed.
 
         Raises:
-            ClusterBusyError: It lives.
+            ClusterBusyError: It is alive.
         """
         lives = self._ports.processes.state(seen.process)
         if lives is not None:
@@ -245,7 +245,7 @@ class ClusterLock:
             try:
                 self._beat()
             except HomelabError as error:
-                # Not the end: who cannot reach Proxmox VE cannot act there either, and the next one may come through.
+                # Not the end: a run that cannot reach Proxmox VE cannot act there either, and the next one may succeed.
                 logger.warning("no heartbeat: %s", error)
             if self._lost is not None:
                 logger.error("%s", self._lost)
@@ -259,7 +259,7 @@ class ClusterLock:
                 return
             if marker is None:
                 try:
-                    self._create()  # somebody took it for rubbish
+                    self._create()  # a user removed it
                 except VmidTakenError as taken:
                     logger.warning("%s", taken)
                 return
@@ -276,7 +276,7 @@ class ClusterLock:
             self._write(marker, self._record)
 
     def _write(self, marker: Marker, record: LockRecord) -> bool:
-        """Write a record into the marker as it was read; whether it is there now."""
+        """Write a record into the marker, if that is still as it was read; whether the record is there now."""
         name, tags = marker_name(self._spec.name), marker_tags(self._spec.name)
         text = self._render(record, marker.smbios_uuid)
         if self._ports.markers.rewrite(marker, name=name, description=text, tags=tags):
@@ -288,15 +288,15 @@ class ClusterLock:
         """The record, signed for the marker VM that has this UUID."""
         bearer = Bearer(vmid=self._vmid, name=marker_name(self._spec.name), identity=smbios_uuid)
         keys = self._ports.keys
-        # None is made for it: a new SSH key of the cluster is what machines refuse.
+        # No key is created for it: machines refuse a new SSH key of the cluster.
         key = self._key or keys.find(self._spec.name) or keys.for_templates()
         return render_lock(record, key=key, bearer=bearer)
 
     def _release(self) -> None:
         """Remove the marker if it is ours.
 
-        A fresh heartbeat goes first: nobody who watches can then find the counter standing still and take over between
-        our look and the removal.
+        A new heartbeat goes first: a run that watches then finds no stopped counter to take over between our look and
+        the removal.
         """
         if not self._writing.acquire(timeout=self._times.settle_s):
             logger.warning("the marker VM %d stays: a heartbeat is in progress", self._vmid)

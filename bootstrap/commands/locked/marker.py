@@ -17,20 +17,20 @@ from bootstrap.records.vms.seal import Bearer
 
 
 def why_no_lock(marker: Marker, ports: Ports) -> str:
-    """Why what says it is a marker is not to be believed; empty where it is, and where it says nothing of the kind."""
+    """Why a VM that claims to be a marker is not trusted; empty if it is, and if it claims nothing of the kind."""
     bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
     return doubt_about_lock(marker.description, bearer=bearer, drives=marker.drives, keys=ports.keys.locks)
 
 
 def read_lock(marker: Marker, ports: Ports) -> LockRecord | None:
-    """Who holds a lock, as its marker says beyond doubt; None where the VM is no marker."""
+    """The holder of a lock, by a marker that is trusted; None where the VM is no marker."""
     return None if why_no_lock(marker, ports) else parse_lock(marker.description)
 
 
 def adopt_lock(spec: ClusterSpec, ports: Ports) -> bool:
-    """Sign the marker of a cluster that an earlier release left; whether there was one.
+    """Sign a marker that an earlier release left; whether there was one.
 
-    It is not given away by that: who takes the lock next watches whether its holder lives.
+    The lock is not released by that: the run that takes it next watches whether its holder is alive.
     """
     marker = ports.markers.find(lock_vmid(spec.placement.vmids))
     if marker is None or not is_unsigned_lock(marker, spec, ports):
@@ -44,7 +44,7 @@ def adopt_lock(spec: ClusterSpec, ports: Ports) -> bool:
 
 
 def is_unsigned_lock(marker: Marker, spec: ClusterSpec, ports: Ports) -> bool:
-    """Whether a VM says it is the cluster's marker, and lacks nothing but the signature."""
+    """Whether a VM claims to be the cluster's marker, and only lacks the signature."""
     record = parse_lock(marker.description)
     return (
         record is not None

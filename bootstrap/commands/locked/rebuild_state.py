@@ -1,4 +1,4 @@
-"""What is noted of a rebuild that is under way: `rebuild` writes it, `up` goes by it and clears it."""
+"""The note of a rebuild in progress: `rebuild` writes it, `up` follows it and clears it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ SNAPSHOT_NAME = "rebuild"
 
 
 def read_rebuild(cluster: ClusterName, ports: Ports) -> RebuildNote | None:
-    """The rebuild that is under way, or None. Raises HomelabError for a damaged note."""
+    """The rebuild in progress, or None. Raises HomelabError for a damaged note."""
     return parse_rebuild(ports.state.read(cluster, REBUILD_NOTE))
 
 
 def write_rebuild(cluster: ClusterName, rebuild: RebuildNote, ports: Ports) -> None:
-    """Note how far it has come."""
+    """Note its progress."""
     ports.state.write(cluster, REBUILD_NOTE, render_rebuild(rebuild))
 
 
 def under_way(view: ClusterView, ports: Ports) -> RebuildNote | None:
     """The rebuild that `up` has to finish, corrected by the inventory; None where there is none. Reads only.
 
-    One that was cut off while machines were removed is given up by `up` where the servers that are left have the data
-    and a majority: what is missing comes back. Else the data is what the rebuild has saved, and only `rebuild` brings
-    that back.
+    `up` abandons one that was interrupted while machines were removed, if the remaining servers have the data and a
+    majority: the missing machines are created again. Otherwise only `rebuild` can bring the saved data back.
 
     Raises:
-        PreflightError: Only `rebuild` can go on.
+        PreflightError: Only `rebuild` can continue.
         HomelabError: The note is damaged.
     """
     noted = read_rebuild(view.spec.name, ports)
@@ -67,7 +66,7 @@ def _can_serve(noted: RebuildNote, view: ClusterView) -> bool:
 
 
 def finish_rebuild(cluster: ClusterName, ports: Ports) -> None:
-    """Forget the note and the saved CAs: the cluster stands."""
+    """Forget the note and the saved CAs: the cluster is complete."""
     for item in (REBUILD_NOTE, IDENTITY):
         if ports.state.read(cluster, item):
             ports.state.write(cluster, item, "")
@@ -77,7 +76,7 @@ def snapshot_of(rebuild: RebuildNote, spec: ClusterSpec) -> Path | None:
     """The snapshot whose data the new cluster gets, or None.
 
     Raises:
-        PreflightError: It is not there (any more), it is damaged, or newer than the k3s that is to read it.
+        PreflightError: It does not exist (any more), is damaged, or newer than the k3s that is to read it.
     """
     path = _snapshot_path(rebuild)
     if path is not None:
@@ -98,7 +97,7 @@ def check_data(path: Path, spec: ClusterSpec, *, version: str) -> None:
 
 
 def version_remedy(spec: ClusterSpec, version: str) -> str:
-    """What to change for a rebuild to take a k3s version."""
+    """How to make a rebuild use a k3s version."""
     flag = Advice("or pass `--k3s-version {}` to `homelab-k8s rebuild`", version)
     if spec.k3s.artifacts is not None:
         place = spec.k3s.artifacts / version

@@ -1,4 +1,4 @@
-"""The state directory as a run uses it: what is secret in it is told to anyone who keeps secrets out of logs."""
+"""The state directory as a run uses it: its secrets are reported, so that they can be masked in logs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.ports import Ports, StateStore
 
 _SECRET_ITEM = re.compile(r"token|key|identity|secret")
-"""Items that are bare secrets, of which a log could not tell that they are. A kubeconfig's speak for themselves."""
+"""Items that are bare secrets, which a log cannot recognize. A kubeconfig's can be recognized."""
 
 
 def telling_secrets(ports: Ports, tell: Callable[[str], None]) -> Ports:
-    """The ports, their state one that tells its secrets."""
+    """The ports, with a state that reports its secrets."""
     return replace(ports, state=ToldState(ports.state, tell))
 
 
@@ -24,7 +24,7 @@ class ToldState:
 
     Args:
         state: The other one.
-        tell: Hears the text of each item that is a secret, when it is read and before it is written.
+        tell: Is called with the text of each secret item, when it is read and before it is written.
     """
 
     def __init__(self, state: StateStore, tell: Callable[[str], None]) -> None:

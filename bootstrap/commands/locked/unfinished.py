@@ -10,16 +10,11 @@ from bootstrap.records.state.intention import Intention, parse_intention, render
 from bootstrap.records.state.state_items import NEXT_TOKEN, UNFINISHED
 
 _TAKES_BACK = ("up", "rebuild")
-"""Commands that are the opposite of a `down`: who runs one has given that up."""
+"""Commands that are the opposite of a `down`, and end one that did not finish."""
 
 
 def unfinished(view: ClusterView, ports: Ports) -> Intention | None:
-    """The command that did not finish, if the cluster as seen agrees with its note. Reads only.
-
-    Args:
-        view: The cluster, with existing sizes.
-        ports: Where the note is.
-    """
+    """The command that did not finish, if the view (with existing sizes) agrees with its note. Reads only."""
     cluster = view.spec.name
     noted = parse_intention(ports.state.read(cluster, UNFINISHED))
     if noted is None:
@@ -30,7 +25,7 @@ def unfinished(view: ClusterView, ports: Ports) -> Intention | None:
 
 
 def begin(command: str, intention: Intention | None, cluster: ClusterName, ports: Ports) -> None:
-    """Note what is about to be done; what a `down` was about to is no longer meant once `up` begins."""
+    """Note what is about to be done; the note of a `down` is removed once `up` begins."""
     if intention is not None:
         ports.state.write(cluster, UNFINISHED, render_intention(intention))
     elif command in _TAKES_BACK:

@@ -117,17 +117,17 @@ def _visit(guest: Guest, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> Gues
 
 
 def _ahead_s(name: MachineName, facts: dict[str, list[str]], ours_s: float) -> float | None:
-    """By how many seconds a guest's clock is ahead; it tells whole seconds, so half of one is added."""
+    """By how many seconds a guest's clock is ahead; it reports whole seconds, so half of one is added."""
     time = told(facts, "time", machine=name)
     return None if time.absent else time.integer(0, LAST_UNIX_S) + 0.5 - ours_s
 
 
 def _passwords(shell: GuestShell) -> tuple[str, ...] | None:
-    """Who could log in there with a password; None where the machine does not tell."""
+    """The users who can log in with a password; None where the machine does not report them."""
     try:
         told = parse_lines(shell.run(GuestScript(name="logins.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
     except HomelabError as error:
-        logger.debug("cannot tell who could log in with a password: %s", error)
+        logger.debug("unknown who can log in with a password: %s", error)
         return None
     return tuple(told.get("user", [])) if told.get("known") == ["1"] else None
 

@@ -39,7 +39,7 @@ class UnitState:
 
     Attributes:
         age_s: Seconds since its process was started; None where it was not.
-        refused: Whether the machine refused our SSH key: it is there, and tells nothing.
+        refused: Whether the machine refused our SSH key: it runs, and nothing more is known.
     """
 
     unit: str
@@ -58,7 +58,7 @@ class UnitState:
 
     @property
     def starts(self) -> bool:
-        """Whether it comes up, as far as can be told; one that was restarted again and again does not."""
+        """Whether it is starting; one that was restarted again and again does not count."""
         return self.active in ("activating", "reloading") and self.restarts <= _TRIES
 
     def __str__(self) -> str:
@@ -81,12 +81,8 @@ def with_vms(view: ClusterView) -> ClusterView:
 def with_units(view: ClusterView, ports: Ports, *, every: bool = False) -> ClusterView:
     """The k3s units are asked of machines whose lease has missed a renewal or whose node is not Ready.
 
-    Which of them refused our SSH key is noted too.
-
-    Args:
-        view: The cluster.
-        ports: Where to look.
-        every: Ask all machines: a lease that was renewed a moment ago says nothing of now.
+    Which of them refused our SSH key is noted too. With `every`, all machines are asked: a lease that was renewed a
+    moment ago says nothing of now.
     """
     doubtful = {name for name, kube_node in view.kube_nodes.items() if _is_doubtful(kube_node)}
     states = unit_states(view, ports, set(guests_of(view)) if every else doubtful)
@@ -149,13 +145,7 @@ def _unit_state(name: MachineName, unit: str, lines: Mapping[str, list[str]]) ->
 
 
 def when_served(view: ClusterView, ports: Ports, *, look: Callable[[], ClusterView]) -> ClusterView:
-    """The cluster, once a server is Ready where one is about to be: after a kill, a restart or a boot.
-
-    Args:
-        view: The cluster now.
-        ports: Where to look.
-        look: Observes again.
-    """
+    """The cluster as `look` sees it once a server is Ready, if one is starting: after a kill, a restart or a boot."""
     coming = _coming(view, ports)
     if not coming:
         return view

@@ -1,4 +1,4 @@
-"""Snapshots that lie on this computer. Loads little: the shell completes their names."""
+"""Snapshots on this computer. Imports little: the shell completes their names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def snapshot_directory(state_root: Path, cluster: ClusterName) -> Path:
 
 
 def local_snapshots(directory: Path) -> tuple[Snapshot, ...]:
-    """The snapshots in a directory here; one without a note is listed too, if its name tells when it was taken."""
+    """The snapshots in a directory here; one without a note is listed too, if its name has a time."""
     if not directory.is_dir():
         return ()
     files = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")]
@@ -32,7 +32,7 @@ def local_snapshots(directory: Path) -> tuple[Snapshot, ...]:
 
 
 def local_snapshot(path: Path) -> Snapshot:
-    """A file here, with what its note tells."""
+    """A file on this computer, with its note."""
     beside = path.with_name(path.name + NOTE)
     note = parse_note(_note_text(beside)) if beside.is_file() else None
     return snapshot_at(path, size=path.stat().st_size, note=note)
@@ -47,7 +47,7 @@ def _note_text(path: Path) -> str:
 
 
 def check_local(path: Path, spec: ClusterSpec) -> SnapshotNote | None:
-    """Hold a file against the note beside it; the note, or None where there is none.
+    """Compare a file with the note beside it; the note, or None where there is none.
 
     Raises:
         PreflightError: It is not there, cannot be read, is damaged, or is of another cluster.

@@ -46,12 +46,9 @@ _LOOK_S = 0.5
 def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> ClusterView:
     """Everything planning may know. Reads only.
 
-    Args:
-        spec: The cluster.
-        ports: Where to look.
-        patient: Wait for containers and clones that are being made in our range of vmids: whose they are shows only
-            then, and a command that acts has to know (a killed run's clone is still being made). It is also refused
-            where the Proxmox cluster has no quorum. A server that starts is waited for, too, where none is Ready.
+    With `patient`, for commands that act: waits for containers and clones that are being made in our range of vmids
+    (whose they are shows only then: a killed run's clone is still being made), and for a server that starts where none
+    is Ready; refuses a Proxmox cluster without quorum.
 
     Raises:
         PreflightError: `patient`, and there is no quorum.
@@ -160,7 +157,7 @@ def _when_made(spec: ClusterSpec, ports: Ports) -> PveFacts:
     try:
         return wait_for(condition, wait_context)
     except DeadlineError:
-        return seen[0]  # it may be anybody's, stuck for days: it is left alone, and its vmid passed over
+        return seen[0]  # it may be of another cluster, stuck for days: it is left alone, and its vmid skipped
 
 
 def _patience_s(vm: VmRecord) -> float:
@@ -171,7 +168,7 @@ def _patience_s(vm: VmRecord) -> float:
 
 
 def _is_being_made(vm: VmRecord) -> bool:
-    """Whether there is nothing of it but a lock, so that it may be anybody's."""
+    """Whether it is nothing but a lock so far: whose it is shows later."""
     return vm.unfinished or (vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None)
 
 

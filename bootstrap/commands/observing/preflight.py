@@ -24,7 +24,7 @@ from bootstrap.ports import Ports
 from bootstrap.records.state.state_items import OWN_KEY
 
 LEAST_ROOM_BYTES = 1 << 20
-"""What a cluster's keys, kubeconfig and host keys take at the most, logs aside."""
+"""What a cluster's keys, kubeconfig and host keys need at most, without logs."""
 
 
 def observe_checked(spec: ClusterSpec, ports: Ports) -> ClusterView:
@@ -66,7 +66,7 @@ def check_keys(view: ClusterView, ports: Ports) -> None:
 
     Raises:
         PreflightError: All that says it is the cluster's is foreign (its key may be lost: no new one is made), or the
-            key is no use; nothing was touched.
+            key cannot be used; nothing was touched.
     """
     check_claims(view, missing_key=missing_key(view.spec, ports))
     ports.shells.check()
@@ -76,7 +76,7 @@ def check_no_new_key(view: ClusterView, ports: Ports) -> None:
     """See that no SSH key would be made beside machines that know another one, and that the one there is can be used.
 
     Raises:
-        PreflightError: The cluster's is lost, or no use; nothing was touched.
+        PreflightError: The cluster's key is lost, or cannot be used; nothing was touched.
     """
     if missing_key(view.spec, ports) is None:
         ports.shells.check()
@@ -120,7 +120,7 @@ def api_name_notes(view: ClusterView, ports: Ports) -> tuple[str, ...]:
 
 
 def check_privileges(view: ClusterView, ports: Ports) -> None:
-    """Refuse early what the token's missing rights would break halfway.
+    """Refuse a token whose missing rights would make `up` fail halfway.
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
@@ -148,7 +148,7 @@ def check_state_room(ports: Ports) -> None:
 
 
 def check_artifacts(plan: Plan, spec: ClusterSpec, ports: Ports) -> None:
-    """See that each k3s release of a plan and of those that follow can be fetched, for each architecture.
+    """See that each k3s release of a plan and of the plans that follow it can be fetched, for each architecture.
 
     Raises:
         ArtifactError: One cannot; nothing was touched.
@@ -158,7 +158,7 @@ def check_artifacts(plan: Plan, spec: ClusterSpec, ports: Ports) -> None:
 
 
 def check_artifact_directory(plan: Plan, spec: ClusterSpec, ports: Ports) -> None:
-    """The same where releases come from a directory of the user's, which is looked at in an instant.
+    """The same where releases come from a local directory: only that costs no time.
 
     Raises:
         ArtifactError: A file is missing or wrong; nothing was touched.

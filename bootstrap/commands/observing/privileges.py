@@ -22,7 +22,7 @@ from bootstrap.records.vms.machine import is_ours
 
 
 def check_rights(ports: Ports, rights: RightsNeeded, *, what: str) -> None:
-    """Refuse early what the token's missing rights would break halfway.
+    """Refuse a token whose missing rights would make the command fail halfway.
 
     Raises:
         PreflightError: With the commands that give the token what it lacks; or the resource pool is missing.
@@ -36,7 +36,7 @@ def check_rights(ports: Ports, rights: RightsNeeded, *, what: str) -> None:
     try:
         missing = ports.hypervisor.missing_privileges(rights)
     except PermissionDeniedError:
-        return  # a token that may not even ask about itself: each step tells what it lacks
+        return  # a token that may not read its own privileges: the step that lacks one reports it
     if missing:
         raise PreflightError(
             f"the API token lacks privileges that {what} needs, on {count(len(missing), 'path')}",
@@ -51,12 +51,12 @@ def missing_pool(name: str) -> str:
 
 
 def pool_remedy(name: str) -> str:
-    """How to come by a resource pool; a token's rights on it are asked for once it is there."""
+    """How to create a resource pool; the token's rights on it are checked once it exists."""
     return f"as root on a Proxmox node:\npveum pool add {name}\nor name an existing pool as proxmox.pool"
 
 
 def check_sight(spec: ClusterSpec, ports: Ports, vms: Iterable[VmRecord]) -> None:
-    """Refuse to take the cluster for gone where the token may not see VMs. Raises PreflightError."""
+    """Refuse to go on where the token may not see VMs: the cluster would seem not to exist. Raises PreflightError."""
     lack = unseen_vms(spec, ports, vms)
     if lack is not None:
         raise PreflightError(
@@ -67,7 +67,7 @@ def check_sight(spec: ClusterSpec, ports: Ports, vms: Iterable[VmRecord]) -> Non
 
 
 def unseen_vms(spec: ClusterSpec, ports: Ports, vms: Iterable[VmRecord]) -> MissingPrivileges | None:
-    """What keeps the token from seeing VMs, where none of the cluster's is seen; None where nothing does.
+    """The missing privilege that hides VMs, if none of the cluster's is seen; None if there is no such.
 
     Proxmox VE's lists are empty for such a token, not refused.
     """
@@ -81,7 +81,7 @@ def unseen_vms(spec: ClusterSpec, ports: Ports, vms: Iterable[VmRecord]) -> Miss
 
 
 def hides_vms(lack: MissingPrivileges) -> bool:
-    """Whether machines are out of a token's sight for what it lacks."""
+    """Whether a missing privilege hides VMs from the token."""
     return "VM.Audit" in lack.privileges and lack.path.startswith(("/vms", "/pool"))
 
 
@@ -109,7 +109,7 @@ def rights_needed(
 
 
 def new_vmids(spec: ClusterSpec, observed: Observed) -> tuple[Vmid, ...]:
-    """Vmids that machines to be made get, as far as can be told before planning, and the marker's."""
+    """The vmids that new machines will probably get, and the marker's."""
     vmids = spec.placement.vmids
     there = len(ClusterView(spec, observed).vms)
     missing = max(1, sum(pool.count for pool in spec.pools) - there)
@@ -142,7 +142,7 @@ def _own_storages(templates: Iterable[TemplateFacts]) -> set[StorageName]:
 
 
 def _networks(spec: ClusterSpec, templates: Collection[TemplateFacts]) -> Iterator[str]:
-    """Bridges of machines' network devices, with their VLAN tags; without a template, those that are named."""
+    """Bridges of machines' network devices, with their VLAN tags; without a template, those in the inventory."""
     for pool in spec.pools:
         named = pool.network.bridge or spec.network.bridge
         bridges = {named} if named else {template.bridge for template in templates}

@@ -1,4 +1,4 @@
-"""`clusters`: the clusters that a Proxmox VE holds, and those that this computer knows."""
+"""`clusters`: the clusters on a Proxmox VE, and the clusters that this computer has state of."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class ClusterSummary:
     """A cluster in a few numbers.
 
     Attributes:
-        control_plane, workers: How many machines; those on their way out count until they are gone.
+        control_plane, workers: How many machines; machines being removed count until they are gone.
         running: How many of them run.
-        out_of_sight: VMs tagged as its machines on Proxmox nodes that cannot be asked; nothing else is known of them.
-        vmids: The lowest and the highest vmid of its machines, those out of sight among them; None without any.
+        out_of_sight: VMs tagged as its machines on unreachable Proxmox nodes; nothing else is known of them.
+        vmids: The lowest and the highest vmid of its machines, also of unreachable ones; None without any.
         pve_nodes: Where these are.
-        foreign: VMs that say they are its machines and are not signed with a key of it that this computer has.
-        at_work: Whether somebody works on it now.
+        foreign: VMs that claim to be its machines and are not signed with a key that this computer has.
+        at_work: Whether a run is in progress on it.
         known: Whether this computer has anything of it.
         kubeconfig: Whether this computer has its kubeconfig.
     """
@@ -56,9 +56,9 @@ class ClusterSummary:
 
 
 def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
-    """The clusters with machines in Proxmox VE, and those with items in the state directory. Reads only.
+    """The clusters with machines in Proxmox VE, and the clusters with items in the state directory. Reads only.
 
-    Only what carries our tag is read: a machine that is half-made, or whose tag somebody has removed, is not seen.
+    Only VMs with our tag are read: an interrupted clone, or a machine whose tag was removed, is not seen.
     """
     vms: defaultdict[ClusterName, list[VmRecord]] = defaultdict(list)
     known = ports.state.clusters()

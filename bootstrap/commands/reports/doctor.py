@@ -1,4 +1,4 @@
-"""`doctor`: what `up` needs and what a cluster needs to stay well, looked at and told. Touches nothing."""
+"""`doctor`: checks what `up` needs, and what a cluster needs to stay healthy. Changes nothing."""
 
 from __future__ import annotations
 

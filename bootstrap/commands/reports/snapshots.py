@@ -1,4 +1,4 @@
-"""`backups`: what snapshots there are, on servers, in the bucket and here."""
+"""`backups`: lists snapshots on servers, in the bucket and on this computer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bootstrap.records.state.state_items import KUBECONFIG
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotList:
-    """All that were found, newest first, who could not be asked, and what there is to know about the bucket."""
+    """All snapshots, newest first; the servers that could not be asked; notes on the bucket."""
 
     snapshots: tuple[Snapshot, ...]
     problems: tuple[str, ...]
@@ -41,10 +41,7 @@ class SnapshotList:
 def list_snapshots(spec: ClusterSpec, ports: Ports, *, directory: Path) -> SnapshotList:
     """Every snapshot of the cluster. Reads only.
 
-    Args:
-        spec: The cluster.
-        ports: Where to look.
-        directory: Where fetched ones are, such as `snapshot_directory`; it need not be there.
+    Fetched ones are in `directory`, such as `snapshot_directory`; it need not exist.
     """
     return snapshots_of(observe_cluster(spec, ports, patient=False), ports, directory=directory)
 
@@ -65,15 +62,15 @@ def snapshots_of(view: ClusterView, ports: Ports, *, directory: Path) -> Snapsho
 
 
 def _listed(told: Iterable[Snapshot], *, complete: bool) -> Iterator[Snapshot]:
-    """What only k3s tells: snapshots in the bucket, unless that was read itself, and those that failed.
+    """What only k3s knows: snapshots in the bucket, unless the bucket was listed, and snapshots that failed.
 
-    What is on disks is told by the disks. Records may be of what no longer exists: k3s compares them every ten minutes.
+    Disks are listed by the servers: k3s compares its records with them only every ten minutes.
     """
     return (each for each in told if each.problem or (in_bucket(each) and not complete))
 
 
 def _left_behind(snapshots: Iterable[Snapshot], spec: ClusterSpec) -> tuple[str, ...]:
-    """That some lie where new ones do not go any more, and what that means."""
+    """That some are where new ones are no longer stored, and what that means."""
     names = {each.name for each in snapshots if is_left_behind(each, spec)}
     s3 = spec.backup.s3
     if not names or s3 is None:

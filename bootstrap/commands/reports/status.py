@@ -39,10 +39,7 @@ API_PORT = 6443
 def cluster_status(spec: ClusterSpec, ports: Ports, *, seen: Observed | None = None) -> ClusterStatus:
     """Observe and report. Reads only.
 
-    Args:
-        spec: The cluster.
-        ports: Where to look.
-        seen: What a plan was made from a moment ago, so that it is not looked at twice.
+    With `seen`, what a plan was made from a moment ago, it does not observe again.
     """
     view = ClusterView(spec, seen) if seen is not None else _observed(spec, ports)
     view = with_existing_sizes(view)
@@ -75,7 +72,7 @@ def _observed(spec: ClusterSpec, ports: Ports) -> ClusterView:
 
 
 def _unseen(lack: MissingPrivileges) -> str:
-    """Proxmox VE shows a token without VM.Audit empty lists, which are no sign that there is nothing."""
+    """Proxmox VE shows a token without VM.Audit empty lists, which do not mean that there are no VMs."""
     return (
         f"this token may not see VMs (no VM.Audit on {lack.path}), so it is unknown whether the cluster exists; as "
         f"root on a Proxmox node: {lack.remedy}"
@@ -88,7 +85,7 @@ def status_of(view: ClusterView) -> ClusterStatus:
     try:
         wanted = view.states
     except PreflightError:
-        wanted = ()  # an address range used up hinders `up`, not looking
+        wanted = ()  # a full address range is a problem of `up`, not of `status`
     return ClusterStatus(
         cluster=view.spec.name,
         machines=tuple(machine_rows(view, wanted)),
@@ -172,7 +169,7 @@ def _newest(snapshots: Iterable[Snapshot]) -> Snapshot | None:
 
 
 def _snapshot_problems(snapshots: SnapshotsStatus | None) -> Iterator[str]:
-    """That the last one did not get into the bucket: k3s takes those of its schedule without a word of it."""
+    """That the last one was not uploaded: k3s reports nothing of its scheduled snapshots."""
     unsent = snapshots.unsent if snapshots is not None else None
     if unsent is not None:
         yield Advice(
@@ -190,7 +187,7 @@ def _at_work(view: ClusterView, ports: Ports) -> LockRecord | None:
 
 
 def _unfinished_problems(view: ClusterView, ports: Ports, holder: LockRecord | None) -> Iterator[str]:
-    """The command that was cut off or failed, unless it is at work now."""
+    """The command that was interrupted or failed, unless it runs now."""
     if holder is not None and ports.processes.state(holder.process) is not False:
         return
     noted = unfinished(view, ports)

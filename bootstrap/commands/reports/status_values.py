@@ -20,19 +20,18 @@ class MachineStatus:
     """One machine: its VM and its Kubernetes node.
 
     Attributes:
-        vm: `running`, `paused`, `stopped`, `half-made`, `missing`, or `out of sight` on a Proxmox node that cannot be
-            asked.
+        vm: `running`, `paused`, `stopped`, `half-made`, `missing`, or `out of sight` on an unreachable Proxmox node.
         ready: Whether its Kubernetes node is Ready; None where the API could not be asked.
-        stale: Whether Kubernetes still says Ready of it although its VM, k3s or kubelet does not work any more.
+        stale: Whether Kubernetes still reports it as Ready although its VM, k3s or kubelet has failed.
         cores, memory_mib, disk_gib: As the VM has them; 0 without VM.
         cpu_type: As the VM has it.
-        differs: In what its VM is not as the inventory says, such as `2 cores instead of 4`.
-        wanted: As the inventory would have it; None for a machine that it does not ask for.
-        cordoned: Whether no new pods come to it.
-        leaving: Whether it is on its way out of the cluster.
+        differs: How its VM differs from the inventory, such as `2 cores instead of 4`.
+        wanted: As in the inventory; None for a machine that is not in it.
+        cordoned: Whether it gets no new pods.
+        leaving: Whether it is being removed.
         holds_vip: Whether it has the API's own address now.
         kind: VM or container.
-        os_image: What its Kubernetes node says it runs, such as `Debian GNU/Linux 12 (bookworm)`.
+        os_image: The operating system by its Kubernetes node, such as `Debian GNU/Linux 12 (bookworm)`.
     """
 
     name: MachineName
@@ -74,7 +73,7 @@ class Datastore:
 
     @property
     def quorum(self) -> int:
-        """How many have to live for the cluster to work."""
+        """How many have to work for the cluster to work."""
         return self.members // 2 + 1
 
     def __str__(self) -> str:
@@ -86,7 +85,7 @@ class Datastore:
 
 @dataclass(frozen=True, kw_only=True)
 class Vip:
-    """The API's own address, and the machine that has it; None where none was seen to."""
+    """The API's own address, and the machine that holds it, if known."""
 
     address: IPv4Address
     holder: MachineName | None
@@ -94,7 +93,7 @@ class Vip:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiCertificate:
-    """The API's certificate of the server whose ends first; `days_left` is negative once it has."""
+    """The API certificate that expires first; `days_left` is negative once it has."""
 
     machine: MachineName
     days_left: float
@@ -102,13 +101,13 @@ class ApiCertificate:
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotsStatus:
-    """The snapshots that k3s tells of.
+    """The snapshots that k3s has records of.
 
     Attributes:
         count: How many there are.
         newest: The newest usable one, or None.
-        age_s: Seconds since that was made, by our clock; None where it does not tell.
-        unsent: The last that was for the bucket, if it did not get there.
+        age_s: Seconds since then, by our clock; None if unknown.
+        unsent: The last one for the bucket, if its upload failed.
     """
 
     count: int
@@ -119,17 +118,17 @@ class SnapshotsStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterStatus:
-    """All machines, wanted or there, and the problems in one line each.
+    """All machines, wanted or existing, and the problems in one line each.
 
     Attributes:
-        notices: What is no trouble of the cluster's, in one line each: VMs that claim to be its machines and are not.
-        vip: Where the cluster is to have an address of its own.
+        notices: What is no problem of the cluster, in one line each: VMs that claim to be its machines and are not.
+        vip: If the inventory gives the API an address of its own.
         datastore: None where the API could not be asked.
-        certificate: None where no server shows one.
+        certificate: None if no server answers with one.
         snapshots: None where the API could not be asked, or with sqlite.
-        at_work: Who works on the cluster now, by its marker; empty where nobody does.
-        maintenance: Proxmox nodes that get no new machine for now, and who says so.
-        worker_token: Which token workers hold; None where no server tells.
+        at_work: The run in progress, by its marker; empty without one.
+        maintenance: Proxmox nodes that get no new machines for now, and why.
+        worker_token: Which token workers have; None if no server reports it.
     """
 
     cluster: ClusterName

@@ -1,4 +1,4 @@
-"""`adopt`: signs the records of machines that were restored, or whose key was lost, and gives them the key."""
+"""`adopt`: signs the records of machines that were restored or whose key was lost, and adds the SSH key to them."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Adopt(Verb):
         return replace(plan, notes=(*plan.notes, note), marked=True)
 
     def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-        """As `Verb.run`: signs what the user has seen, has it take the SSH key, and nothing else."""
+        """As `Verb.run`: signs what the user has seen and adds the SSH key, nothing else."""
         if plan.marked:
-            adopt_lock(spec, ports)  # else nobody could take it
+            adopt_lock(spec, ports)  # else no run could take it
         return super().run(plan, spec, ports, sink=sink, options=options)
 
     def confirmed(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Plan:

@@ -1,4 +1,4 @@
-"""`backup`: the cluster's data as it is now, on a server, and where the user wants it."""
+"""`backup`: takes a snapshot of the cluster's data, and fetches or uploads it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bootstrap.ports import Ports
 
 @dataclass(frozen=True, kw_only=True)
 class Backup(Verb):
-    """`backup`. A snapshot that was cut off is taken again by the next run.
+    """`backup`. The next run takes an interrupted snapshot again.
 
     Attributes:
-        name: What the snapshot's name begins with.
-        to: A directory here that it is fetched into as well, or None.
-        s3: Whether it goes to the inventory's bucket as well.
+        name: Prefix of the snapshot's name.
+        to: A local directory to fetch it into as well, or None.
+        s3: Whether it is uploaded to the inventory's bucket as well.
     """
 
     ends_others: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""`rebuild`: tears the cluster down and builds it again, with its identity and data where that is asked for."""
+"""`rebuild`: removes the cluster and creates it again, with its identity and data if asked for."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class Rebuild(Verb):
 
     Attributes:
         keep_identity: Machines keep names, MAC and fixed addresses; the cluster its CAs and token.
-        snapshot: A snapshot's file here that the data comes from.
-        latest_to: Take a snapshot first, into this directory, and bring its data back.
-        older_is_meant: The version was named for this rebuild (`--k3s-version`): it may be older than what runs, as
-            long as no data comes back that is newer.
+        snapshot: A snapshot's file here to restore the data from.
+        latest_to: Take a snapshot first, into this directory, and restore it.
+        older_is_meant: The version was passed for this rebuild (`--k3s-version`): it may be older than what runs, but
+            not older than restored data.
     """
 
     keep_identity: bool = False
@@ -82,14 +82,14 @@ class Rebuild(Verb):
 
     @property
     def keeps_data(self) -> bool:
-        """Whether Kubernetes' data comes back."""
+        """Whether Kubernetes' data is restored."""
         return self.snapshot is not None or self.latest_to is not None
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
-        """As `Verb.plan`, both halves; all that the second one needs is looked for.
+        """As `Verb.plan`, for both halves; checks that all that the second one needs is available.
 
-        A rebuild that was interrupted is continued, with what was asked of it then, corrected by what is asked now and
-        by the version that the inventory states.
+        An interrupted rebuild is continued with the options of then, corrected by those of now and by the inventory's
+        version.
         """
         noted = read_rebuild(spec.name, ports)
         if noted is not None and noted.stage is Stage.BUILDING:
@@ -105,7 +105,7 @@ class Rebuild(Verb):
         self._check_data(rebuild, view, ports, saved=noted is not None)
         after = replace(view, observed=without_machines(view))
         _check_vip(view, after, ports)
-        # What was noted is saved already: the note comes after it.
+        # What a note names is saved already: the note is written after it.
         through = needed_server(view) if noted is None and self._saves_first else None
         up = with_builds(replace(after, spec=with_rebuild(rebuild, spec)), ports, version=rebuild.version)
         saves = self._saves(through.name) if through is not None else ()
@@ -133,7 +133,7 @@ class Rebuild(Verb):
         return with_notes(replace(plan, command="rebuild"), correction_notes(noted, rebuild))
 
     def _corrected(self, noted: RebuildNote, spec: ClusterSpec) -> RebuildNote:
-        """The rebuild under way with what is asked of it now.
+        """The rebuild in progress with the options of now.
 
         Raises:
             PreflightError: It is too late for that.
@@ -180,13 +180,9 @@ class Rebuild(Verb):
         return max(floors, key=parse_version, default=None)
 
     def _check_data(self, rebuild: RebuildNote, view: ClusterView, ports: Ports, *, saved: bool) -> None:
-        """Refuse a version that could not read the data, or that is older than what runs unless that is meant.
+        """Refuse a version that could not read the data, or that is older than what runs unless that was asked for.
 
-        Args:
-            rebuild: What is to be done.
-            view: The cluster.
-            ports: Where to look.
-            saved: Whether an earlier run has the data here already; else `latest` is still to be taken.
+        With `saved`, an earlier run has fetched the data already; otherwise `latest` is still to be taken.
 
         Raises:
             PreflightError: With what to edit.
@@ -236,7 +232,7 @@ class Rebuild(Verb):
 
 
 def _check_vip(view: ClusterView, after: ClusterView, ports: Ports) -> None:
-    """Refuse an address for the API that another machine has, where it is sure that it is none of our servers."""
+    """Refuse an address for the API that another machine has, if it is certain that none of our servers has it."""
     servers = {record.machine for vm, record in view.machines if vm in view.running_servers}
     if view.observed.vip_holder is None and servers <= guests_of(view).keys():
         check_vip(after, ports)
@@ -254,7 +250,7 @@ def _begin_notes(view: ClusterView, rebuild: RebuildNote) -> Iterator[str]:
 
 
 def _keep_token(spec: ClusterSpec, ports: Ports) -> None:
-    """Snapshots that were taken until now, and have no token beside them, are read with the one that counted."""
+    """Keep the token with which snapshots until now are read, if they have none beside them."""
     token = short_form(ports.state.read(spec.name, TOKEN) or "")
     if token:
         before = parse_old_tokens(ports.state.read(spec.name, OLD_TOKENS) or "")

@@ -1,4 +1,4 @@
-"""`replace`: machines are replaced by fresh clones, one after another."""
+"""`replace`: replaces machines by new ones, one after another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from bootstrap.ports import Ports
 from bootstrap.records.state.intention import Intention
 
 _ROUNDS = 3
-"""At the most: one for all but the server that the others are reached through, one for that, one to spare."""
+"""At most: one for all but the server through which others join, one for that, one to spare."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Replace(Verb):
         return plan
 
     def _continuing(self, view: ClusterView, ports: Ports) -> ReplaceOptions:
-        """What is asked for, with what an earlier command that did not finish was to end with.
+        """The options, with the goal of an earlier command that did not finish.
 
         Raises:
             PreflightError: There are no such machines.
@@ -76,7 +76,7 @@ class Replace(Verb):
         return replace(self, asked=replace(self.asked, rules=replace(self.asked.rules, delete_local_data=True)))
 
     def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-        """As `Verb.run`; the server that all went through leaves last, in a run of its own, whose report this is."""
+        """As `Verb.run`; the server through which others join is removed last, by a run whose report is returned."""
         intention, now = self.intention(plan, spec, ports), self
         for _ in range(_ROUNDS):
             destroyed = {name for name, _ in machines_to_remove(plan)}
@@ -92,7 +92,7 @@ class Replace(Verb):
         return report
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
-        """The sizes that the pools keep, and what goes; of a run that continues another, what that noted."""
+        """The sizes that the pools keep, and what is removed, also by the run that this one continues."""
         view = with_existing_sizes(observe_cluster(spec, ports))
         asked = self._continuing(view, ports)
         kept = asked.kept(view)

@@ -1,4 +1,4 @@
-"""`restore`: the cluster's data as a snapshot has it."""
+"""`restore`: restores the cluster's data from a snapshot."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Restore(Verb):
         snapshot: A name that `backups` lists, `latest`, a place in the bucket (`s3://BUCKET/FOLDER/NAME`), or a path
             of a file here.
         directory: Where fetched snapshots are, such as `snapshot_directory`.
-        server: The server that is to get it, or None to choose.
+        server: The server to restore it on, or None to choose.
         from_bucket: Take the name as one in the inventory's bucket, listed or not.
     """
 
@@ -56,7 +56,7 @@ class Restore(Verb):
     from_bucket: bool = False
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
-        """As `Verb.plan`: the snapshot is found, and checked where it is here."""
+        """As `Verb.plan`: finds the snapshot, and checks a local one."""
         view = observe_existing(spec, ports)
         snapshot = _find(view, ports, self)
         if is_local(snapshot):
@@ -68,11 +68,11 @@ class Restore(Verb):
         return replace(self, snapshot=name_of(plan)) if self.snapshot == LATEST else self
 
     def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
-        """The spec as the machines stand: how many servers there are decides whether sqlite's data moves on to etcd."""
+        """The spec with existing sizes: the number of servers decides whether sqlite's data is migrated to etcd."""
         return with_existing_sizes(observe_cluster(spec, ports)).spec
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
-        """The snapshot, by a name under which it is found while k3s is stopped."""
+        """The snapshot, by a name that works while k3s is stopped."""
         again = f"restore {shlex.quote(_again(plan, spec) or self.snapshot)}"
         return Intention(command="restore", again=again, since=ports.processes.utc_text())
 
@@ -83,14 +83,14 @@ def name_of(plan: Plan) -> str:
 
 
 def _again(plan: Plan, spec: ClusterSpec) -> str:
-    """The snapshot's place in the bucket, if it lies there: while k3s is stopped nobody lists what is in it."""
+    """The snapshot's place in the bucket, if it is there: the bucket cannot be listed while k3s is stopped."""
     s3 = spec.backup.s3
     step = next((each for each in steps_of(plan, RestoreSnapshot) if each.s3), None)
     return location_in(replace(s3, folder=step.folder), str(step.source)) if s3 is not None and step is not None else ""
 
 
 def _find(view: ClusterView, ports: Ports, restore: Restore) -> Snapshot:
-    """The snapshot that is meant. Raises PreflightError."""
+    """The snapshot that the user asks for. Raises PreflightError."""
     spec, path = view.spec, Path(restore.snapshot).expanduser()
     if restore.from_bucket or restore.snapshot.startswith("s3://"):
         return _in_bucket(spec, restore.snapshot)
@@ -111,7 +111,7 @@ def _find(view: ClusterView, ports: Ports, restore: Restore) -> Snapshot:
 
 
 def _in_bucket(spec: ClusterSpec, wanted: str) -> Snapshot:
-    """What is taken at its word, since it may be listed nowhere: a name in the inventory's folder, or a whole place."""
+    """A snapshot that may be listed nowhere, by a name in the inventory's folder or by its whole place."""
     bucket = needed_bucket(spec)
     place = wanted if wanted.startswith("s3://") else location_in(bucket, wanted)
     name = place.rpartition("/")[2]

@@ -24,10 +24,10 @@ class RotateToken(Verb):
         return plan_rotate(observe_existing(spec, ports), unfinished=unfinished)
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
-        """That it is under way."""
+        """That it is in progress."""
         return Intention(command="rotate", again="rotate token", since=ports.processes.utc_text())
 
     def ended(self, spec: ClusterSpec, ports: Ports) -> None:
-        """Until now a run that was cut off would have been finished with this token, not with a third one."""
-        for item in (NEXT_AGENT_TOKEN, NEXT_TOKEN):  # in this order: the second says that one is under way
+        """Until here an interrupted run is continued with this token, not with a third one."""
+        for item in (NEXT_AGENT_TOKEN, NEXT_TOKEN):  # in this order: the second says that one is in progress
             ports.state.write(spec.name, item, "")

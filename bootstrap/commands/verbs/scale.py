@@ -36,7 +36,7 @@ class Scale(Verb):
 
     Attributes:
         counts: Machines for each pool named; with none named, all pools get what the inventory says.
-        rules: How machines that leave are drained.
+        rules: How machines to be removed are drained.
     """
 
     drains: ClassVar[bool] = True
@@ -71,7 +71,7 @@ class Scale(Verb):
         return with_counts(spec, dict(self.counts))
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
-        """The sizes that are asked for, and what goes."""
+        """The sizes that are asked for, and what is removed."""
         counts = dict(self.counts) or {pool.name: pool.count for pool in spec.pools if "count" in pool.stated}
         typed = "".join(f" {pool} {number}" for pool, number in self.counts.items()) if len(self.counts) == 1 else ""
         return Intention(

@@ -1,4 +1,4 @@
-"""`template build|list|prune`: templates made by the tool, each named by what it is made of."""
+"""`template build|list|prune`: templates built by the tool, named by their contents."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Name = TypeVar("Name", bound=str)
 
 
 def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
-    """All templates of ours, of whichever cluster, and builds under way. Reads only."""
+    """The tool's templates, of any cluster, and builds in progress. Reads only."""
     return ports.templates.templates()
 
 
@@ -47,7 +47,7 @@ class _TemplateVerb(Verb):
 
 @dataclass(frozen=True)
 class BuildTemplate(_TemplateVerb):
-    """`template build`: the command again goes on with a build that failed, or starts it again."""
+    """`template build`: run again, it continues a build that failed, or starts it again."""
 
     asked: BuildOptions
 
@@ -61,7 +61,7 @@ class BuildTemplate(_TemplateVerb):
 
 @dataclass(frozen=True)
 class PruneTemplates(_TemplateVerb):
-    """`template prune`: what has got a user since the plan was made stays."""
+    """`template prune`: a template that is in use since the plan was made is kept."""
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`: finds the templates that no machine needs."""
@@ -112,7 +112,7 @@ def _each(names: Iterable[Name]) -> tuple[Name, ...]:
 
 
 def _with_hidden(view: ClusterView, ports: Ports, asked: BuildOptions, seen: TemplatesSeen) -> ClusterView:
-    """With the vmids as used that builds would take and that something has which the token may not see."""
+    """With vmids counted as used that builds would take, but that VMs hidden from the token have."""
     used, free = set(view.observed.used_vmids), set[Vmid]()
     templates = [one.vmid for one in seen.templates]
     needed = len(build_nodes(view, asked))

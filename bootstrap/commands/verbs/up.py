@@ -1,4 +1,4 @@
-"""`up`: the cluster as the inventory says, from nothing, from half or from all of it."""
+"""`up`: creates or repairs the cluster from the inventory."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Up(Verb):
     Attributes:
         replace_unreachable: Machines on Proxmox nodes that cannot be asked, which the user declares lost: each gets a
             successor, and its VM is removed once its Proxmox node is back.
-        resolved: The version the inventory means, where that was found out a moment ago.
-        rebuild: A rebuild that is to be finished, corrected; None: the one that is noted, if one is.
+        resolved: The inventory's k3s version, if it was resolved already.
+        rebuild: A rebuild to finish, corrected; None: the noted one, if any.
     """
 
     replace_unreachable: Sequence[MachineName] = ()
@@ -96,7 +96,7 @@ class Up(Verb):
             version = choose_version(view, ports, resolved=self.resolved or rebuild.version)
             begins = healthy_server(view) is None
             restore = snapshot_of(rebuild, view.spec) if begins else None
-            # Cut off between the data's coming back as sqlite and the move to etcd: the rebuild goes on with that.
+            # If it was interrupted between the restore as sqlite and the migration to etcd, it continues with that.
             migrates = rebuild.snapshot is not None
             plan = with_builds(view, ports, version=version, restore=restore, migrates=migrates)
         check_artifact_directory(plan, view.spec, ports)
@@ -128,11 +128,11 @@ class Up(Verb):
         return super().confirmed(plan, spec, ports)
 
     def seen(self, plan: Plan) -> Self:
-        """With the version that the user has seen."""
+        """With the version in the plan that the user has seen."""
         return replace(self, resolved=next((step.version for step in steps_of(plan, FetchK3s)), self.resolved))
 
     def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
-        """The spec with what a rebuild that is under way is to keep."""
+        """The spec with what a rebuild in progress keeps."""
         noted = read_rebuild(spec.name, ports)
         return with_rebuild(noted, spec) if noted is not None else spec
 
@@ -150,7 +150,7 @@ def _idle(view: ClusterView, ports: Ports) -> Plan:
 
 
 def _said(view: ClusterView, ports: Ports, rebuild: RebuildNote | None) -> tuple[str, ...]:
-    """What the user should know of commands that did not finish, and of what becomes of them now."""
+    """Notes on commands that did not finish, and what happens to them now."""
     if rebuild is not None:
         return tuple(correction_notes(rebuild, corrected(rebuild, view.spec)))
     if read_rebuild(view.spec.name, ports) is not None:
@@ -166,14 +166,14 @@ def with_notes(plan: Plan, first: Iterable[str]) -> Plan:
 
 
 def with_k3s(spec: ClusterSpec, version: str) -> ClusterSpec:
-    """The spec, of several templates preferring the one that holds this k3s."""
+    """The spec, preferring a template with this k3s."""
     return replace(spec, template=replace(spec.template, k3s=version))
 
 
 def with_builds(
     view: ClusterView, ports: Ports, *, version: str, restore: Path | None = None, migrates: bool = False
 ) -> Plan:
-    """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
+    """The plan; if templates are missing that we build, the plan of their builds, which the plan follows."""
     view = replace(view, spec=with_k3s(view.spec, version))
     foreseen = replace(view, observed=with_planned(view))
     plan = plan_up(foreseen, version=version, restore=restore, migrates=migrates)

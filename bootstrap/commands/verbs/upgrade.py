@@ -1,4 +1,4 @@
-"""`upgrade`: every machine to a newer k3s, one minor version after another."""
+"""`upgrade`: upgrades k3s on every machine, one minor version after another."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from bootstrap.ports import Ports
 from bootstrap.records.state.intention import Intention
 
 MACHINE_S = 900.0
-"""What one machine may take on one rung, at the most, on top of what any run may take."""
+"""Time for one machine to upgrade by one minor version, on top of a run's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upgrade(Verb):
-    """`upgrade`; with neither `to` nor `channel`, to what the inventory means.
+    """`upgrade`; with neither `to` nor `channel`, to the inventory's version.
 
     Attributes:
         to: A version, `vX.Y.Z+k3sN`.
@@ -49,7 +49,7 @@ class Upgrade(Verb):
     how: UpgradeOptions = field(default_factory=UpgradeOptions)
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
-        """As `Verb.plan`; every release on the way is looked for.
+        """As `Verb.plan`; checks that every release on the way can be fetched.
 
         Raises:
             UsageError: There is no such channel, or a version and a channel were given.
@@ -72,7 +72,7 @@ class Upgrade(Verb):
         return replace(self, how=replace(self.how, rules=replace(self.how.rules, delete_local_data=True)))
 
     def seen(self, plan: Plan) -> Self:
-        """To the version that the user has seen, even if a channel has moved on since."""
+        """With the version that the user has seen, even if a channel has a newer one since."""
         versions = [step.version for step in steps_of(plan, FetchK3s)]
         return replace(self, to=str(max(map(parse_version, versions))), channel=None) if versions else self
 
@@ -84,7 +84,7 @@ class Upgrade(Verb):
         return super().run(plan, spec, ports, sink=sink, options=options)
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention | None:
-        """The version; nothing where no release is fetched: what is left to do are trifles."""
+        """The version; None where no release is fetched, since little is left to do."""
         if self.to is None:
             return None
         again = f"upgrade --to {self.to}"
@@ -102,9 +102,9 @@ class Upgrade(Verb):
 
 
 def behind_channel(k3s: K3sSpec, ports: Ports, version: str) -> str | None:
-    """What an inventory that states no version points to, where that is older than a version; else None. Reads only."""
+    """The version that an inventory without one points to, if that is older than `version`; else None. Reads only."""
     try:
         pointed = ports.artifacts.resolve(k3s)
     except ArtifactError:
-        return None  # nobody can be asked: what runs is kept anyway
+        return None  # unreachable: what runs is kept anyway
     return pointed if is_release(pointed) and is_newer(version, pointed) else None
