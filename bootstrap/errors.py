@@ -13,7 +13,7 @@
     │   ├── VmOutOfSightError       1    it may be on a Proxmox node that cannot be asked
     │   ├── VmidTakenError          1    another request was faster: take the next
     │   ├── TaskFailedError         1    a Proxmox task ended in anything but OK or WARNINGS
-    │   ├── AgentNotConfiguredError 1    the VM's `agent` option is off: waiting is in vain
+    │   ├── AgentNotConfiguredError 1    the VM's `agent` option is off: waiting does not help
     │   └── AgentNotRunningError    1    the guest agent does not answer (yet)
     ├── GuestError                  1    a machine answered, but not as it should
     │   ├── SshUnreachableError     1    no SSH (yet): waiting may help
@@ -24,7 +24,7 @@
     ├── KubernetesError             1
     │   └── KubeUnreachableError    1    the Kubernetes API does not answer (yet)
     ├── DrainError                  1    pods cannot leave a Kubernetes node; it is as schedulable as before
-    ├── ArtifactError               4    a k3s release could not be had, or its checksum is wrong
+    ├── ArtifactError               4    a k3s release is not available, or its checksum is wrong
     │   └── ArtifactUnreachableError 4   ... since the server does not answer
     ├── UnreadableError             1    a text of others is not of the form that it must have: call, field, value
     │                                    (of Proxmox VE, Kubernetes and guests it is their error as well)
@@ -293,7 +293,7 @@ class DrainError(HomelabError):
 
 
 class ArtifactError(HomelabError):
-    """A k3s binary could not be had, or is not the one its checksum list names."""
+    """A k3s binary is not available, or is not the one its checksum list names."""
 
     exit_code = 4
     again_helps = False

@@ -40,7 +40,7 @@ def hearing_waits(listener: WaitListener) -> Iterator[None]:
 
 @contextmanager
 def waiting(what: str, clock: Clock) -> Iterator[None]:
-    """A wait that is no polling, such as for one's turn."""
+    """A wait that is no polling, such as for a turn."""
     listener = _listener.get()
     token = _listener.set(None)
     began_s = clock.now_s()

@@ -75,7 +75,7 @@ class CloneCap:
 
 @dataclass
 class Turn:
-    """A turn that was had; set `measured` to False where nothing was cloned in it."""
+    """A turn; set `measured` to False where nothing was cloned in it."""
 
     measured: bool = True
 
@@ -95,7 +95,7 @@ class _Line:
     waiters: list[_Waiter] = field(default_factory=list)
 
     def admit(self) -> None:
-        """Let in whom the cap lets in, the first in the line first."""
+        """Let in as many as the cap allows, the first in the line first."""
         while self.waiters and self.in_flight < self.cap.at_once:
             self.in_flight += 1
             heapq.heappop(self.waiters).go.set()
@@ -116,7 +116,7 @@ class CloneTurns:
 
     @contextmanager
     def turn(self, storage: str, *, full: bool, urgent: bool, clock: Clock, stop: threading.Event) -> Iterator[Turn]:
-        """Wait for one's turn, and clone inside.
+        """Wait for a turn, and clone inside.
 
         Args:
             storage: Whose lock is taken; names of storages that are not shared have their Proxmox node before them.
@@ -126,7 +126,7 @@ class CloneTurns:
             stop: Set when the run is interrupted.
 
         Raises:
-            InterruptedRunError: The run was interrupted before it was one's turn.
+            InterruptedRunError: The run was interrupted before the turn came.
         """
         line = self._enter(storage, full=full, urgent=urgent, clock=clock)
         try:

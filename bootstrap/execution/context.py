@@ -30,10 +30,10 @@ class Timeouts:
             call holds one of the Proxmox node's three API workers for 3 s (PVE 8.4, observed).
         journal_every_s: While a unit starts its journal is read this often: reading it at each look would double what
             a look costs.
-        final_cause_s: A final cause that a run of k3s which goes on names is believed when it still stands after this
+        final_cause_s: A final cause that k3s's present run names is believed when it still stands after this
             long and was said again: k3s repeats its complaint every 2 to 10 s.
-        settle_s: How long a k3s that was started on data or a node of before has to run for its node to count as Ready.
-        place_look_s: A machine that takes no login is looked for again this often: it may have another address now.
+        settle_s: How long k3s has to run, started on older data or an older node, until its node counts as Ready.
+        place_look_s: A machine that accepts no login has its address looked up again this often: it may have changed.
         pause_look_s: While a machine is waited for, its VM is asked this often whether it is paused.
     """
 

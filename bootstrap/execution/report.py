@@ -147,7 +147,7 @@ class Report:
 
 
 def _distinct(resolutions: Iterable[str]) -> list[str]:
-    """Each piece of advice once, three at the most: ten machines often fail for one reason."""
+    """Each piece of advice once, at most three: ten machines often fail for one reason."""
     return list(dict.fromkeys(filter(None, resolutions)))[:3]
 
 

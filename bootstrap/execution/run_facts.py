@@ -109,7 +109,7 @@ class ClusterAccess:
     Attributes:
         address: The server that answers.
         token: Full token with the CA's hash.
-        agent_token: That of agents, likewise; empty where they have the servers'.
+        agent_token: The agents' in the same form; empty where they have the servers'.
         kubeconfig: YAML text with the reachable address; the cluster's name throughout.
     """
 

@@ -37,7 +37,7 @@ Perform = Callable[[Step, str], Done]
 """Carries out one step in the lane of this name; raises HomelabError."""
 
 MAX_WORKERS = 512
-"""Threads at the most; they nearly all wait for the network."""
+"""Threads at most; nearly all of them wait for the network."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class K3sVersion:
 
     @property
     def is_prerelease(self) -> bool:
-        """Whether it is for those who try things out: no channel but `testing` may lead to it."""
+        """Whether it is for trying out only: no channel but `testing` may lead to it."""
         return self.stage < _RELEASED
 
 

@@ -52,9 +52,9 @@ class KubeApi(Protocol):
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
     ) -> bool:
-        """Have the node say that the machine's address is this one; whether anything changed, False without a node.
+        """Set the address that the node reports of the machine; whether anything changed, False without a node.
 
-        The node of restored data, or of a machine that was off, has the address of before, and k3s ends over it. One
+        The node of restored data, or of a machine that was off, has an old address, with which k3s does not start. One
         with another address of the machine's `own` is left as it is.
         """
         ...

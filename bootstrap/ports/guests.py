@@ -103,7 +103,7 @@ class GuestShells(Protocol):
             address: Where SSH listens, port 22.
             user: Login name; may use `sudo -n`.
             host_key: `ssh-ed25519 AAAA...`, or the fingerprint of a key (`SHA256:...`), to accept and no other; None
-                accepts any (the caller says so aloud, and keeps it).
+                accepts any (the caller warns, and keeps it).
             timeout_s: For connecting and logging in, in all.
 
         Raises:

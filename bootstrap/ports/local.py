@@ -53,7 +53,7 @@ class KubeconfigStore(Protocol):
         switch: bool = False,
         create: bool = True,
     ) -> MergedKubeconfig:
-        """Have a kubeconfig's entries as cluster, user and context `name`, or a further name where that is taken.
+        """Put a kubeconfig's entries there as cluster, user and context `name`, or a free name where that is taken.
 
         Ours becomes the current context where our entries are new and the current one leads to no other cluster.
 
@@ -94,7 +94,7 @@ class StateStore(Protocol):
         ...
 
     def remove(self, cluster: ClusterName, item: str) -> None:
-        """Have an item gone."""
+        """Remove an item, if it is there."""
         ...
 
     def path(self, cluster: ClusterName, item: str) -> Path:

@@ -141,7 +141,7 @@ class Hypervisor(Protocol):
         ...
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
-        """Read one VM afresh, where it is now. Raises VmNotFoundError and VmOutOfSightError."""
+        """Read one VM where it is now. Raises VmNotFoundError and VmOutOfSightError."""
         ...
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
@@ -233,7 +233,7 @@ class Hypervisor(Protocol):
     def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
         """The fingerprint (`SHA256:...`) of a container's SSH host key, which Proxmox VE reported when it made it.
 
-        None where that cannot be had: another token made it, or another Proxmox node, or too long ago.
+        None where that is not known: another token made it, or another Proxmox node, or too long ago.
         """
         ...
 

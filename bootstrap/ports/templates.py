@@ -80,7 +80,7 @@ class TemplateMaker(Protocol):
 
         Raises:
             PreflightError: No such name, or no such checksum.
-            ArtifactError: The publisher's list of checksums cannot be had.
+            ArtifactError: The publisher's list of checksums cannot be fetched.
         """
         ...
 

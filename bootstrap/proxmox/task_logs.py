@@ -29,7 +29,7 @@ _CAUSE = re.compile(
     r"|^(?:kvm|qemu-img|qemu-system-\w+|qemu|swtpm\w*|lvcreate|zfs|rbd)\b.*: ",
     re.IGNORECASE,
 )
-"""What programs and the kernel say of the matter itself."""
+"""What programs and the kernel say about the cause."""
 
 _COMPLAINT = re.compile(
     r"error|fail|cannot|can't|could not|unable|invalid|denied|no such|not exist|not found|not supported|not allowed"

@@ -1,6 +1,6 @@
 """A guest's shell that outlives its connection, and a reboot: what may be done twice is done again over a new one.
 
-cloud-init's `power_state` reboots a machine at the end of its first boot, seconds after it has let us in.
+cloud-init's `power_state` reboots a machine at the end of its first boot, seconds after the first login.
 """
 
 from __future__ import annotations

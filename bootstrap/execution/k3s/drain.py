@@ -131,7 +131,7 @@ class _Wave:
         return self.wait_context.clock
 
     def run(self) -> int:
-        """Have them gone; how many stay since the node's kubelet is dead."""
+        """Evict them and wait; how many stay since the node's kubelet is dead."""
         condition = Condition(
             what=f"the pods of {self.step.machine} to be evicted",
             poll=self.poll,

@@ -26,7 +26,7 @@ def new_token() -> str:
 
 
 def put_passwords(name: MachineName, token: str, context: RunContext) -> None:
-    """Have the passwords that a server was started with in the cluster's data, by giving it the token that it has.
+    """Save the passwords that a server was started with in the cluster's data, by giving it the token that it has.
 
     k3s goes by the unit's environment at each start and writes cred/passwd, but puts it into the data with a rotation
     of the token alone; a file that is newer than the data is fatal at the start after next (k3s: pkg/cluster/

@@ -72,7 +72,7 @@ class KubeWrites:
         stale_labels: Iterable[tuple[str, str]] = (),
         stale_taints: Iterable[Taint] = (),
     ) -> bool:
-        """Have labels and taints on a node, and stale ones off it; whether anything changed."""
+        """Set labels and taints of a node, and remove stale ones; whether anything changed."""
         wanted, labels_off, taints_off = tuple(taints), tuple(stale_labels), tuple(stale_taints)
         return self._again(
             lambda kube: kube.set_kube_node_metadata(
@@ -84,7 +84,7 @@ class KubeWrites:
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
     ) -> bool:
-        """Have a node, if any, report this address, unless it reports one of `own`; whether anything changed."""
+        """Set the address that a node, if any, reports, unless it reports one of `own`; whether anything changed."""
         what = f"Kubernetes to record the address of {name}"
         return self._again(lambda kube: kube.set_kube_node_address(name, address, own=own), what)
 
@@ -94,7 +94,7 @@ class KubeWrites:
         return self._again(lambda kube: kube.set_unschedulable(name, unschedulable=unschedulable), what)
 
     def delete_kube_node(self, name: MachineName) -> None:
-        """Have a node gone; one that a finalizer holds is not waited for to the end."""
+        """Delete a node; the wait for one that a finalizer holds is short."""
         timeout_s = self.context.timeouts.delete_kube_node_s
         self._again(lambda kube: kube.delete_kube_node(name, timeout_s=timeout_s), f"Kubernetes to delete {name}")
 

@@ -106,7 +106,7 @@ class Readiness:
     def lives(self, kube_node: KubeNode | None) -> bool:
         """Whether a node, as it is listed, is Ready by a k3s that was not started a moment ago.
 
-        Data that comes back under a kubelet has its report of before. It reports again at once only what differs,
+        Data that comes back under a kubelet has an old report. It reports again at once only what differs,
         else within 5 minutes; but it renews its lease all the time.
         """
         if not self._long or kube_node is None or self._moved(kube_node):

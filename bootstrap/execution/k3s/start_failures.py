@@ -8,7 +8,7 @@ from bootstrap.k3s.diagnosis.causes import SAME_ENDS, Cause
 from bootstrap.k3s.diagnosis.unit import Diagnosis, Run, diagnose, last_words
 
 RECURS = 2
-"""How often a run that goes on says the same until it is believed: a node password is refused once after a name was
+"""How often the present run says the same until it is believed: a node password is refused once after a name was
 used again, and k3s's next try succeeds."""
 
 _OUT_OF_MEMORY = Cause(
@@ -22,11 +22,11 @@ _OUT_OF_MEMORY = Cause(
 class Blame:
     """What the runs of one start have shown so far.
 
-    A run that ended is judged once; the one that goes on at each look. A cause that no waiting changes settles the
+    A run that ended is judged once, the present one at each look. A cause that no waiting changes settles the
     matter when it recurs, so that no timeout has to run out; another one is reported and waited for.
 
     Args:
-        stands_s: For how long a run that goes on has to say the same, besides saying it again.
+        stands_s: For how long the present run has to say the same, besides saying it again.
     """
 
     def __init__(self, *, stands_s: float) -> None:
@@ -60,7 +60,7 @@ class Blame:
 
     @property
     def found(self) -> Diagnosis | None:
-        """The cause as far as it is known: of the run that goes on, else of the last end."""
+        """The cause as far as it is known: of the present run, else of the last end."""
         return self.settled or self._now or self._end
 
     @property
@@ -79,7 +79,7 @@ class Blame:
         return "\n".join((found.evidence if found else ()) or last_words(self._runs))
 
     def _hear_now(self, now: Diagnosis | None, now_s: float) -> None:
-        """Take in what the run that goes on says; another cause than before begins to stand now."""
+        """Take in what the present run says; another cause than before begins to stand now."""
         if now is None or self._now is None or now.cause != self._now.cause:
             self._since_s = now_s
         self._now = now

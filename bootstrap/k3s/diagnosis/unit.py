@@ -63,7 +63,7 @@ class Diagnosis:
 
 
 def parse_runs(text: str) -> tuple[Run, ...]:
-    """What `journal.sh` printed, the oldest run first; lines without a run's mark are one that goes on."""
+    """What `journal.sh` printed, the oldest run first; lines without a run's mark are the present one's."""
     runs: list[Run] = []
     lines: list[str] = []
     head = ("", False)

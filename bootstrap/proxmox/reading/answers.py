@@ -21,7 +21,7 @@ MOST_MIB = 2**40
 NODE = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,251}[A-Za-z0-9])?"
 """Proxmox VE's own form, `pve-node` (PVE::JSONSchema)."""
 _STORAGE = r"[A-Za-z][A-Za-z0-9_.-]{0,251}[A-Za-z0-9]"
-"""`pve-storage-id` likewise."""
+"""Proxmox VE's own form, `pve-storage-id`."""
 
 logger = logging.getLogger(__name__)
 

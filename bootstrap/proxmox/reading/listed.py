@@ -46,7 +46,7 @@ class ListedGuest:
 
     @property
     def record(self) -> VmRecord:
-        """It as a value; of one that is of odd form no more than what it takes to name it."""
+        """It as a value; of one of odd form only what names it."""
         try:
             return self._record()
         except UnreadableError as error:

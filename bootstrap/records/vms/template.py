@@ -133,7 +133,7 @@ class TemplateVm:
 
     Attributes:
         template: Whether it has been converted.
-        users: VMs whose disks stand on its own, as `vmid (name)`; linked clones.
+        users: Its linked clones, as `vmid (name)`.
         smbios_uuid: UUID in smbios1, lower case, or None.
         description: The whole description, with what users wrote around the record.
         doubt: Why its record is not to be believed, in a few words; empty where it is. It is not ours then.

@@ -33,7 +33,7 @@ _WRITTEN_IN_S = 30.0
 
 
 def rotate_token(step: RotateToken, context: RunContext) -> Done:
-    """Have the cluster take the token that the state directory holds for it.
+    """Give the cluster the token that the state directory holds for it.
 
     Whether it has is read from the servers, so that a run that was killed anywhere is continued.
     """
@@ -98,12 +98,12 @@ def _tokens_on(machine: MachineName, context: RunContext) -> ClusterTokens:
 
 
 def renew_token(step: RenewToken, context: RunContext) -> Done:
-    """Have k3s run with the token that counts; one that does, and whose node Kubernetes knows, is left alone."""
+    """Restart k3s with the valid token; one that has it, and whose node Kubernetes knows, is left alone."""
     machine = step.machine
     unit = machine.role.unit
     files = _token_files(machine.role, _tokens_now(context))
     lines = context.run(machine.name, "renew-token.sh", files=files, UNIT=unit, DONE="0").lines
-    # Restored data may have the node as it was: with the address of then, or not at all.
+    # Restored data may have the node as it was: with an old address, or not at all.
     moved = put_right(machine, context)
     restart = lines.flag("restart") or moved or not _is_known(machine.name, context)
     if restart:
@@ -131,7 +131,7 @@ def _token_files(role: Role, tokens: ClusterTokens) -> dict[str, str]:
 
 
 def save_passwords(step: SavePasswords, context: RunContext) -> Done:
-    """Have the passwords that a server runs with in the cluster's data, and see that the agents' is the one wanted."""
+    """Save the passwords that a server runs with in the cluster's data, and check the agents' token."""
     tokens = _tokens_now(context)
     put_passwords(step.machine, tokens.server, context)
 
@@ -168,7 +168,7 @@ def _restart(machine: MachineSpec, context: RunContext) -> None:
 
 
 def save_identity(step: SaveIdentity, context: RunContext) -> Done:
-    """Have CAs and token in the state directory, for a first server to come."""
+    """Save CAs and token in the state directory, for a later first server."""
     token = short_form(_tokens_on(step.machine, context).server)
     tls = check_identity(context.run(step.machine, "read-identity.sh"), source=step.machine)
     text = render_identity(Identity(token=token, tls=tls))

@@ -26,7 +26,7 @@ from bootstrap.records.state.state_items import (
 
 
 def write_kubeconfig(step: WriteKubeconfig, context: RunContext) -> Done:
-    """Have our entries in the kubeconfig the user wants them in."""
+    """Merge our entries into the kubeconfig that the user has chosen."""
     if not context.kubeconfig.merge:
         return Done(changed=False)
     merged = merge_entries(context.access.kubeconfig, step.cluster, context.ports, target=context.kubeconfig)
@@ -78,13 +78,13 @@ def _noted_paths(cluster: ClusterName, ports: Ports) -> tuple[Path, ...]:
 
 
 def note_rebuild(step: NoteRebuild, context: RunContext) -> Done:
-    """Have the note of a rebuild in the state directory."""
+    """Write the note of a rebuild into the state directory."""
     context.ports.state.write(step.cluster, REBUILD_NOTE, step.note)
     return Done()
 
 
 def forget_cluster(step: ForgetCluster, context: RunContext) -> Done:
-    """Have our kubeconfig entries and the state directory's items gone, but for what the lock is signed with."""
+    """Remove our kubeconfig entries and the state directory's items, but for what the lock is signed with."""
     cluster, ports = step.cluster, context.ports
     given = [context.kubeconfig.path] if context.kubeconfig.path is not None else []
     marks = parse_marks(ports.state.read(cluster, KUBECONFIG_MARKS)) | marks_of(ports.state.read(cluster, KUBECONFIG))

@@ -82,7 +82,7 @@ def _text_beside(snapshot: Path, ending: str) -> str | None:
 
 
 def stop_k3s(step: StopK3s, context: RunContext) -> Done:
-    """Have k3s stopped; a server's data is marked as given up, so that nothing starts it by mistake."""
+    """Stop k3s; a server's data is marked as given up, so that nothing starts it by mistake."""
     mark = "1" if step.machine.role is Role.CONTROL_PLANE else "0"
     timeout_s, unit = context.timeouts.server_s, step.machine.role.unit
     lines = context.run(step.machine.name, "stop-k3s.sh", timeout_s=timeout_s, UNIT=unit, MARK=mark).lines
@@ -90,11 +90,11 @@ def stop_k3s(step: StopK3s, context: RunContext) -> Done:
 
 
 def restore_snapshot(step: RestoreSnapshot, context: RunContext) -> Done:
-    """Have the server serve the snapshot's data, with the token and the CAs that belong to it.
+    """Restore the snapshot's data on the server, with the token and the CAs that belong to it.
 
     It first serves alone, without its kubelet, and sqlite's data as sqlite: `cluster-init` beside a state.db has k3s
-    make new CAs and keys before it has read those in the data, and no Secret can be read with them (1.36, seen). In
-    that while the nodes are put right, which show the machines as they were.
+    make new CAs and keys before it has read those in the data, and no Secret can be read with them (1.36, seen).
+    During that time the nodes are corrected, which show the machines as they were.
     """
     machine = step.machine
     snapshot = _Snapshot.of(step)
@@ -118,7 +118,7 @@ def restore_snapshot(step: RestoreSnapshot, context: RunContext) -> Done:
 
 
 def _put_back(step: RestoreSnapshot, snapshot: _Snapshot, token: str, context: RunContext) -> None:
-    """Have the snapshot's data in the place of the server's."""
+    """Put the snapshot's data in the place of the server's."""
     if snapshot.file is not None:
         context.shell(step.machine.name).upload(snapshot.file, name=SENT)
     context.run(
@@ -170,7 +170,7 @@ def _forget_passwords(machine: MachineSpec, names: Sequence[str], context: RunCo
 
 
 def rejoin_server(step: RejoinServer, context: RunContext) -> Done:
-    """Have a stopped server in the restored cluster, with the data of that alone."""
+    """Join a stopped server to the restored cluster, without its own data."""
     machine = step.machine
     # First: a server without its data and without another to join would begin a cluster of its own.
     install_to_join(machine, context)

@@ -36,7 +36,7 @@ CHECK_BUCKET = Advice(
 
 
 def take_snapshot(step: TakeSnapshot, context: RunContext) -> Done:
-    """Have a new snapshot on the server, in the bucket where asked, and in a directory here where asked."""
+    """Take a snapshot on the server, and put it into the bucket and a directory here where asked."""
     told = context.run(
         step.machine,
         "snapshot.sh",
@@ -116,7 +116,7 @@ def _records(context: RunContext) -> tuple[Snapshot, ...]:
 
 
 def _drop_surplus(step: TakeSnapshot, name: str, context: RunContext, *, in_bucket_too: bool) -> None:
-    """Have no more than `keep` of this kind and server, by their names alone. Trouble with that is a warning."""
+    """Remove all but the newest `keep` of this kind and server, by their names. A failure is only a warning."""
     if step.keep is None:
         return
     try:

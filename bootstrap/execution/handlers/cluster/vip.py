@@ -43,7 +43,7 @@ class VipState:
 
 
 def configure_vip(step: ConfigureVip, context: RunContext) -> Done:
-    """Have keepalived on a server; on the first one have it serve the VIP, and see the API answer there.
+    """Install keepalived on a server; on the first one start it, and wait until the API answers at the VIP.
 
     On the others it is started by `spread_vip`: keepalived that starts before the others know of it hears none of them
     and takes the VIP as well.
@@ -63,7 +63,7 @@ def configure_vip(step: ConfigureVip, context: RunContext) -> Done:
 
 
 def spread_vip(step: SpreadVip, context: RunContext) -> Done:
-    """Have every server's keepalived run and know all the others; running ones hear of the new ones first."""
+    """Start every server's keepalived with all the others as peers; running ones learn of the new ones first."""
     vip = _vip(context)
     _check_known(step, context)
     states = {name: look(name, context) for name in step.servers}
@@ -77,7 +77,7 @@ def spread_vip(step: SpreadVip, context: RunContext) -> Done:
 
 
 def remove_vip(step: RemoveVip, context: RunContext) -> Done:
-    """Have every server's keepalived ended, where its settings are ours."""
+    """Stop every server's keepalived, where its settings are ours."""
     told = [context.run(name, "remove-vip.sh").lines for name in step.servers]
     return Done(changed=any(lines.flag("changed") for lines in told))
 
@@ -142,7 +142,7 @@ def _settings(
 
 
 def _install(machine: MachineName, context: RunContext, *, settings: str | None) -> bool:
-    """Have keepalived there and, with settings, running with them; whether anything changed."""
+    """Install keepalived and, with settings, run it with them; whether anything changed."""
     files = None if settings is None else {"keepalived.conf": settings}
     lines = context.run(machine, "install-vip.sh", timeout_s=INSTALL_S, files=files, LOCK_S=str(APT_LOCK_S)).lines
     return lines.flag("changed")

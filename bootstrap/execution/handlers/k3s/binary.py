@@ -9,7 +9,7 @@ from bootstrap.ports import Artifact, GuestShell
 
 
 def fetch_k3s(step: FetchK3s, context: RunContext) -> Done:
-    """Have the release here."""
+    """Fetch the release, if it is not here yet."""
     artifact = fetched(step.version, step.arch, context)
     return Done(changed=False, note=f"{artifact.version}, sha256 {artifact.sha256[:12]}")
 
@@ -24,7 +24,7 @@ def fetched(version: str, arch: str, context: RunContext) -> Artifact:
 
 
 def prepare_guest(step: PrepareGuest, context: RunContext) -> Done:
-    """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
+    """Send the k3s binary to the guest, beside the scripts, unless the very same is installed already.
 
     A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business. So does one whose
     binary is newer than what is wanted: its data is of that version, and an older one must not be put over it.

@@ -27,14 +27,14 @@ from bootstrap.records.vms.machine import identity_of, render_record
 _SERVER_ROLE = "control-plane"
 
 REACH_S = 20.0
-"""How long a machine that is about to be removed may take to let us in."""
+"""How long a machine that is about to be removed may take to accept a login."""
 
 _WRITES = 3
-"""How often a node is uncordoned at the most: each but the first only where it did not stay so."""
+"""How often a node is uncordoned at most: again where it did not stay so."""
 
 
 def mark_leaving(step: MarkLeaving, context: RunContext) -> Done:
-    """Have the record say that the machine leaves; one half-cloned is to be removed anyway."""
+    """Note in the record that the machine leaves; an incomplete clone is removed anyway."""
     try:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
@@ -45,7 +45,7 @@ def mark_leaving(step: MarkLeaving, context: RunContext) -> Done:
 
 
 def reclaim(step: Reclaim, context: RunContext) -> Done:
-    """Have the machine in service again. The record comes last: until then it says that there is something to do."""
+    """Take the machine back into service. The record comes last: until then it shows that work is left."""
     vm = owned_vm(step.machine, context)
     changed = _set_schedulable(step.machine, context)
     if vm.record is not None and vm.record.state is RecordState.LEAVING:
@@ -54,7 +54,7 @@ def reclaim(step: Reclaim, context: RunContext) -> Done:
 
 
 def drain(step: Drain, context: RunContext) -> Done:
-    """Have the node cordoned and its pods gone; on any failure it is as schedulable as before we came."""
+    """Cordon the node and evict its pods; on any failure it is as schedulable as before."""
     kube = context.kube
     what = f"Kubernetes to cordon {step.machine}"
     kube_node = once_it_answers(lambda: listed(step.machine, kube), what=what, context=context)
@@ -71,12 +71,12 @@ def drain(step: Drain, context: RunContext) -> Done:
 
 
 def uncordon(step: Uncordon, context: RunContext) -> Done:
-    """Have the node take pods again."""
+    """Uncordon the node."""
     return Done(changed=_set_schedulable(step.machine, context))
 
 
 def delete_kube_node(step: DeleteKubeNode, context: RunContext) -> Done:
-    """Have the node gone, and with a server's its etcd member.
+    """Delete the node, and with a server's its etcd member.
 
     Raises:
         KubernetesError: It is the only server that is Ready, so that nothing would be left; or the API refuses.
@@ -117,7 +117,7 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
 
 
 def retire_server(step: RetireServer, context: RunContext) -> Done:
-    """Have k3s stopped, and not started again, on a server that is no member of etcd any more.
+    """Stop k3s for good on a server that is no longer a member of etcd.
 
     Until then it keeps serving, with data that no other server changes, and joins again when it is restarted
     (docs/k3s.md#removing-a-node). Its VM goes next, so that a machine that cannot be reached is no reason to stop.
@@ -163,7 +163,7 @@ def _servers_text(kube_nodes: tuple[KubeNode, ...]) -> str:
 
 
 def _set_schedulable(name: MachineName, context: RunContext) -> bool:
-    """Have a node uncordoned, if there is one; whether anything changed."""
+    """Uncordon a node, if there is one; whether anything changed."""
     what = f"Kubernetes to uncordon {name}"
     if once_it_answers(lambda: listed(name, context.kube), what=what, context=context) is None:
         return False
@@ -192,7 +192,7 @@ def _is_leaving(name: MachineName, context: RunContext) -> bool:
 
 
 def _write_state(vm: VmRecord, state: RecordState, name: MachineName, context: RunContext) -> bool:
-    """Have a VM's record in a state, read back; whether it changed."""
+    """Write a state into a VM's record and read it back; whether it changed."""
     record = vm.record
     if record is None or record.state is state:
         return False

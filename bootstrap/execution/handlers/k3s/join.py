@@ -32,7 +32,7 @@ _STARTS_IN_S = 15.0
 
 
 def init_server(step: InitServer, context: RunContext) -> Done:
-    """Have the first server serving; learn token and kubeconfig. One that serves already is only read."""
+    """Start the first server, and learn token and kubeconfig. One that serves already is only read."""
     machine = step.machine
     changed = False
     if not serves(machine, context):
@@ -52,7 +52,7 @@ def _first_tokens(name: MachineName, context: RunContext) -> ClusterTokens:
 
 
 def put_right(machine: MachineSpec, context: RunContext) -> bool:
-    """Have a node that a machine has from before report the machine's present address; whether it reported another.
+    """Correct the address of a node that a machine has from before; whether it was another.
 
     k3s ends with "failed to find interface with specified node ip" where it starts on a node with an address that the
     machine has no more (1.36, seen): DHCP gave it another one, or it was rebuilt.
@@ -83,7 +83,7 @@ def gain_access(machine: MachineSpec, context: RunContext) -> ClusterAccess:
     context.write_item(AGENT_TOKEN, tokens.agent)
     context.write_item(TOKEN, tokens.server)
     name = context.spec.api_name or ""
-    if name:  # before the kubeconfig that has it; one of before goes once none does
+    if name:  # before the kubeconfig that has it; an old one goes once none does
         context.write_item(API_NAME, name)
     context.write_item(KUBECONFIG, kubeconfig)
     if not name:
@@ -92,7 +92,7 @@ def gain_access(machine: MachineSpec, context: RunContext) -> ClusterAccess:
 
 
 def join_server(step: JoinServer, context: RunContext) -> Done:
-    """Have a further server in the cluster."""
+    """Join a further server."""
     machine = step.machine
     _forget_stale(machine, context)
     changed = _installed(machine, context)
@@ -101,7 +101,7 @@ def join_server(step: JoinServer, context: RunContext) -> Done:
 
 
 def join_agent(step: JoinAgent, context: RunContext) -> Done:
-    """Have an agent in the cluster: its own fresh node there, whatever systemd says of the unit."""
+    """Join an agent: it has joined once its own fresh node is there, whatever systemd says of the unit."""
     machine = step.machine
     guest = context.guest(machine.name)
     stale_uid = _forget_stale(machine, context)
@@ -263,5 +263,5 @@ def _restarts(guest: GuestFacts, *, changed: bool) -> bool:
 
 
 def _start(machine: MachineSpec, context: RunContext, *, changed: bool) -> Starting:
-    """Have a server's unit active."""
+    """Start a server's unit, or restart it where something changed."""
     return start_unit(machine, context, restart=_restarts(context.guest(machine.name), changed=changed))

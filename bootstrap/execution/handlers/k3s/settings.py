@@ -22,7 +22,7 @@ from bootstrap.waiting import NotYet
 
 
 def apply_settings(step: ApplySettings, context: RunContext) -> Done:
-    """Have the settings on the machine's node, in its file, and k3s running with them.
+    """Put the settings on the machine's node and into its file, and restart k3s with them if needed.
 
     In this order a killed run is continued by the next one: until k3s was restarted it goes on reporting
     the settings that it was started with, also labels that are to go.
@@ -88,7 +88,7 @@ def _kube_node(machine: MachineSpec, context: RunContext) -> KubeNode:
 
 
 def _config(machine: MachineSpec, kube_node: KubeNode, context: RunContext) -> str:
-    """The text of config.yaml; whom the machine joins by stays, where that can be."""
+    """The text of config.yaml; the server that the machine joins by stays, if possible."""
     guest = context.guest(machine.name)
     named = next(iter(parse_args(kube_node.args or ()).get("server", ())), "")
     is_agent = machine.role is Role.WORKER

@@ -22,7 +22,7 @@ from bootstrap.waiting import NotYet
 
 
 def upgrade_k3s(step: UpgradeK3s, context: RunContext) -> Done:
-    """Have the version's binary on the machine and k3s run it: settings stay, and pods keep running."""
+    """Install the version's binary and restart k3s with it: settings stay, and pods keep running."""
     machine = step.machine
     facts = _facts(machine, context)
     artifact = fetched(step.version, facts.arch, context)
@@ -108,7 +108,7 @@ def await_version(step: AwaitVersion, context: RunContext) -> Done:
 
 
 def migrate_to_etcd(step: MigrateToEtcd, context: RunContext) -> Done:
-    """Have the only server's data in embedded etcd; k3s copies it there itself when it starts with `cluster-init`.
+    """Move the only server's data to embedded etcd; k3s copies it itself when it starts with `cluster-init`.
 
     That it is etcd counts once the node has the role: a server that is Ready may lack its labels for a moment
     (docs/k3s.md#labels-and-roles). A single member is a voter from the start, so `EtcdIsVoter` has nothing to add.

@@ -14,7 +14,7 @@ from bootstrap.records.vms.template import render_template
 
 
 def adopt_vm(step: AdoptVm, context: RunContext) -> Done:
-    """Have the record signed, if it says what the user has seen and the VM is the one that was seen.
+    """Sign the record, if it says what the user has seen and the VM is the one that was seen.
 
     Raises:
         NotOursError: It has changed since.
@@ -43,7 +43,7 @@ def adopt_vm(step: AdoptVm, context: RunContext) -> Done:
 
 
 def adopt_template(step: AdoptTemplate, context: RunContext) -> Done:
-    """Have a template's record signed, if it and the template are what the user has seen.
+    """Sign a template's record, if it and the template are what the user has seen.
 
     Raises:
         NotOursError: It has changed since.

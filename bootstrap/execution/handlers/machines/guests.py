@@ -175,7 +175,7 @@ def _check_place(name: MachineName, vm: VmRecord, address: IPv4Address, off: lis
 
 
 def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, off: list[str]) -> None:
-    """Raise GuestError for a machine that was started and is off again: it would be waited for in vain."""
+    """Raise GuestError for a machine that was started and is off again: waiting does not help."""
     if not any(f"{word} {vm.vmid} is not running" in error.details for word in ("VM", "CT")):
         off.clear()
         return
@@ -236,7 +236,7 @@ def _await_login(
 
 
 def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
-    """A machine that has long booted and refuses our key was made with another one: waiting is in vain."""
+    """A machine that has long booted and refuses our key was made with another one: waiting does not help."""
     own = context.spec.ssh.private_key is None
     where = "the cluster's state directory on the computer that created it (id_ed25519)"
     back = f"copy {where} here, or set it as ssh.private_key" if own else "set that key as ssh.private_key"

@@ -18,7 +18,7 @@ from bootstrap.planning.members.desired_machines import login_user
 
 
 def authorize_key(step: AuthorizeKey, context: RunContext) -> Done:
-    """Have the guest agent add our key where the machine refuses it, and see that it is accepted then.
+    """Add our key through the guest agent where the machine refuses it, and check that it is accepted then.
 
     Where that fails, a warning names the command with which root on the Proxmox node does it; the step ends well.
 

@@ -1,6 +1,6 @@
 """Handlers of the steps that make and remove templates. Each looks, acts if needed, reads back.
 
-What says how far a build has come is the record in its VM's description, read afresh by each step.
+What says how far a build has come is the record in its VM's description, read again by each step.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SHUTDOWN_S = 120
 
 
 def fetch_image(step: FetchImage, context: RunContext) -> Done:
-    """Have the image; a VM that is there already was made of it."""
+    """Fetch the image, unless the VM exists already: it was made of it."""
     build, image = step.build, step.build.recipe.image
     if _state(build, context) is not None:
         return Done(changed=False)
@@ -78,7 +78,7 @@ def fetch_image(step: FetchImage, context: RunContext) -> Done:
 
 
 def upload_seed(step: UploadSeed, context: RunContext) -> Done:
-    """Have the ISO there; the same is written again, unless the VM needs it no more."""
+    """Upload the ISO; the same is written again, unless the VM no longer needs it."""
     build, spec = step.build, context.spec
     if _is_clean(_state(build, context)):
         return Done(changed=False)
@@ -100,7 +100,7 @@ def upload_seed(step: UploadSeed, context: RunContext) -> Done:
 
 
 def make_builder(step: MakeBuilder, context: RunContext) -> Done:
-    """Have the VM: go on with the one that an earlier run left, else make it."""
+    """Make the VM, or continue with the one that an earlier run left."""
     build = step.build
     if _state(build, context) is not None:
         if not context.ports.hypervisor.read_vm(build.vmid, pve_node=build.pve_node).tags:
@@ -143,7 +143,7 @@ def make_builder(step: MakeBuilder, context: RunContext) -> Done:
 
 
 def start_builder(step: StartBuilder, context: RunContext) -> Done:
-    """Have it running, unless it is done with that."""
+    """Start it, unless it has been cleaned."""
     build = step.build
     if _is_clean(_need(build, context).state):
         return Done(changed=False)
@@ -165,7 +165,7 @@ def await_builder(step: AwaitBuilder, context: RunContext) -> Done:
 
 
 def bake_guest(step: BakeGuest, context: RunContext) -> Done:
-    """Have in it what machines need; k3s is sent only where it is not there yet."""
+    """Install what machines need; k3s is sent only where it is not there yet."""
     build = step.build
     if _is_clean(_need(build, context).state):
         return Done(changed=False)
@@ -179,7 +179,7 @@ def bake_guest(step: BakeGuest, context: RunContext) -> Done:
 
 
 def clean_guest(step: CleanGuest, context: RunContext) -> Done:
-    """Have it clean and off. What dies while it is being cleaned is thrown away by the next run."""
+    """Clean it and power it off. A VM whose cleaning was cut off is thrown away by the next run."""
     build, hypervisor = step.build, context.ports.hypervisor
     record = _need(build, context)
     changed = not _is_clean(record.state)
@@ -196,7 +196,7 @@ def clean_guest(step: CleanGuest, context: RunContext) -> Done:
 
 
 def seal_template(step: SealTemplate, context: RunContext) -> Done:
-    """Have it sealed and converted."""
+    """Seal and convert it."""
     build, maker = step.build, context.ports.templates
     record = _need(build, context)
     if not _is_clean(record.state):
@@ -215,7 +215,7 @@ def seal_template(step: SealTemplate, context: RunContext) -> Done:
 
 
 def remove_isos(step: RemoveIsos, context: RunContext) -> Done:
-    """Have the ISOs gone. A token that may not remove them leaves them there: they hold no secret."""
+    """Remove the ISOs. A token that may not remove them leaves them: they hold no secret."""
     maker = context.ports.templates
     removed, refused, why = 0, list[str](), ""
     for pve_node, volume in step.isos:
@@ -241,7 +241,7 @@ def remove_isos(step: RemoveIsos, context: RunContext) -> Done:
 
 
 def remove_template(step: RemoveTemplate, context: RunContext) -> Done:
-    """Have it gone, once more sure that it is the one that was seen and that nothing stands on it."""
+    """Remove it, after checking once more that it is the one that was seen and has no linked clones."""
     hypervisor = context.ports.hypervisor
     there = next((one for one in context.ports.templates.templates() if one.vmid == step.vmid), None)
     if there is None:

@@ -34,7 +34,7 @@ from bootstrap.waiting import NotYet
 
 
 def make_vm(step: CloneVm | CreateContainer, context: RunContext) -> Done:
-    """Have the machine's VM or container: adopt what an earlier run left, else make it, passing over taken vmids."""
+    """Make the machine's VM or container, or take the one that an earlier run left; taken vmids are passed over."""
     vmid: Vmid | None = step.vmid
     while vmid is not None:
         try:
@@ -45,7 +45,7 @@ def make_vm(step: CloneVm | CreateContainer, context: RunContext) -> Done:
             continue
         if there is None:
             vm = _settle(step, vmid, context)
-            host_keys.forget(vm, context.spec, context.ports)  # one of before may have had vmid and MAC address, too
+            host_keys.forget(vm, context.spec, context.ports)  # an earlier one may have had vmid and MAC address, too
             _finish(step, vm, context)
             context.findings.cloned.put(step.machine.name, True)
             return Done(note=f"vmid {vmid} on {vm.pve_node}")
@@ -205,7 +205,7 @@ def _settle(step: CloneVm | CreateContainer, vmid: Vmid, context: RunContext) ->
 
 
 def configure_vm(step: ConfigureVm, context: RunContext) -> Done:
-    """Have hardware, cloud-init, tags and record set. The disk grows first: the record says that all is done."""
+    """Set hardware, cloud-init, tags and record. The disk grows first: the record says that all is done."""
     hypervisor = context.ports.hypervisor
     vm = owned_vm(step.machine.name, context)
     if vm.record is not None and vm.record.state is RecordState.MADE and has_tag(vm, OWNER_TAG):
@@ -239,7 +239,7 @@ def configure_vm(step: ConfigureVm, context: RunContext) -> Done:
 
 
 def restore_marks(step: RestoreMarks, context: RunContext) -> Done:
-    """Have the VM's name and tags as its record says, no matter who has changed them."""
+    """Restore the VM's name and tags from its record."""
     vm = owned_vm(step.machine, context)
     settings = marks_to_restore(vm)
     if not settings:
@@ -249,7 +249,7 @@ def restore_marks(step: RestoreMarks, context: RunContext) -> Done:
 
 
 def start_vm(step: StartVm, context: RunContext) -> Done:
-    """Have the VM running."""
+    """Start or resume the VM."""
     vm = owned_vm(step.machine, context)
     if vm.halted:
         return _resume(vm, step.machine, context)
@@ -285,7 +285,7 @@ def _resume(vm: VmRecord, name: MachineName, context: RunContext) -> Done:
 
 
 def stop_vm(step: StopVm, context: RunContext) -> Done:
-    """Have the VM powered off, once more sure that it is ours."""
+    """Power the VM off, after checking once more that it is ours."""
     try:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
@@ -297,7 +297,7 @@ def stop_vm(step: StopVm, context: RunContext) -> Done:
 
 
 def destroy_vm(step: DestroyVm, context: RunContext) -> Done:
-    """Have the VM gone, once more sure that it is ours."""
+    """Destroy the VM, after checking once more that it is ours."""
     try:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
@@ -312,7 +312,7 @@ def destroy_vm(step: DestroyVm, context: RunContext) -> Done:
 
 
 def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
-    """Read a machine's VM afresh and make sure that it is ours and the very one that was seen when planning.
+    """Read a machine's VM again and make sure that it is ours and the very one that was seen when planning.
 
     Raises:
         NotOursError: It is not; nothing may be done to it.
