@@ -1,4 +1,4 @@
-"""What plans of all commands have in common: who may not be disturbed, and which vmids are spoken for."""
+"""What the plans of all verbs have in common: machines that nothing is done to, and reserved vmids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bootstrap.planning.members.twins import check_twins, twin_lines
 from bootstrap.planning.members.unreachable import unreachable_lines
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.vms.lock import lock_vmid, marker_of
+from bootstrap.records.vms.lock import check_lock_place, lock_vmid, marker_of
 
 
 def bare_plan(
@@ -20,12 +20,14 @@ def bare_plan(
 ) -> Plan:
     """A plan of these machines and lanes.
 
-    What every command says stands among the notes: unreachable machines, and those that have several VMs. Reserved are
-    the vmids that anybody was seen to use, the marker's, and those of the plan's own machines.
+    The notes name unreachable machines, and those that have several VMs. Reserved are all vmids that are in use, the
+    marker's, and those of the plan's own machines.
 
     Raises:
-        PreflightError: Something would be done about a machine that has several VMs.
+        PreflightError: Something would be done to a machine that has several VMs, or another VM has the marker's vmid.
     """
+    if lanes:
+        check_lock_place(view.spec, view.observed.vms)
     check_twins(view, frozenset(lane.name for lane in lanes))
     hidden, doubled = unreachable_lines(view), twin_lines(view)
     planned = {machine.place.vmid for machine in machines}

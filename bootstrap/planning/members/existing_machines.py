@@ -13,7 +13,6 @@ from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.plan import Action, Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.vms.lock import check_lock_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,6 @@ def plan_on(
     Raises:
         PreflightError: Another VM is where the marker of a running command would be.
     """
-    check_lock_place(view.spec, view.observed.vms)
     named = {lane.name for lane in lanes}
     planned = tuple(
         PlannedMachine(

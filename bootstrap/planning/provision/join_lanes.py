@@ -17,7 +17,15 @@ from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.provision.allocation import Allocation
-from bootstrap.planning.provision.joining import API_REACHABLE, access_lane, init_step, join_lane, joined
+from bootstrap.planning.provision.joining import (
+    API_REACHABLE,
+    access_lane,
+    fetch_step,
+    init_step,
+    join_lane,
+    joined,
+    kubeconfig_lane,
+)
 from bootstrap.planning.provision.vip_lanes import VipPlan, plan_vip
 from bootstrap.planning.steps import AwaitReady, Step
 from bootstrap.records.snapshot_note import check_bucket
@@ -32,8 +40,7 @@ class JoinLanes:
 
     Attributes:
         allocation: What new machines get.
-        all_states: All machines that the cluster is to have.
-        work: Those that something is done about.
+        work: The machines that something is done about.
         version: The k3s version they get.
         migrates: Whether the only server's data is moved from sqlite to etcd first.
         begins: Gates a machine waits for before it is cloned.
@@ -45,7 +52,6 @@ class JoinLanes:
     """
 
     allocation: Allocation
-    all_states: Sequence[MachineState]
     work: Sequence[MachineState]
     version: str
     migrates: bool = False
@@ -59,7 +65,7 @@ class JoinLanes:
     @cached_property
     def servers(self) -> tuple[MachineState, ...]:
         """The servers that the cluster is to have."""
-        return tuple(each for each in self.all_states if each.is_server)
+        return tuple(each for each in self.allocation.view.states if each.is_server)
 
     @cached_property
     def healthy(self) -> MachineSpec | None:
@@ -89,7 +95,17 @@ class JoinLanes:
         return plan_vip(view, servers=self.servers, through=through.name, joining=joining)
 
     def lanes(self) -> tuple[Lane, ...]:
-        """The lanes.
+        """All lanes. Raises PreflightError, as `machine_lanes`."""
+        return (*self.common_lanes(), *self.machine_lanes())
+
+    def common_lanes(self, *, kubeconfig_after: tuple[Gate, ...] = ()) -> tuple[Lane, ...]:
+        """The lanes of the k3s releases, one for each architecture, and of the kubeconfig."""
+        releases = (fetch_step(self.version, arch) for arch in self.allocation.architectures(self.work))
+        kubeconfig = kubeconfig_lane(self.allocation.view.spec, after=kubeconfig_after)
+        return (Lane.of("k3s", *releases), kubeconfig) if self.work else (kubeconfig,)
+
+    def machine_lanes(self) -> tuple[Lane, ...]:
+        """The lanes of machines, and of the VIP.
 
         Raises:
             PreflightError: A first server would be started while an unreachable one may serve, or the keys of the

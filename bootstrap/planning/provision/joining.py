@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
@@ -66,13 +66,9 @@ def ready_step(machine: MachineSpec, *, needs: tuple[Gate, ...] = ()) -> LaneSte
     return LaneStep(step=AwaitReady(machine=machine), needs=needs, opens=(ready(machine.name),))
 
 
-def fetch_lane(allocation: Allocation, work: Sequence[MachineState], version: str) -> Lane:
-    """Have k3s here for each architecture that there is work on."""
-    steps = (
-        LaneStep(step=FetchK3s(version=version, arch=arch), opens=(fetched(version, arch),))
-        for arch in allocation.architectures(work)
-    )
-    return Lane.of("k3s", *steps)
+def fetch_step(version: str, arch: str) -> LaneStep:
+    """Have a k3s release here."""
+    return LaneStep(step=FetchK3s(version=version, arch=arch), opens=(fetched(version, arch),))
 
 
 def kubeconfig_lane(spec: ClusterSpec, *, after: tuple[Gate, ...] = ()) -> Lane:

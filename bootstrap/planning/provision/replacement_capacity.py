@@ -1,4 +1,4 @@
-"""Where machines go that replace others one after another: room is counted as it will be at each turn. Pure."""
+"""Where new machines go that replace others one after another: room is counted as it is at each turn. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState
 from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
 from bootstrap.planning.capacity.placement import Sources, place
+from bootstrap.planning.templates.machine_images import sources_for
 from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplacementPlaces:
-    """How machines replace others.
+    """Where new machines go.
 
     Attributes:
-        of: Where each new machine goes.
-        surge: Whether each comes before the one it replaces goes; else there is no room for both.
+        of: Each new machine's Proxmox node.
+        surge: Whether each is created before the one it replaces is removed; else there is no room for both.
     """
 
     of: Mapping[MachineName, PveNodeName]
@@ -29,65 +30,57 @@ class ReplacementPlaces:
 
 def place_replacements(
     view: ClusterView,
+    pairs: Sequence[tuple[MachineSpec, VmRecord | None]],
     *,
-    new: Sequence[MachineSpec],
-    old: Sequence[VmRecord | None],
     existing: Sequence[VmRecord],
-    sources: Sources,
     at_once: int,
     surge: bool,
 ) -> ReplacementPlaces:
-    """Place each new machine as if those before it had been replaced already.
+    """Place each new machine as if those before it had replaced theirs already.
 
     Args:
         view: The cluster, as wanted and as seen.
-        new: Machines to come, in order.
-        old: What each replaces; None where that has no VM, or where nothing goes for it.
-        existing: VMs of ours that are there now.
-        sources: What they can be made of on each Proxmox node that may be used.
+        pairs: New machines in order, each with the VM that it replaces, if any.
+        existing: The cluster's VMs now.
         at_once: How many are replaced at the same time.
-        surge: Whether new ones come first where there is room.
+        surge: Whether new ones are created first where there is room.
 
     Raises:
-        CapacityError: There is no room even once the old machine has gone.
+        CapacityError: There is no room even once the old machine is removed.
     """
-    for lead in (at_once, 0) if surge else (0,):
+    sources = sources_for(view, [machine for machine, _ in pairs])
+    if surge:
         try:
-            return ReplacementPlaces(
-                of=_placed(view.spec, view.observed, new, old, existing, sources, behind=lead), surge=lead > 0
-            )
+            return ReplacementPlaces(of=_placed(view, pairs, existing, sources, behind=at_once), surge=True)
         except CapacityError:
-            if lead == 0:
-                raise
-    raise AssertionError(at_once)  # cannot be: at least one machine is replaced at a time
+            pass
+    return ReplacementPlaces(of=_placed(view, pairs, existing, sources, behind=0), surge=False)
 
 
 def _placed(
-    spec: ClusterSpec,
-    observed: Observed,
-    new: Sequence[MachineSpec],
-    old: Sequence[VmRecord | None],
+    view: ClusterView,
+    pairs: Sequence[tuple[MachineSpec, VmRecord | None]],
     existing: Sequence[VmRecord],
     sources: Sources,
     *,
     behind: int,
 ) -> dict[MachineName, PveNodeName]:
+    """Where the new machines go, if each old one is removed `behind` turns after its successor's."""
     chosen: dict[MachineName, PveNodeName] = {}
     here = list(existing)
-    for turn, machine in enumerate(new):
-        vm = old[turn - behind] if turn >= behind else None
+    for turn, (machine, _) in enumerate(pairs):
+        vm = pairs[turn - behind][1] if turn >= behind else None
         if vm is not None:
             here.remove(vm)
-            observed = freed(observed, vm)
-        place_of = place(ClusterView(spec, observed), new=[machine], existing=here, sources=sources).of[machine.name]
-        chosen[machine.name] = place_of
-        here.append(_placeholder(spec, machine, place_of))
-        observed = with_commitment(observed, place_of, machine.cores, machine.memory_mib)
+            view = replace(view, observed=freed(view.observed, vm))
+        chosen[machine.name] = target = place(view, new=[machine], existing=here, sources=sources).of[machine.name]
+        here.append(_placeholder(view.spec, machine, target))
+        view = replace(view, observed=with_commitment(view.observed, target, machine.cores, machine.memory_mib))
     return chosen
 
 
 def _placeholder(spec: ClusterSpec, machine: MachineSpec, pve_node: PveNodeName) -> VmRecord:
-    """A machine that is to come, as those after it see it: servers keep apart from it too."""
+    """A new machine as those after it see it: servers keep apart from it too."""
     vmid = spec.placement.vmids.first
     record = MachineRecord(
         cluster=spec.name,

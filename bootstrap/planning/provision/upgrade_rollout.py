@@ -13,9 +13,9 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.planning.day2_steps import AwaitVersion, TakeSnapshot, Uncordon, UpgradeK3s
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.provision.decommission import DrainRules
-from bootstrap.planning.provision.joining import API_REACHABLE, fetched, init_step, met, met_step
+from bootstrap.planning.provision.joining import API_REACHABLE, fetch_step, init_step, met, met_step
 from bootstrap.planning.settings.snapshot_retention import kept_on_demand, upload_of
-from bootstrap.planning.steps import FetchK3s, Step
+from bootstrap.planning.steps import Step
 
 SNAPSHOT_TAKEN = Gate("snapshot_taken")
 
@@ -136,10 +136,7 @@ class UpgradeRollout:
             for rung in self.turns_of(candidate)
             if self._upgrades(candidate, rung)
         }
-        return tuple(
-            LaneStep(step=FetchK3s(version=str(version), arch=arch), opens=(fetched(str(version), arch),))
-            for version, arch in sorted(wanted)
-        )
+        return tuple(fetch_step(str(version), arch) for version, arch in sorted(wanted))
 
     def _starts(self, fetches: Sequence[LaneStep], *, saves: bool) -> tuple[Gate, ...]:
         """Gates before the first machine."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from bootstrap.errors import CapacityError
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName
-from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.machine import Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import Sources, place, rooms
+from bootstrap.planning.members.existing_machines import Present
 from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.members.unreachable import unreachable_lines
 from bootstrap.planning.provision.kept_counts import with_kept_counts
@@ -62,42 +62,28 @@ def plan_rebalance(view: ClusterView) -> RebalancePlan:
     # `replace`, which makes the moves, keeps every machine too
     view = replace(view, spec=with_kept_counts(view))
     movable = list(_movable(view))
-    sources = sources_for(view, [machine.spec for machine in movable], clones=True)
+    sources = sources_for(view, [each.machine for each in movable], clones=True)
     offline = {facts.name for facts in view.observed.pve_nodes if not facts.online}
-    online = [machine for machine in movable if machine.vm.pve_node not in offline]
-    stage = _Stage(view=view, existing=tuple(machine.vm for machine in movable), sources=sources)
+    online = [each for each in movable if each.vm.pve_node not in offline]
+    stage = _Stage(view=view, existing=tuple(each.vm for each in movable), sources=sources)
     kept = [
-        f"{machine.spec.name} is not moved: {machine.vm.pve_node} is offline"
-        for machine in movable
-        if machine not in online
+        f"{each.machine.name} is not moved: {each.vm.pve_node} is offline" for each in movable if each not in online
     ]
     notes = (*unreachable_lines(view), *twin_lines(view), *kept, *_notes(view, offline))
     return RebalancePlan(moves=tuple(_moves(stage, online)), notes=notes)
 
 
-class Machine(NamedTuple):
-    """A machine that could be moved."""
-
-    spec: MachineSpec
-    vm: VmRecord
-
-    @property
-    def is_server(self) -> bool:
-        """Whether it is one of the control plane."""
-        return self.spec.role is Role.CONTROL_PLANE
-
-
-def _movable(view: ClusterView) -> Iterator[Machine]:
+def _movable(view: ClusterView) -> Iterator[Present]:
     for each in view.states:
         if each.vm is not None and each.made and not (each.leaving or each.held):
-            yield Machine(spec=each.machine, vm=each.vm)
+            yield Present(machine=each.machine, vm=each.vm)
 
 
-def _moves(stage: _Stage, movable: Sequence[Machine]) -> Iterator[Move]:
+def _moves(stage: _Stage, movable: Sequence[Present]) -> Iterator[Move]:
     """One move after another, each as if those before it had been made."""
     # Servers first, then the newest: it has the least on it.
-    in_order = sorted(movable, key=lambda machine: (not machine.is_server, -machine.vm.vmid))
-    left = {machine.spec.name: machine for machine in in_order}
+    in_order = sorted(movable, key=lambda each: (not each.is_server, -each.vm.vmid))
+    left = {each.machine.name: each for each in in_order}
     while (move := next(filter(None, map(stage.move, left.values())), None)) is not None:
         stage = stage.after(left.pop(move.machine).vm, move.target)
         yield move
@@ -129,31 +115,31 @@ class _Stage:
         others = tuple(each for each in self.existing if each is not vm and each.vmid != vm.vmid)
         return replace(self, view=replace(self.view, observed=observed), existing=others)
 
-    def move(self, machine: Machine) -> Move | None:
+    def move(self, present: Present) -> Move | None:
         """Where its successor would go once it is removed; None: where it is, or hardly better."""
-        spec, origin, rest = machine.spec, machine.vm.pve_node, self.without(machine.vm)
+        spec, origin, rest = present.machine, present.vm.pve_node, self.without(present.vm)
         try:
             target = place(rest.view, new=[spec], existing=rest.existing, sources=self.sources).of[spec.name]
         except CapacityError:
             return None
-        why = rest.why(machine, target) if target != origin else ""
+        why = rest.why(present, target) if target != origin else ""
         if not why:
             return None
         return Move(machine=spec.name, pool=spec.pool, role=spec.role, origin=origin, target=target, why=why)
 
-    def why(self, machine: Machine, target: PveNodeName) -> str:
+    def why(self, present: Present, target: PveNodeName) -> str:
         """What is better on the target; empty where it is not worth it."""
-        origin = machine.vm.pve_node
+        origin = present.vm.pve_node
         if origin in in_maintenance(self.view):
             return f"{origin} is in maintenance"
         by_name = {capacity.pve_node: capacity for capacity in rooms(self.view, self.existing, self.sources)}
         here, there = by_name.get(origin), by_name[target]
         if here is None:
             return f"{origin} is not among the Proxmox nodes that the inventory allows, or has no template"
-        if machine.is_server:
+        if present.is_server:
             fewer = there.servers < here.servers
             return f"{origin} has {here.servers + 1} servers, {target} {there.servers or 'none'}" if fewer else ""
-        memory_mib = machine.spec.memory_mib
+        memory_mib = present.machine.memory_mib
         more_mib = there.free_memory_mib * there.weight - here.free_memory_mib * here.weight
         if more_mib < memory_mib * max(there.weight, here.weight):
             return ""

@@ -13,7 +13,7 @@ from bootstrap.model.machine import MachineSpec, NodePool, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import NoteRebuild, SaveIdentity, TakeSnapshot
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, steps_of
-from bootstrap.planning.provision.joining import access_lane, fetched
+from bootstrap.planning.provision.joining import access_lane, fetch_step
 from bootstrap.planning.provision.replacement_capacity import freed
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.down import LOCAL_FILES, plan_down
@@ -128,7 +128,8 @@ def plan_teardown(
         saves: What is saved first.
     """
     down = plan_down(view, has_traces=False)
-    fetches = _fetches(coming)
+    # The releases that the new machines get are fetched before the old machines are removed.
+    fetches = tuple(fetch_step(step.version, step.arch) for step in steps_of(coming, FetchK3s))
     note = LaneStep(
         step=NoteRebuild(cluster=view.spec.name, note=render_rebuild(rebuild)),
         needs=tuple(gate for step in fetches for gate in step.opens),
@@ -143,12 +144,6 @@ def plan_teardown(
         first = access_lane(view.spec, through, *saves, note, *(own.steps if own is not None else ()))
     fetching = (Lane(name="k3s", steps=fetches),) if fetches else ()
     return replace(down, command="rebuild", lanes=(*fetching, first, *removals.values()))
-
-
-def _fetches(coming: Plan) -> tuple[LaneStep, ...]:
-    """The releases that the new machines get: they are fetched before the old machines are removed."""
-    steps = steps_of(coming, FetchK3s)
-    return tuple(LaneStep(step=step, opens=(fetched(step.version, step.arch),)) for step in steps)
 
 
 def _after(lane: Lane, gate: Gate) -> Lane:

@@ -39,12 +39,10 @@ from bootstrap.planning.provision.decommission import (
     with_record_state,
 )
 from bootstrap.planning.provision.join_lanes import JoinLanes
-from bootstrap.planning.provision.joining import fetch_lane, fetched, kubeconfig_lane, ready
+from bootstrap.planning.provision.joining import fetched, ready
 from bootstrap.planning.provision.kept_counts import count_notes, with_kept_counts
 from bootstrap.planning.provision.replacement_capacity import ReplacementPlaces, place_replacements
-from bootstrap.planning.templates.machine_images import sources_for
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.vms.lock import check_lock_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,6 @@ def plan_replace(view: ClusterView, options: ReplaceOptions, *, version: str) ->
     replacement = _Replacement(options=options, outgoing=outgoing, version=version)
     replacement.check()
     kept = outgoing.view
-    check_lock_place(kept.spec, kept.observed.vms)
     return bare_plan(
         "replace",
         kept,
@@ -244,14 +241,11 @@ class _Replacement:
     @cached_property
     def places(self) -> ReplacementPlaces:
         """Where the new machines go."""
-        view, machines = self.outgoing.view, [each.machine for each in self.new]
         vms = (*(each.vm for each in self.view.states), *(member.vm for member in self.outgoing.all))
         return place_replacements(
-            view,
-            new=machines,
-            old=[member.vm if member else None for _, member in self.pairs],
+            self.outgoing.view,
+            [(each.machine, member.vm if member else None) for each, member in self.pairs],
             existing=[vm for vm in vms if vm is not None],
-            sources=sources_for(view, machines),
             at_once=self.at_once,
             surge=self.options.surge,
         )
@@ -289,7 +283,6 @@ class _Replacement:
         begins, drains = self._order()
         joins = JoinLanes(
             allocation=self.allocation,
-            all_states=self.view.states,
             work=self.work,
             version=self.version,
             begins=begins,
@@ -298,8 +291,6 @@ class _Replacement:
             marks=bool(self.outgoing.later),
         )
         return (
-            *((fetch_lane(self.allocation, self.work, self.version),) if self.work else ()),
-            kubeconfig_lane(self.view.spec),
             *joins.lanes(),
             *(self._removal(member, drains[member.name]) for member in self.outgoing.targets),
         )

@@ -33,9 +33,8 @@ from bootstrap.planning.provision.decommission import (
     with_record_state,
 )
 from bootstrap.planning.provision.join_lanes import JoinLanes
-from bootstrap.planning.provision.joining import API_REACHABLE, fetch_lane, kubeconfig_lane
+from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.vms.lock import check_lock_place
 
 
 def with_counts(spec: ClusterSpec, counts: dict[PoolName, int]) -> ClusterSpec:
@@ -90,7 +89,6 @@ def plan_scale(view: ClusterView, *, pools: frozenset[PoolName], version: str, r
         return bare_plan("scale", view, machines=scaling.shown(), notes=notes)
     scaling.check_servers()
     notes = (*scaling.allocation.notes, *notes)
-    check_lock_place(view.spec, view.observed.vms)
     lanes = scaling.lanes(version, rules)
     plan = bare_plan("scale", view, machines=scaling.shown(), lanes=lanes, notes=notes)
     moves = what_etcd_means(plan)
@@ -173,7 +171,6 @@ class _Scaling:
         """The lanes of machines that are added, reclaimed and removed."""
         joins = JoinLanes(
             allocation=self.allocation,
-            all_states=self.view.states,
             work=[each for each in self.work if each.name not in self.reclaimed],
             version=version,
             migrates=self.view.spec.control_plane.count > 1 and self.view.on_sqlite,
@@ -181,8 +178,6 @@ class _Scaling:
             besides=self.reclaimed,
         )
         return (
-            *((fetch_lane(self.allocation, joins.work, version),) if joins.work else ()),
-            kubeconfig_lane(self.view.spec),
             *joins.lanes(),
             *(Lane.of(name, LaneStep(step=Reclaim(machine=name), needs=(API_REACHABLE,))) for name in self.reclaimed),
             *_removals(self.going, rules),

@@ -25,7 +25,7 @@ from bootstrap.planning.plan import Gate, Lane, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.allocation import Allocation, unchanged
 from bootstrap.planning.provision.join_lanes import JoinLanes
-from bootstrap.planning.provision.joining import KUBECONFIG, access_lane, fetch_lane, kubeconfig_lane, ready
+from bootstrap.planning.provision.joining import KUBECONFIG, access_lane, kubeconfig_lane, ready
 from bootstrap.planning.provision.lost_machines import LostMachines, plan_lost_machines
 from bootstrap.planning.provision.vip_lanes import (
     VipPlan,
@@ -39,7 +39,6 @@ from bootstrap.planning.settings.notes import check_fixed, left_notes
 from bootstrap.planning.settings.rollout import Rollout
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.snapshot_note import check_bucket
-from bootstrap.records.vms.lock import check_lock_place
 
 
 def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, migrates: bool = False) -> Plan:
@@ -72,8 +71,6 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
         joins, lanes = None, _lanes_without_work(view, rollout, lost)
     machines = rollout.shown(_shown(view, joins, reasons))
     lanes = with_marks_restored(lanes, view.states)
-    if lanes:
-        check_lock_place(view.spec, view.observed.vms)
     machines = (*shown_restored(machines, view.states), *lost.machines)
     return bare_plan("up", view, machines=machines, lanes=lanes, notes=notes)
 
@@ -87,7 +84,6 @@ def _joins(
         check_datastore(view)
     return JoinLanes(
         allocation=Allocation.of(view, view.states),
-        all_states=view.states,
         work=[each for each in view.states if each.name in names],
         version=version,
         migrates=moves,
@@ -121,9 +117,8 @@ def _lanes_with_work(view: ClusterView, joins: JoinLanes, rollout: Rollout, lost
     joins = replace(joins, before_servers=(*lost.servers, *(() if repaired else rollout.servers)))
     rollout = replace(rollout, after=repaired, agents_after=joins.vip.joins)
     return (
-        fetch_lane(joins.allocation, joins.work, joins.version),
-        kubeconfig_lane(view.spec, after=(*rollout.agents_after, *_named(view.spec, rollout))),
-        *rollout.lanes((*joins.lanes(), *_removal(view, rollout, joins.work))),
+        *joins.common_lanes(kubeconfig_after=(*rollout.agents_after, *_named(view.spec, rollout))),
+        *rollout.lanes((*joins.machine_lanes(), *_removal(view, rollout, joins.work))),
         *lost.lanes,
     )
 

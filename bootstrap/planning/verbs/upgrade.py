@@ -35,7 +35,6 @@ from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.provision.upgrade_rollout import UpgradeCandidate, UpgradeRollout, interrupted
 from bootstrap.planning.settings.snapshot_retention import before_upgrade
-from bootstrap.records.vms.lock import check_lock_place
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -179,7 +178,6 @@ def plan_upgrade(
     strange = _strange_notes(view, target)
     if not rollout.working:
         return bare_plan("upgrade", view, machines=machines, notes=strange)
-    check_lock_place(view.spec, view.observed.vms)
     notes = (_way(start.lowest, rungs), *rollout.notes(), *strange, *_inventory_notes(view.spec, target))
     return bare_plan("upgrade", view, machines=machines, lanes=rollout.lanes(view.spec), notes=notes)
 
