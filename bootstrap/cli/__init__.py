@@ -1,1 +1,1 @@
-"""The command line: parses, shows, exits."""
+"""The command line: parses options, prints, exits."""

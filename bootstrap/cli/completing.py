@@ -1,7 +1,6 @@
-"""What the shell completes names by: this computer's state and the inventory file; no network is asked.
+"""Names for shell completion, from this computer's state and the inventory file; the network is not used.
 
-Nothing is said of what cannot be read: the shell would show it in the middle of the line that is typed.
-The modules that read them are imported when names are wanted, which `--help` does not.
+Errors are not printed: the shell would show them in the middle of the command line.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _WORD = re.compile(r"[\w.@\[\]-]+", re.ASCII)
-"""zsh evaluates what it is told: a file's name or a kept key must not be more than a word."""
+"""zsh evaluates completions: a file's name or a kept key must not be more than a word."""
 
 
 def cluster_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Clusters that the state directory has, and the inventory's."""
+    """Clusters in the state directory and in the inventory."""
     return _beginning(lambda: {*_known_clusters(), *_named(context).clusters}, incomplete)
 
 
@@ -36,7 +35,7 @@ def pool_names(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def machine_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Machines that the inventory counts, and those whose host keys are kept."""
+    """Machines of the inventory, and machines with a stored host key."""
 
     def found() -> Iterator[str]:
         named = _named(context)
@@ -48,7 +47,7 @@ def machine_names(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def snapshot_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Snapshots that were fetched to this computer; those on servers take a network."""
+    """Snapshots on this computer; listing those on servers needs the network."""
     from bootstrap.adapters.local.state import default_state_root
     from bootstrap.commands.observing.local_snapshots import local_snapshots, snapshot_directory
     from bootstrap.model.ids import ClusterName
@@ -70,7 +69,7 @@ def key_names(incomplete: str) -> list[str]:
 
 
 def _clusters(context: typer.Context, named: Named) -> tuple[str, ...]:
-    """The cluster that is meant: the option's, else the inventory's, else all that are known."""
+    """The cluster of the option, else of the inventory, else all known clusters."""
     said = context.params.get("cluster")
     return (str(said),) if said else named.clusters or _known_clusters()
 
@@ -82,7 +81,7 @@ def _known_clusters() -> tuple[ClusterName, ...]:
 
 
 def _met(cluster: str) -> Iterator[str]:
-    """The machines whose host keys are kept; such a file begins with the machine's name."""
+    """Machines with a stored host key; such a file starts with the machine's name."""
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
     from bootstrap.inventory.regular import read_regular_text
     from bootstrap.model.ids import ClusterName
@@ -100,7 +99,7 @@ def _named(context: typer.Context) -> Named:
 
 
 def _beginning(find: Callable[[], Iterable[str]], incomplete: str) -> list[str]:
-    """The names that begin so, and are words for every shell; of what cannot be read, those found before it."""
+    """The names with this start that are words in every shell; after an error, those found before it."""
     found = set[str]()
     with suppress(HomelabError, OSError, ValueError):
         for name in find():

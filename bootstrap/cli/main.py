@@ -1,4 +1,4 @@
-"""The program: its commands and its end.
+"""The program: its commands and its exit.
 
 Importing this must stay cheap, since `--help` and shell completion pay for it: no Rich, no YAML, no client library.
 A test holds the list.
@@ -31,14 +31,14 @@ _VERBOSE = ("--verbose", "-v")
 
 
 class Program(FittingGroup):
-    """The commands; `-v` counts wherever it stands, up to two dashes."""
+    """The commands; `-v` is accepted anywhere before `--`."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Take `-v` to the front, where the program's own options are."""
+        """Move `-v` to the front, where the program's own options are."""
         end = args.index("--") if "--" in args else len(args)
         others = [word for word in args[:end] if word not in _VERBOSE]
-        told = [_VERBOSE[0]] if len(others) < end else []
-        return super().parse_args(ctx, [*told, *others, *args[end:]])
+        given = [_VERBOSE[0]] if len(others) < end else []
+        return super().parse_args(ctx, [*given, *others, *args[end:]])
 
 
 app = typer.Typer(
@@ -124,7 +124,7 @@ def main(ports: Ports | None = None) -> None:
         app(prog_name=PROGRAM, obj=ports)
     except SystemExit as end:
         if end.code == EXIT_CODE:
-            # Threads that still wait for the network would hold the process up.
+            # Threads that still wait for the network would delay the exit.
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             os._exit(EXIT_CODE)

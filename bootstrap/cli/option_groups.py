@@ -4,7 +4,7 @@
     def down(target: Target, acting: Acting) -> None: ...
 
 Typer has no such thing: it sees each field of `Target` and `Acting` as a parameter of its own. Groups are dataclasses
-with `eq=False, repr=False`: making those methods takes time, and every `--help` would pay.
+with `eq=False, repr=False`, since creating those methods would slow down every `--help`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options that several commands share, alone and in groups, and what a test hands in instead of the real adapters."""
+"""Options that several commands share, alone and in groups, and the adapters that a test passes in."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Draining:
 
 
 def ports_of(context: typer.Context) -> Ports | None:
-    """The ports a caller put in as the context's object (tests do); None for the real adapters."""
+    """The ports in the context's object (tests pass them); None for the real adapters."""
     from bootstrap.ports import Ports
 
     return context.obj if isinstance(context.obj, Ports) else None

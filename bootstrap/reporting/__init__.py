@@ -1,1 +1,1 @@
-"""What a recorded run shows: its critical path, a Chrome trace, a page. Pure: documents in, text out."""
+"""A recorded run as a critical path, a Chrome trace, and an HTML page. Pure: documents in, text out."""

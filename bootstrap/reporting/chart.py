@@ -1,6 +1,6 @@
 """The chart of a run: a row for each lane, a bar for each step, waits hatched, the critical path outlined.
 
-One SVG with widths in percent, so that it follows the page's width; names and times stand beside it as HTML.
+One SVG with widths in percent, so that it follows the page's width; names and times are HTML beside it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PHASES = (
 """Phases with a colour of their own in `page.css`; others share one."""
 
 _ROW_PX = ((40, 24), (150, 18))
-"""Up to so many lanes, rows of so many pixels."""
+"""Height of a row in pixels, up to a number of lanes."""
 _SMALLEST_ROW_PX = 13
 _TICKS = 8
 _GROUND = 1.02
-"""The time axis is this much longer than the run."""
+"""Length of the time axis, relative to the run."""
 
 
 def row_px(lanes: int) -> int:
@@ -54,7 +54,7 @@ def render_chart(run: RecordedRun, path: Sequence[Link]) -> str:
 
 
 def lanes_in_order(run: RecordedRun) -> tuple[str, ...]:
-    """The lanes in plan order, those of machines first: the others (k3s, kubeconfig) are short."""
+    """The lanes in plan order, machines first: the others (k3s, kubeconfig) are short."""
     shared = ("k3s", "kubeconfig", run.cluster)
     return (*(lane for lane in run.lanes if lane not in shared), *(lane for lane in run.lanes if lane in shared))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bootstrap.reporting.run import Bar, RecordedRun
 
 _SAME_S = 0.002
-"""Times are recorded to the millisecond, so that what follows may seem to begin one before."""
+"""Times are rounded to milliseconds, so a step may seem to start just before its cause ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +15,8 @@ class Link:
     """A step on the path.
 
     Attributes:
-        via: The gate through which the link before led here; empty after the lane's own step before, and at first.
-        gap_s: Seconds between the end of the link before (or the run's start) and this step's start: scheduling.
+        via: The gate that the previous link opened; empty after the lane's own previous step, and for the first.
+        gap_s: Seconds between the end of the previous link (or the run's start) and this step's start.
     """
 
     bar: Bar
@@ -25,10 +25,10 @@ class Link:
 
 
 def critical_path(run: RecordedRun) -> tuple[Link, ...]:
-    """The steps, in order of time, each of which began because the one before had ended.
+    """The chain of steps, in order of time, in which each step started because the previous one had ended.
 
-    It ends with the step that ended last. Before each step stands the one that ended last of all it had to wait for:
-    the step before it in its lane and those that opened the gates it needs. So the steps' times and the gaps between
+    The last link is the step that ended last. The link before a step is the last to end of all it had to wait for: the
+    previous step of its lane, and the steps that opened the gates it needs. So the steps' times and the gaps between
     them add up to the end of the last step.
     """
     if not run.bars:
@@ -56,7 +56,7 @@ def critical_path(run: RecordedRun) -> tuple[Link, ...]:
 
 
 def _cause(bar: Bar, before: Bar | None, openers: dict[str, Bar], seen: set[int]) -> tuple[str, Bar | None]:
-    """What a step began after: through which gate (empty: its own lane), and the step."""
+    """The step after which a step started, and through which gate (empty: its own lane)."""
     candidates = [("", before)] if before is not None else []
     candidates += [(gate, openers[gate]) for gate in bar.needs if gate in openers]
     possible = [

@@ -1,4 +1,4 @@
-"""Texts as a page shows them."""
+"""Text for the page."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from bootstrap.model.visible import visible
 
 
 def html_text(text: str) -> str:
-    """Anybody's text as HTML: no tag, no attribute's end, and nothing that hides or turns a line around."""
+    """Any text as HTML: escaped, without control and bidirectional characters."""
     return escape(visible(text))

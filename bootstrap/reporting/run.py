@@ -1,4 +1,4 @@
-"""A recorded run, read back from its events' JSON forms: who did what when, and who waited for whom."""
+"""A recorded run, read from its events' JSON: which lane did what when, and waited for what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 
 class Outcome(StrEnum):
-    """How a step ended; `open`: not at all, since the run was interrupted or killed."""
+    """How a step ended; `open` if it did not, because the run was interrupted or killed."""
 
     CHANGED = "changed"
     KEPT = "kept"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """A time within a step in which it waited; seconds since the run began."""
+    """A wait within a step; times in seconds since the run started."""
 
     what: str
     problem: str
@@ -42,12 +42,12 @@ class Wait:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A step that was run; times in seconds since the run began.
+    """A step that ran; times in seconds since the run started.
 
     Attributes:
-        needs: Gates it waited for before it began.
-        opens: Gates that its end opened.
-        waits: In order, within its time, none overlapping another.
+        needs: Gates it waited for before it started.
+        opens: Gates that it opened at its end.
+        waits: In order, within its time, without overlaps.
     """
 
     lane: str
@@ -68,13 +68,13 @@ class Bar:
 
     @property
     def waited_s(self) -> float:
-        """Seconds of it that were waits."""
+        """Seconds it waited."""
         return sum(wait.took_s for wait in self.waits)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A lane that failed, or that was skipped from a step on (`skipped`; then `brief` is the cause)."""
+    """A lane that failed, or was skipped from a step on (`skipped`; then `brief` is the cause)."""
 
     lane: str
     title: str
@@ -90,12 +90,12 @@ class RecordedRun:
     """A run.
 
     Attributes:
-        began: When, in ISO 8601 and UTC; empty where the recording does not say.
-        took_s: Wall time; up to the last event where the run did not end.
+        began: ISO 8601, UTC; empty if the recording does not say.
+        took_s: Wall time; up to the last event if the run did not finish.
         lanes: In plan order.
-        bars: By the time they ended; those that did not, last.
+        bars: By the time of their end; unfinished steps last.
         warnings: Subject, message and time.
-        ended: False for one that was killed.
+        ended: False if it was killed.
     """
 
     command: str
@@ -183,7 +183,7 @@ class _Reading:
         self.failures.append(
             Failure(lane=lane, title=title, at_s=at_s, brief=str(document.get("cause") or ""), skipped=True)
         )
-        if lane in self.open:  # an interrupted step tells its end so
+        if lane in self.open:  # how an interrupted step ends
             self._close(document, at_s, Outcome.OPEN)
 
     def waited(self, document: Document, at_s: float) -> None:
@@ -245,7 +245,7 @@ _READERS = {
 
 
 def read_run(documents: Iterable[Document]) -> RecordedRun:
-    """A run out of its events' JSON forms, in the order they were told; events it does not know are passed over.
+    """A run from its events' JSON, in order; unknown events are skipped.
 
     Raises:
         HomelabError: It is no recorded run, or one of another form.
@@ -262,7 +262,7 @@ def read_run(documents: Iterable[Document]) -> RecordedRun:
 
 
 def parse_run(text: str) -> RecordedRun:
-    """A run out of a recording: one JSON object a line. A last line that was cut off is passed over.
+    """A run from a recording with one JSON object a line. A last line that is cut off is skipped.
 
     Raises:
         HomelabError: It is no recorded run, or one of another form.

@@ -51,7 +51,7 @@ def _slices(bar: Bar, thread: int, *, critical: bool) -> list[TraceEvent]:
 
 
 def _gates(run: RecordedRun, threads: dict[str, int]) -> list[TraceEvent]:
-    """An instant where a gate opens, and a flow from there to each step that needed it."""
+    """An instant for each opened gate, and a flow from there to each step that needed it."""
     openers = {gate: bar for bar in run.bars for gate in bar.opens}
     events = [
         _instant(f"gate {gate}", threads[bar.lane], bar.ended_s, {"opened by": bar.title})

@@ -85,7 +85,10 @@ def test_what_is_to_be_signed_is_shown_and_asked_about(run: Run, foreign: World)
     assert "adopt (a VM, made, up 0 min, not in a resource pool: its record has no signature)" in dry.stdout
     refused = run("adopt", "demo")
     assert refused.exit_code == 2
-    assert "This makes 2 VMs part of demo: logged in to, given its secrets, removed with it." in refused.stderr
+    assert (
+        "This makes 2 VMs part of demo: they are logged in to, get its secrets and are removed with it."
+        in refused.stderr
+    )
     assert foreign.journal == []
     result = run("adopt", "demo", "--yes", "-o", "json")
     assert result.exit_code == 0, result.stderr

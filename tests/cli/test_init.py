@@ -249,7 +249,7 @@ def test_the_narrow_role_is_printed_for_a_pool(here: Path) -> None:
     assert done.stdout.rstrip().endswith("homelab-k8s init --pool kpool")
     named = piped(here, "--pveum", "--pve-version", "9", "--pool", "kpool", "--template", "debian-12")
     assert (named.returncode, named.stdout) == (2, "")
-    assert "rights are granted by vmid" in named.stderr
+    assert "rights are granted by VMID" in named.stderr
 
 
 @pytest.mark.parametrize("version", ["8", "8.0", "8.4", "9", "9.2.11"])
@@ -261,7 +261,7 @@ def test_any_form_of_a_version_is_taken(here: Path, version: str) -> None:
 def test_no_other_version_is(here: Path, version: str) -> None:
     done = piped(here, "--pveum", "--pve-version", version)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"--pve-version: '{version}' is no version of Proxmox VE 8 or 9" in done.stderr
+    assert f"--pve-version: '{version}' is not a version of Proxmox VE 8 or 9" in done.stderr
 
 
 def test_the_default_file_is_the_one_that_other_commands_look_for() -> None:

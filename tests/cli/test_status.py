@@ -65,7 +65,7 @@ def test_status_tells_what_the_cluster_runs_on(run: Run, world: World) -> None:
     )
     lines = run("status", "--cluster", "demo").stdout.splitlines()
     assert "datastore     etcd: 3 members, 3 Ready, quorum 2" in lines
-    assert "certificate   good for 364 days (demo-cp-1)" in lines
+    assert "certificate   valid for 364 days (demo-cp-1)" in lines
     assert "snapshots     3, the newest new, 2 h old" in lines
 
 

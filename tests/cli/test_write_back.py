@@ -71,7 +71,7 @@ def test_what_cannot_be_written_is_said_with_what_to_edit(run: Run, file: Path) 
 def test_without_a_file_it_is_said_as_before(run: Run, world: World) -> None:
     assert run("up", "--cluster", "demo", "--workers", "1").exit_code == 0
     result = run("scale", "workers", "0", "--cluster", "demo", "--yes")
-    assert "the inventory means 1 for workers: change it to 0, since `up` uses it" in result.stdout
+    assert "the inventory defaults to 1 for workers: change it to 0, since `up` uses it" in result.stdout
 
 
 @pytest.mark.parametrize("form", ["workers: 1", "workers:\n  count: 1"])

@@ -1,1 +1,1 @@
-"""Questions on a terminal, each of which a flag can answer."""
+"""Questions on a terminal; a flag can answer each."""

@@ -1,4 +1,4 @@
-"""Asks before something is done that cannot be undone."""
+"""Asks for confirmation before something that cannot be undone."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 _NEW_LINE = "\n"
 _ANSWER = 4
-"""Columns that stay free for what is typed."""
+"""Columns kept free for the answer."""
 YES = ("y", "yes")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked.
+    """A question before a run.
 
     Attributes:
         consequence: What happens, as a sentence: `This removes 3 machines for good.`
-        by_name: Whether the cluster's name has to be typed, which is for what loses data; else `y`.
-        otherwise: What somebody can do who does not want that.
+        by_name: Whether the user has to type the cluster's name, because data is lost; else `y`.
+        otherwise: What the user can do instead.
     """
 
     consequence: str
@@ -36,10 +36,10 @@ class Question:
 
 
 def confirm(plan: Plan, question: Question) -> None:
-    """Show the plan and have the user agree, whatever the progress form: a question must be seen.
+    """Show the plan and ask the user to confirm it, whatever `--progress` is: a question must be seen.
 
     Raises:
-        UsageError: Nobody is there to ask.
+        UsageError: There is no terminal.
         InterruptedRunError: Nothing was typed.
         HomelabError: Something else was typed.
     """
@@ -63,7 +63,7 @@ def confirm(plan: Plan, question: Question) -> None:
 
 
 def fitted_question(question: str, *, width: int) -> str:
-    """A question in so many columns, with room behind it for the answer."""
+    """A question wrapped to a width, with room for the answer."""
     return fitted(question.rstrip(" "), max(0, width - _ANSWER)) + " " if width else question
 
 

@@ -1,4 +1,4 @@
-"""Asks once, before a run, whether the emptyDir volumes of the user's own pods may be lost."""
+"""Asks once, before a run, whether emptyDir volumes of the user's pods may be lost."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def on_a_terminal() -> bool:
-    """Whether somebody is there to be asked."""
+    """Whether a user can answer."""
     return sys.stdin.isatty()
 
 
 def may_lose_emptydir(work: Work, plan: Plan) -> bool:
-    """Ask where pods of the user's own would lose their data; `--yes` does not answer that.
+    """Ask if the user's pods would lose data; `--yes` does not answer that.
 
     Returns:
-        Whether there are such pods, and they may lose it.
+        Whether there are such pods, and they may lose their data.
 
     Raises:
-        DrainError: Nobody is there to ask, or the answer was no; nothing was changed.
+        DrainError: There is no terminal, or the answer is no; nothing was changed.
         InterruptedRunError: Nothing was typed.
     """
     from bootstrap.commands.observing.draining import pods_losing_data

@@ -13,7 +13,7 @@ from bootstrap.cli.options import ControlPlanes, Workers
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Flags:
-    """What the command line said; None where it said nothing."""
+    """Options of `init`; None where an option is not given."""
 
     endpoint: Annotated[
         str | None, typer.Option(metavar="URL", help="URL of the Proxmox VE API; default: $PROXMOX_VE_ENDPOINT.")
@@ -53,7 +53,7 @@ class Flags:
 
 
 def check_flags(flags: Flags) -> None:
-    """Judge what needs no look at anything. Raises UsageError with every problem."""
+    """Check what can be checked without Proxmox VE. Raises UsageError with every problem."""
     from bootstrap.inventory import Overrides
     from bootstrap.inventory.answers import check_answers
 

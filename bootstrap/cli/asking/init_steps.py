@@ -1,4 +1,4 @@
-"""The steps of `init`, in the order in which they ask: each answer is a flag's, or typed, or the proposal."""
+"""The questions of `init`, in order. An answer comes from a flag, the terminal or the proposal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bootstrap.ports import Ports
 
 DEFAULT_TOKEN_ID = "homelab@pve!k8s"  # noqa: S105 - its name; the secret is Proxmox VE's to make
-"""What `init --pveum` makes."""
+"""The token that `init --pveum` creates."""
 COMPARE = (
     "`pvenode cert info` on the Proxmox node prints it, too: under pveproxy-ssl.pem if that exists, else under "
     "pve-ssl.pem"
@@ -36,13 +36,13 @@ class Steps:
     """The dialogue.
 
     Args:
-        session: Shows what goes on, and masks the token's secret.
+        session: Shows progress, and masks the token's secret.
         prompts: Asks.
-        flags: Answers given beforehand.
-        base: The inventory's directory, which relative paths in it are relative to.
+        flags: Answers from the command line.
+        base: The inventory's directory; relative paths in it start there.
 
     Attributes:
-        typed: The token's secret, where it was typed.
+        typed: The token's secret, if it was typed.
     """
 
     def __init__(self, session: Session, prompts: Prompts, flags: Flags, *, base: Path) -> None:
@@ -53,11 +53,11 @@ class Steps:
         self.typed = TypedSecret(session, base=base, ports_of=self._ports)
 
     def connect(self) -> tuple[Connection, Ports]:
-        """Where Proxmox VE is, that it is the one that is meant, and who we are there.
+        """Ask for the endpoint, its certificate and the token.
 
         Raises:
             UsageError: An answer is missing or wrong.
-            HomelabError: Nothing answers there, or another certificate than the pinned one.
+            HomelabError: Nothing answers there, or its certificate is not the expected one.
         """
         url = self._endpoint()
         tls = self._trust(url)
@@ -91,7 +91,7 @@ class Steps:
         )
 
     def verb_options(self, seen: Survey, *, cluster: str) -> InitOptions:
-        """Template, sizes, storage and bridge; what has but one answer is not asked."""
+        """Ask for template, sizes, storage and bridge, unless there is only one choice."""
         from bootstrap.model.ids import ClusterName, StorageName
         from bootstrap.planning.verbs.init import InitOptions
 
@@ -126,7 +126,7 @@ class Steps:
         return parse_endpoint(text if "://" in text else f"https://{text}")
 
     def _trust(self, url: str) -> TlsSpec:
-        """How the certificate is checked from now on; nothing secret has been sent yet."""
+        """How the certificate is checked from now on; no secret has been sent yet."""
         from bootstrap.inventory.env_and_flags import ENV_FINGERPRINT
         from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 
@@ -147,7 +147,7 @@ class Steps:
         if found.trust and not found.problem:
             self._session.view.text(f"It is {found.trust}, so it is not pinned (it will be renewed).")
             return TlsSpec()
-        self._session.view.text(f"No known CA has signed it. Compare it: {COMPARE}.")
+        self._session.view.text(f"It is not signed by a known CA. Compare it: {COMPARE}.")
         if not self._flags.accept_fingerprint and not self._prompts.agree(
             "Is the fingerprint the same there?", proposal=None, flag="--fingerprint (or --accept-fingerprint)"
         ):
@@ -183,7 +183,7 @@ class Steps:
         return self._secret(replace(given, token_id=token_id))
 
     def _secret(self, given: Connection) -> Connection:
-        """The connection with a secret that is typed, or in a file or variable that is."""
+        """Ask for the secret, or for the file or variable that holds it."""
         typed = self._prompts.ask_hidden(
             "Its secret (hidden; leave it empty to name a file or a variable instead)",
             check=lambda text: self.typed.tried(given, text),
@@ -208,7 +208,7 @@ class Steps:
         )
 
     def _from_base(self, path: Path) -> Path:
-        """A path as the inventory takes it: relative to itself, or absolute, or below `~/`."""
+        """A path as the inventory takes it: relative to the inventory, absolute, or below `~/`."""
         is_same = path.is_absolute() or path.parts[:1] == ("~",) or self._base == Path.cwd()
         return path if is_same else path.absolute()
 
@@ -309,7 +309,7 @@ def _digits(fingerprint: str) -> str:
 
 
 def _typed(ref: TemplateRef) -> str:
-    """As `--template` takes it."""
+    """The template as `--template` takes it."""
     if ref.vmid is not None:
         return str(ref.vmid)
     return f"tag:{ref.tag}" if ref.tag is not None else str(ref.name)
@@ -323,7 +323,7 @@ def _any_wishes(**said: object) -> InitOptions:
 
 
 def _any_spec() -> ClusterSpec:
-    """What adapters are connected with before there is an inventory."""
+    """A specification for adapters before there is an inventory."""
     from bootstrap.commands.init import DEFAULT_CLUSTER
     from bootstrap.model.cluster import ClusterSpec, TemplateRef
     from bootstrap.planning.templates.discovery import ANY_POOL

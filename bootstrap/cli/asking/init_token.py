@@ -1,4 +1,4 @@
-"""A token's secret that is typed into `init`: tried at once, and kept in a file of its own, never in the inventory."""
+"""A token's secret that is typed into `init`: tried at once, and kept in its own file, never in the inventory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class TypedSecret:
     """The secret, from the question for it until it is written.
 
     Args:
-        session: Masks it from the moment on at which it is typed.
+        session: Masks it as soon as it is typed.
         base: The inventory's directory.
         ports_of: Connects to an endpoint.
 
     Attributes:
-        secret: None where none was typed.
+        secret: None if none was typed.
     """
 
     def __init__(self, session: Session, *, base: Path, ports_of: Callable[[PveEndpoint], Ports]) -> None:
@@ -36,10 +36,10 @@ class TypedSecret:
         self.secret: str | None = None
 
     def tried(self, given: Connection, text: str) -> Connection | None:
-        """The connection with a secret that was typed, once Proxmox VE has taken it; None for an empty text.
+        """The connection with a typed secret, after Proxmox VE accepted it; None for an empty text.
 
         Raises:
-            UsageError: It is none, or is refused.
+            UsageError: It is not a secret, or is refused.
         """
         if not text:
             return None
@@ -58,7 +58,7 @@ class TypedSecret:
         return replace(given, token_file=_free_file(self.secret))
 
     def read(self, connection: Connection) -> PveEndpoint:
-        """The endpoint with the secret that was typed, whose file is not written yet."""
+        """The endpoint with the typed secret; its file is not written yet."""
         return self._read(replace(connection, token_file=None), self.secret or "")
 
     def keep(self, connection: Connection) -> None:
@@ -83,7 +83,7 @@ class TypedSecret:
 
 
 def _free_file(secret: str) -> Path:
-    """Where a secret goes: `~/.config/homelab-k8s/token`, or the next number where another one is there."""
+    """The file for a secret: `~/.config/homelab-k8s/token`, or with a number if that has another secret."""
     configured = os.environ.get("XDG_CONFIG_HOME")
     directory = (Path(configured).absolute() if configured else Path("~/.config")) / "homelab-k8s"
     number, path = 1, directory / "token"

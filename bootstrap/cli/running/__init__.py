@@ -1,1 +1,1 @@
-"""A command while it runs: session, log, signals, secrets kept out."""
+"""A running command: session, log, signals, masked secrets."""

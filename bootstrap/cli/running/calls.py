@@ -1,6 +1,6 @@
-"""What `-v` shows: each call of an API, each command and file over SSH, one line when it has ended, without secrets.
+"""What `-v` shows: each API call, command and file transfer, as one line when it has ended, without secrets.
 
-The adapters tell them to loggers below `bootstrap.calls`; they are in the run's debug log in any case.
+The adapters log them to loggers below `bootstrap.calls`; the debug log always has them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from bootstrap.cli.running.masking import Masker
 
 LOGGER = "bootstrap.calls"
 VERBOSE = "homelab-k8s.verbose"
-"""Where Typer's context says that it was asked for."""
+"""The key for `-v` in Typer's context."""
 _MOST = 500
 """Characters of a call that are shown."""
 
 
 class ShownCalls(logging.Handler):
-    """Hands calls on while it is open.
+    """Passes calls on while it is open.
 
     Args:
-        masker: Knows the secrets, also those that are found later.
-        show: Takes a line, in whichever thread made the call.
+        masker: Knows the secrets, also those found later.
+        show: Called with a line, in the thread that made the call.
     """
 
     def __init__(self, masker: Masker, show: Callable[[str], None]) -> None:
@@ -41,9 +41,9 @@ class ShownCalls(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one."""
-        # Masked before it is cut: of half a secret nothing is known.
+        # Masked before it is cut: half a secret would not be recognized.
         text = self._masker.all(record.getMessage())
         try:
             self._show(text if len(text) <= _MOST else f"{text[: _MOST - 1]}…")
         except (OSError, ValueError):  # ValueError: the stream is closed
-            logging.getLogger(LOGGER).removeHandler(self)  # nobody reads stderr any more; the work goes on
+            logging.getLogger(LOGGER).removeHandler(self)  # stderr is closed; the work goes on

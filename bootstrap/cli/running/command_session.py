@@ -15,7 +15,7 @@ A command that acts, all of it:
 
 One that only reads has `common: Common`, and `work.look(lambda: work.homelab.look(cluster_status))` instead of `act`.
 
-It is registered in `main`. Leaving the block turns every exception into what a user reads and an exit code (`session`).
+It is registered in `main`. Leaving the block turns every exception into an error message and an exit code (`session`).
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ended:
-    """How acting ended: well. Without a report there was nothing to do."""
+    """The result of a command that succeeded. Without a report there was nothing to do."""
 
     plan: Plan
     report: Report | None
 
     def text(self, done: str, *, nothing: str = "nothing to do") -> str:
-        """What was done, with where the time was; or that there was nothing to do."""
+        """What was done and how long it took; or that there was nothing to do."""
         if self.report is None:
             return f"{self.plan.cluster}: {nothing}"
         took = tables.seconds(self.report.took_s)
@@ -126,12 +126,12 @@ class Work:
 
     @property
     def width(self) -> int:
-        """The columns that a result has; 0 for as many as it takes."""
+        """The terminal's columns for a result; 0 for no limit."""
         return columns_of(sys.stdout)
 
     def look(self, find: Callable[[], T]) -> T:
         """Read something, and show that it is being read."""
-        from bootstrap.waiting import telling  # with half of `model`, for which `--help` would pay
+        from bootstrap.waiting import telling  # imports half of `model`, which would slow down `--help`
 
         with telling(self.session.sink), self.session.view.busy(f"reading {self.homelab.inventory.endpoint.url}"):
             return find()

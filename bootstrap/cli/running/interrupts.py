@@ -17,11 +17,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """Handles SIGINT and SIGTERM while a command runs.
 
-    Outside `gently` the first signal raises KeyboardInterrupt, as always in Python: nothing has been touched
-    yet. Inside, it sets `stop` and the run ends by itself. The second one ends the process as it is.
+    Outside `gently` the first signal raises KeyboardInterrupt, as always in Python: nothing has been changed
+    yet. Inside, it sets `stop`, and the run ends by itself. The second one exits at once.
 
     Args:
-        stop: What a run looks at.
+        stop: Checked by the run.
         say: Called once, in the signal handler, when `stop` is set.
     """
 
@@ -33,19 +33,19 @@ class Interrupts:
         self._before = {}
 
     def install(self) -> None:
-        """Take the signals over; only a main thread can."""
+        """Install the handlers; only the main thread can."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
 
     def remove(self) -> None:
-        """Give the signals back."""
+        """Restore the former handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
     @contextmanager
     def gently(self) -> Iterator[None]:
-        """While a run goes on that looks at `stop`."""
+        """While a run checks `stop`."""
         self._gentle = True
         try:
             yield

@@ -38,16 +38,16 @@ class _LogHandler(logging.StreamHandler[TextIO]):
         self._lost = lost
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Note what kept a record from being written."""
+        """Note why a record could not be written."""
         del record
         self._lost(sys.exc_info()[1])
 
 
 class RunLog:
-    """An open log; None as `path` where there could be none, with the reason in `problem`; `lost` is what it lacks.
+    """The log of a run. `path` is None if it cannot be written, `problem` says why; `lost` says why it is incomplete.
 
     Args:
-        directory: Where logs are; made if it is missing.
+        directory: For all logs; created if it is missing.
         command: `up`, `lab-start`, ...
         masker: Knows the secrets.
     """
@@ -68,7 +68,7 @@ class RunLog:
         self._handler.setFormatter(MaskingFormatter(masker))
 
     def open(self) -> None:
-        """Take records from now on."""
+        """Start to take records."""
         # On the root logger even as a NullHandler: logging's handler of last resort would write to the terminal.
         logging.getLogger().addHandler(self._handler)
         for name, level in _LEVELS.items():
@@ -86,7 +86,7 @@ class RunLog:
         for name, level in self._before.items():
             logging.getLogger(name).setLevel(level)
         logging.getLogger().removeHandler(self._handler)
-        with contextlib.suppress(OSError):  # what is left to be written has no room, and that was noted
+        with contextlib.suppress(OSError):  # the disk is full, which is noted in `lost`
             self._handler.close()
             if isinstance(self._handler, logging.StreamHandler):
                 self._handler.stream.close()

@@ -1,7 +1,4 @@
-"""Keeps secrets out of what is written down: those that are known, and all that looks like one.
-
-What looks like one is in `secret_patterns`, which `--help` does not load.
-"""
+"""Masks secrets in output and logs: known ones, and text that looks like one (`secret_patterns`)."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from bootstrap.model.visible import visible
 
 MASK: Final = "***"
 SHORTEST = 8
-"""A known secret shorter than this is not masked: it would tear holes into ordinary words."""
+"""A known secret shorter than this is not masked: it may be part of ordinary words."""
 
 _API_TOKEN: Final = re.compile(r"[^\s@]+@[^\s!]+![\w.-]+[=:](?P<secret>\S+)")
-"""Of a token of Proxmox VE's only the end is secret; who it is of is what an error is about."""
+"""Only the end of a Proxmox VE token is secret; errors need its user and name."""
 _WORD: Final = re.compile(r"(?!\d+(?!\S))[^\s\"{}\[\],]{8,}")
-"""Neither JSON's marks and names, nor a time."""
+"""Not JSON's punctuation, and not a number alone."""
 
 
 class Masker:
@@ -57,7 +54,7 @@ class Masker:
                 self.add(value)
 
     def without_secrets(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """An environment for programs that we start: what is secret by its name or is known to be is left out."""
+        """An environment for programs that we start, without variables that are secret by name or value."""
         from bootstrap.cli.running.secret_patterns import SECRET_NAME
 
         return {
@@ -67,7 +64,7 @@ class Masker:
         }
 
     def known(self, text: str) -> str:
-        """The text without the secrets that are known."""
+        """The text without known secrets."""
         for secret in self._known:
             text = text.replace(secret, MASK)
         return text
@@ -79,7 +76,7 @@ class Masker:
         return _without(self.known(text), ON_TERMINAL)
 
     def all(self, text: str) -> str:
-        """The text without the secrets that are known and without what looks like one. For files."""
+        """The text without known secrets and without text that looks like one. For files."""
         from bootstrap.cli.running.secret_patterns import IN_FILES
 
         return _without(self.known(text), IN_FILES)

@@ -30,16 +30,16 @@ _MOST_BYTES = 256 * 1024 * 1024
 
 
 class Recorder:
-    """Writes down a run's events as they come, if a run begins at all; a run that is killed is recorded until then.
+    """Records a run's events as they come, if a run starts at all; also those of a run that is killed later.
 
     Args:
-        directory: Where recordings are; made if it is missing.
+        directory: For all recordings; created if it is missing.
         name: Of the file, without its suffix; None writes nothing.
         masker: Knows the secrets.
 
     Attributes:
-        path: The recording, or None while there is none.
-        problem: Why there is none although a run began.
+        path: The recording; None before a run starts.
+        problem: Why a run is not recorded.
     """
 
     def __init__(self, directory: Path, name: str | None, masker: Masker) -> None:
@@ -78,7 +78,7 @@ class Recorder:
         ensure_private_directory(self._directory)
         path = self._directory / f"{self._name}{_SUFFIX}"
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
-        # By lines, so that what was told is there when the process is killed.
+        # Line by line, so that a killed process leaves all events before it.
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
         self._began_s = time.monotonic()
         self.path = path

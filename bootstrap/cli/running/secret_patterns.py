@@ -1,4 +1,4 @@
-"""What a secret looks like in text: shapes that speak for themselves, and values behind a telling name. Pure.
+"""What a secret looks like in text: well-known formats, and values after a name such as `password`. Pure.
 
 Every repetition that can be tried from many places is bounded, so that a guest's output of some megabytes costs time
 in proportion to its length.
@@ -25,7 +25,7 @@ _PLAIN: Final = (
     r"(?![\"']?(?:true|false|null|none|yes|no|~|\*{3,}|K10\*{3}|[\w.-]{1,99}@[\w.-]{1,99}![\w.-]{1,99}[=:]\*{3})"
     r"[\"']?(?:[\s,;)}\]]|\Z))"
 )
-"""Says nothing, or is masked already."""
+"""A value that is not secret, or is masked already."""
 
 _END: Final = r"(?=[\s,;:)}\]&\\]|\Z)"
 _DOUBLE: Final = rf"""(?s:"(?:[^"\\]|\\.){{0,16384}}"){_END}"""
@@ -42,7 +42,7 @@ _RANDOM: Final = (
     r"(?=[^\s]{0,60}\d)(?=[^\s]{0,60}[A-Za-z])(?![\"']?[/~.$])(?![^\s]{0,60}!)"
     r"[\"']?[\w+/=.~-]{12,}[\"']?(?=[\s,;)}\]&\\]|\Z)"
 )
-"""What nobody would say in a sentence: twelve letters and digits on end, mixed; no path, no name of a token."""
+"""Twelve or more letters and digits, mixed, as in no sentence; no path, no name of a token."""
 
 SHAPES: Final[Patterns] = (
     (
@@ -77,7 +77,7 @@ SHAPES: Final[Patterns] = (
         r"\g<1>" + MASK,
     ),
 )
-"""Secrets whatever stands before them. Each keeps what is worth knowing."""
+"""Secrets by their format. Each keeps the part that is not secret."""
 
 NAMED: Final[Patterns] = (
     # A line of YAML or of an environment file: its value goes on to its end, and on lines that are further in.
@@ -96,7 +96,7 @@ NAMED: Final[Patterns] = (
     # --token X, and the same as a list: '--token', 'X'
     (re.compile(rf"(?i)((?<![\w-])--?[\w.-]{{0,60}}?{_KEY}(?:[ \t]+|,[ \t]*)){_PLAIN}(?!-){_VALUE}"), r"\g<1>" + MASK),
 )
-"""What stands behind the name of a secret."""
+"""A value after the name of a secret."""
 
 NAMED_RANDOM: Final[Patterns] = (
     (re.compile(rf"(?i)({_KEY}[ \t]*[:=][ \t]*){_RANDOM}"), r"\g<1>" + MASK),

@@ -3,8 +3,7 @@
     with Session("up", ports=None, progress=Progress.AUTO) as session:
         ...
 
-Leaving the block turns every exception into what a user reads and an exit code; no traceback reaches the
-terminal, it is in the log.
+Leaving the block turns every exception into an error message and an exit code; tracebacks go to the log only.
 """
 
 from __future__ import annotations
@@ -62,11 +61,11 @@ class Session:
         command: Names the log: `up`, `lab-start`.
         ports: Other adapters than the real ones, for tests.
         progress: How progress shows.
-        invocation: What was typed, for the commands that texts advise.
+        invocation: What was typed; completes the commands in advice.
         verbose: Whether calls to Proxmox VE, Kubernetes and machines are shown, and dry runs in full.
 
     Attributes:
-        masker: Knows the run's secrets; tell it those that are found.
+        masker: Knows the run's secrets; add those found later.
         stop: Set on Ctrl-C.
     """
 
@@ -139,10 +138,10 @@ class Session:
 
     @contextmanager
     def running(self, *, trace: Path | None = None) -> Iterator[None]:
-        """While a plan is carried out: Ctrl-C ends it gently.
+        """While a plan runs: Ctrl-C lets running steps finish.
 
         Args:
-            trace: Where the run goes as Chrome trace events when it has ended, well or not.
+            trace: File for the run's Chrome trace events, written when it has ended or failed.
         """
         with self._interrupts.gently():
             try:
@@ -155,11 +154,11 @@ class Session:
 
         Args:
             text: The result.
-            drawn: Whether control sequences of our own are in it, and what is of others is visible already.
-            fit: Whether it is text for people, whose lines a terminal must not break.
+            drawn: Whether it has our own control sequences, and all else in it is made visible already.
+            fit: Whether to wrap it to the terminal, between words.
 
         Raises:
-            BrokenPipeError: Nobody reads it any more; the session ends with exit code 1 and no further word.
+            BrokenPipeError: stdout is closed; the session ends with exit code 1 and prints nothing.
         """
         self.view.close()
         text = text if drawn else visible(text)
@@ -168,7 +167,7 @@ class Session:
         sys.stdout.flush()
 
     def _recorded(self, trace: Path | None) -> None:
-        """Write the trace; what cannot be written is said, since how the run ended matters more."""
+        """Write the trace; an error here is only a warning, since the result of the run matters more."""
         recorder = self._recorder
         recorder.close()
         if recorder.problem:
@@ -180,7 +179,7 @@ class Session:
                 self.sink(Warned(subject="trace", message=str(error)))
 
     def _end(self, error: BaseException | None) -> int | None:
-        """Tell how it ended; the exit code, or None where the exception goes on or there is none."""
+        """Show an error; return the exit code, or None without an error or for one that is passed on."""
         match error:
             case None:
                 logger.debug("ended well")
@@ -205,7 +204,7 @@ class Session:
                 return None
             case _:
                 brief = f"{self.command} stopped on an internal error: {type(error).__name__}: {error}"
-                unexpected = HomelabError(brief.splitlines()[0], resolution="please report it together with the log")
+                unexpected = HomelabError(brief.splitlines()[0], resolution="please report it, with the log")
                 return self._failed(unexpected, error)
 
     def _failed(self, error: HomelabError, cause: BaseException) -> int:
@@ -218,11 +217,11 @@ class Session:
         return error.exit_code
 
     def advise(self, text: str) -> str:
-        """A text of ours whose commands can be pasted: they work on the cluster of this run."""
+        """The text with its commands completed, to be pasted: they work on the cluster of this run."""
         return self.invocation.complete(text)
 
     def _advising(self, event: Event) -> Event:
-        """The event with what it advises completed."""
+        """The event with the commands in it completed."""
         match event:
             case StepFailed():
                 self._advising_error(event.error)
@@ -233,12 +232,12 @@ class Session:
         return event
 
     def _advising_error(self, error: HomelabError) -> HomelabError:
-        """The error with what it advises completed; its details are what others said."""
+        """The error with the commands in its resolution completed; details are quoted from others."""
         error.resolution = self.advise(error.resolution)
         return error
 
     def _masked(self, error: HomelabError) -> HomelabError:
-        """The error without secrets, should one have come into what the other side said."""
+        """The error without secrets that the other side may have sent."""
         error.brief, error.details, error.resolution = map(
             self.masker.shown, (error.brief, error.details, error.resolution)
         )
@@ -265,7 +264,7 @@ class Session:
 
 
 def _give_up_stdout() -> None:
-    """Where stdout takes no more: the interpreter flushes it when it ends, and that must not fail."""
+    """Redirect a closed or full stdout: the interpreter flushes it at exit, and that must not fail."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -273,7 +272,7 @@ def _give_up_stdout() -> None:
 
 
 def _log_thread_error(hook: threading.ExceptHookArgs) -> None:
-    """A library's thread that dies writes to the log, not over the terminal."""
+    """Log an exception of a library's thread, instead of printing it over the terminal."""
     name = hook.thread.name if hook.thread else "a thread"
     if hook.exc_value is not None:
         logger.error("%s ended on an exception", name, exc_info=hook.exc_value)

@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in lines that fit the terminal: Typer shows each as one."""
+"""Usage errors wrapped to the terminal (Typer prints each as one line), and groups of commands."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typer.core import TyperGroup
 from bootstrap.cli.text.wrapping import columns_of, fitted
 
 _USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[1]
-"""The base of all that is wrong usage, which Typer does not export: Click's own in its older releases."""
+"""The base of usage errors, which Typer does not export: Click's own in older releases."""
 _START = "Error: "
 _OF_PYDANTIC = "Value error, "
-"""Stands before the message of a choice that there is not."""
+"""Prefix of the message for an unknown choice."""
 
 
 def subcommands(purpose: str) -> typer.Typer:
@@ -25,7 +25,7 @@ def subcommands(purpose: str) -> typer.Typer:
 
 
 class FittingGroup(TyperGroup):
-    """Commands whose usage errors end their lines between words."""
+    """Commands whose usage errors are wrapped between words."""
 
     def make_context(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - Click's own, whose types Typer does not export
         """Read the program's own options, see Click's `Command.make_context`."""
@@ -43,7 +43,7 @@ def _fitting() -> Iterator[None]:
     try:
         yield
     except _USAGE_ERROR as error:
-        if type(error).show is not _USAGE_ERROR.show:  # the help that stands in for an error where no command is given
+        if type(error).show is not _USAGE_ERROR.show:  # help, shown because no command is given
             raise
         message = error.format_message().replace(_OF_PYDANTIC, "")
         text = fitted(f"{_START}{message}", columns_of(sys.stderr))

@@ -29,14 +29,14 @@ class Output(StrEnum):
 
 
 def render(document: Document, output: Output) -> str:
-    """The document as text, without the last line's end."""
+    """The document as text, without a final newline."""
     if output is Output.YAML:
         return visible_yaml(_yaml(document)).rstrip("\n")
     return visible_json(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def _yaml(document: Document) -> str:
-    """As YAML; texts with characters that are not printable are double-quoted, so that escapes count there."""
+    """As YAML; texts with unprintable characters are double-quoted, since only there escapes work."""
     import yaml  # only here, since it is slow to import
 
     class Dumper(yaml.SafeDumper):
@@ -107,7 +107,7 @@ def status_document(status: ClusterStatus) -> Document:
 
 
 def _cluster_facts(status: ClusterStatus) -> Document:
-    """What is known of the cluster as a whole; null where it is not known, or there is no such thing."""
+    """Facts about the whole cluster; null if unknown, or if there is none."""
     vip, certificate, snapshots = status.vip, status.certificate, status.snapshots
     newest = snapshots.newest if snapshots else None
     return {
@@ -130,7 +130,7 @@ def _cluster_facts(status: ClusterStatus) -> Document:
 
 
 def machine_document(machine: MachineStatus) -> Document:
-    """A machine with its VM and its Kubernetes node; what is not known is null."""
+    """A machine with its VM and its Kubernetes node; unknown values are null."""
     return {
         "name": machine.name,
         "role": str(machine.role),
@@ -177,7 +177,7 @@ def doctor_document(diagnosis: Diagnosis) -> Document:
 
 
 def result_document(cluster: str, report: Report | None, **facts: object) -> Document:
-    """The result of a command that acts, with what only it reports; without a report nothing was to be done."""
+    """The result of a command that changes something, with its own facts; without a report there was nothing to do."""
     return {
         "cluster": cluster,
         "changed": report is not None and any(step.changed for step in report.steps),
@@ -202,7 +202,7 @@ def event_document(event: Event) -> Document:
 
 
 def error_document(error: HomelabError, *, log: str | None) -> Document:
-    """An error with all it says."""
+    """An error with all its texts."""
     return {"event": "error", **_error(error), "exit_code": error.exit_code, "log": log}
 
 

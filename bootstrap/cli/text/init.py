@@ -1,4 +1,4 @@
-"""What `init` shows: what a Proxmox VE has, what keeps `up` from working, and how to go on."""
+"""What `init` prints: the resources of a Proxmox VE, what would stop `up`, and the next commands."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 MAKE_ONE = Advice("""\
 There is no template yet: `homelab-k8s up` builds one from Debian's cloud image, with k3s preinstalled,
-and asks first. To make one by hand, see docs/templates.md.""")
+and asks first. To build one by hand, see docs/templates.md.""")
 
 
 def survey_text(seen: Survey, *, width: int = 0) -> str:
-    """Proxmox nodes, storages and templates as tables, with what is missing."""
+    """Proxmox nodes, storages and templates as tables, and missing rights."""
     nodes = [_pve_node(facts) for facts in seen.observed.pve_nodes]
     parts = [
         f"Proxmox VE {seen.observed.version.text}",
@@ -50,7 +50,7 @@ def missing_text(seen: Survey) -> str:
 
 
 def written_text(proposal: Proposal, file: Path, *, default: Path) -> str:
-    """What was written, what `up` would refuse as things are, and the next commands."""
+    """What was written, problems that `up` would refuse, and the next commands."""
     spec = proposal.spec
     pools = ", ".join(
         f"{count(pool.count, noun)} ({count(pool.cores, 'core')}, {memory(pool.memory_mib)})"
@@ -82,7 +82,7 @@ def _pve_node(facts: PveNodeFacts) -> tuple[str, ...]:
 
 
 def _storages(pve_nodes: tuple[PveNodeFacts, ...]) -> Iterator[tuple[str, ...]]:
-    """A row per storage and kind; of one that several Proxmox nodes have, the least room."""
+    """A row per storage and kind; the least free space, if several Proxmox nodes have it."""
     from bootstrap.planning.checks.preflight import storage_problem
 
     found: dict[tuple[str, str], list[tuple[str, StorageFacts]]] = {}

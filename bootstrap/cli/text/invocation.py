@@ -1,7 +1,7 @@
-"""The command that was run, and the commands that our texts advise: these get what the former was given.
+"""The options of the command that runs, for the commands that our texts advise.
 
-`homelab-k8s up` in a problem of `status -i lab.yaml --cluster demo` works on another cluster, or on none. So each place
-that writes an `Advice` completes the commands in it. What others said holds none, not even inside a sentence of ours.
+After `status -i lab.yaml --cluster demo`, a plain `homelab-k8s up` would work on another cluster, or on none. So each
+place that prints an `Advice` completes the commands in it. Texts quoted from others are no `Advice` and do not change.
 Pure but for `invocation_of`.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import typer
 
 CLUSTER = frozenset({"inventory", "cluster", "lab", "guests", "workers", "control_planes"})
-"""Parameters that say which cluster is meant: every command that has them gets them."""
+"""Parameters that select the cluster: every command that has them gets them."""
 SPEC = frozenset(
     {
         "worker_cores", "worker_memory", "worker_disk", "control_plane_cores", "control_plane_memory",
@@ -28,13 +28,13 @@ SPEC = frozenset(
         "ssh_key", "k3s_version", "k3s_channel", "k3s_artifacts",
     }
 )  # fmt: skip
-"""Parameters that stand for lines of the inventory: the same command gets them."""
+"""Parameters that replace lines of the inventory: only the same command gets them."""
 OF_ONE_RUN = frozenset({"yes", "dry_run", "timeout", "trace", "progress", "output", "watch"})
-"""Parameters of how a command runs and shows: never repeated."""
+"""Parameters of a single run: never repeated."""
 
 
 class _Option(Protocol):
-    """Of Typer's options what is read here."""
+    """The part of Typer's options that is read here."""
 
     opts: list[str]
     secondary_opts: list[str]
@@ -45,7 +45,7 @@ _AGAIN = re.compile(r" again\b")
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """An option of the command line: its parameter's name, and its words as they can be typed."""
+    """An option that was given: its parameter's name, and its words as they can be typed."""
 
     name: str
     words: tuple[str, ...]
@@ -56,10 +56,10 @@ class Invocation:
     """What was typed.
 
     Attributes:
-        verb: `up`, `template build`; empty where no command is completed.
-        options: Those given, in the order of the command's parameters.
-        arguments: The others, such as `workers 5`.
-        verbs: What every command takes: its options' parameters with their spellings.
+        verb: `up`, `template build`; empty if no command is completed.
+        options: The given ones, in the order of the command's parameters.
+        arguments: The given ones, such as `workers 5`.
+        verbs: The options of every command, with their spellings.
     """
 
     verb: str = ""
@@ -68,15 +68,15 @@ class Invocation:
     verbs: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
 
     def complete(self, text: str) -> str:
-        """A text with the commands that it advises completed; what is no advice stays as it is.
+        """A text with the commands in it completed, if it is an `Advice`.
 
-        "`homelab-k8s scale` again" is this very command again, with its arguments; without that word it is another
-        one, with none. A text that is complete stays as it is.
+        "`homelab-k8s scale` again" is this command again, with its arguments; without that word it is another command,
+        without arguments. A complete text is not changed.
         """
         return with_commands(text, lambda line, after: self.command(line, again=bool(_AGAIN.match(after))))
 
     def command(self, line: str, *, again: bool = False) -> str:
-        """A command line without the program's name, completed; as it is where there is no such command."""
+        """A command line without the program's name, completed; unchanged if there is no such command."""
         words = line.split(" ")
         verb = next((each for size in (2, 1) if (each := " ".join(words[:size])) in self.verbs), None)
         if verb is None:
@@ -89,7 +89,7 @@ class Invocation:
     def _lacking(self, verb: str, rest: Sequence[str], *, again: bool) -> list[Given]:
         """The options that a command should have and does not have yet."""
         takes = self.verbs[verb]
-        # A command without an inventory works on no cluster: of the lab it takes the guests.
+        # A command without an inventory works on no cluster; it may take the guests of the lab.
         wanted = set(CLUSTER if "inventory" in takes else ("guests",))
         if verb == self.verb:
             wanted |= takes.keys() - OF_ONE_RUN if again and not rest else SPEC
@@ -99,7 +99,7 @@ class Invocation:
 
 
 def invocation_of(context: typer.Context) -> Invocation:
-    """What was typed, by Typer's context of the command."""
+    """What was typed, from Typer's context of the command."""
     options: list[Given] = []
     arguments: list[str] = []
     for parameter in context.command.params:
@@ -134,7 +134,7 @@ def _verbs(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, dict[s
 
 
 def _words(option: _Option, value: object) -> tuple[str, ...]:
-    """An option as it can be typed, by its shortest name."""
+    """An option as it can be typed, with its shortest name."""
     if getattr(option, "is_flag", False):
         return (min(option.opts if value else option.secondary_opts, key=len),)
     values = value if isinstance(value, list | tuple) else (value,)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _READY = {True: "yes", False: "no", None: "unknown"}
 _VM = {"half-made": "incomplete", "out of sight": "unreachable"}
-"""States of a VM whose words in `-o json`, which scripts read, differ from those for people."""
+"""States of a VM with other words in `-o json`, which scripts read."""
 _DROP = ("ROLE", "VMID", "K3S", "PVE NODE", "ADDRESS")
 """Columns that are left out on a narrow terminal, in this order."""
 _HEADINGS = ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S")
@@ -35,10 +35,10 @@ def status_text(
 
     Args:
         status: What was found.
-        wide: Whether sizes are shown, beside those wanted where these differ.
-        width: Columns for the table; 0 for as many as it takes. With `wide` none is left out: where they have no room,
-            machines are paragraphs.
-        advise: Completes the commands in texts of ours.
+        wide: Show sizes, with the wanted ones where they differ.
+        width: Columns of the terminal; 0 for no limit. With `wide` no column is left out: without room for them, each
+            machine is a paragraph.
+        advise: Completes the commands in our texts.
     """
     headings = (*_HEADINGS, *_WIDE) if wide else _HEADINGS
     table = render_table(
@@ -93,7 +93,7 @@ def _beside(have: int, want: int, say: Callable[[int], str]) -> str:
 
 
 def _facts(status: ClusterStatus, advise: Callable[[str], str]) -> list[tuple[str, str]]:
-    """What there is to tell of the cluster as a whole, as name and text."""
+    """Facts about the whole cluster, as name and text."""
     found = []
     if status.at_work:
         found.append(("in use by", status.at_work))
@@ -113,7 +113,7 @@ def _facts(status: ClusterStatus, advise: Callable[[str], str]) -> list[tuple[st
 
 
 def worker_token_text(token: WorkerToken) -> str:
-    """Which token workers hold, with what is to be done about it."""
+    """Which token workers have, and how to fix it."""
     from bootstrap.k3s.worker_token import REMEDY, WorkerToken
 
     return str(token) if token is WorkerToken.AGENT else Advice("{}: {}", token, REMEDY)
@@ -125,7 +125,7 @@ def _vip(vip: Vip) -> str:
 
 def _certificate(certificate: ApiCertificate) -> str:
     days = certificate.days_left
-    return f"{f'good for {days:.0f} days' if days > 0 else f'ended {-days:.0f} days ago'} ({certificate.machine})"
+    return f"{f'valid for {days:.0f} days' if days > 0 else f'expired {-days:.0f} days ago'} ({certificate.machine})"
 
 
 def _snapshots(snapshots: SnapshotsStatus) -> str:
@@ -136,7 +136,7 @@ def _snapshots(snapshots: SnapshotsStatus) -> str:
 
 
 def _notices(status: ClusterStatus, advise: Callable[[str], str]) -> str:
-    """What is no trouble of the cluster's, and no reason for another exit code."""
+    """Notes that are no problem of the cluster and do not change the exit code."""
     return "\n".join(f"note: {advise(notice)}" for notice in status.notices)
 
 

@@ -24,13 +24,13 @@ def render_table(
 ) -> str:
     """Columns as wide as their widest cell, two spaces apart, no line with trailing spaces.
 
-    Where even those that must stay have no room, each row is a paragraph with all its cells.
+    If even the columns that must stay do not fit, each row is a paragraph with all its cells.
 
     Args:
         headings: One for each column.
         rows: Their cells.
-        width: Columns of the terminal; 0 for none, where all is shown.
-        drop: Headings of columns that are left out where there is no room for them, the least important first.
+        width: Columns of the terminal; 0 for no limit.
+        drop: Headings of columns that may be left out, the least important first.
     """
     lines = [tuple(headings), *(tuple(map(visible_line, row)) for row in rows)]
     kept = chosen_columns(lines, width=width, drop=drop)
@@ -52,7 +52,7 @@ def age_text(seconds: float) -> str:
 
 
 def plan_table(plan: Plan, *, width: int = 0) -> str:
-    """The machines of a plan in so many columns (0: any number); sizes only where they are chosen. May be empty."""
+    """The machines of a plan, wrapped to a width (0: no limit); sizes only if machines are created. May be empty."""
     from bootstrap.planning.plan import Action
 
     if not plan.machines:
@@ -69,9 +69,9 @@ def plan_table(plan: Plan, *, width: int = 0) -> str:
 
 
 def plan_text(plan: Plan, *, width: int = 0, gates: bool = False) -> str:
-    """A whole plan, as a dry run shows it: machines, each lane's steps, notes; the tables in so many columns.
+    """A whole plan, as a dry run shows it: machines, each lane's steps, notes; tables wrapped to a width.
 
-    With `gates`, each step tells which gates of other lanes it waits for, and which it opens.
+    With `gates`, each step shows which gates of other lanes it waits for, and which it opens.
     """
     parts = [f"plan of {plan.command} for {plan.cluster}:"]
     if plan.machines:
@@ -106,7 +106,7 @@ def phases_text(phases: Sequence[tuple[str, float]]) -> str:
 
 
 def times_lines(report: Report) -> list[str]:
-    """Where a run's time was, a line each for phases and the longest lane; none where no step ran."""
+    """How long the phases and the longest lane took, a line each; no lines if no step ran."""
     lines = [f"phases: {phases_text(report.phases)}"] if report.phases else []
     if report.longest_lane is not None:
         name, busy_s = report.longest_lane
@@ -115,7 +115,7 @@ def times_lines(report: Report) -> list[str]:
 
 
 def step_text(phase: str, title: str) -> str:
-    """`boot: wait for the guest`; the phase is left out where the title begins with it."""
+    """`boot: wait for the guest`; the phase is left out if the title starts with it."""
     return title if title.startswith(phase) else f"{phase}: {title}"
 
 
@@ -125,7 +125,7 @@ def role_text(role: Role, kind: MachineKind) -> str:
 
 
 def _action(machine: PlannedMachine) -> str:
-    """`create`; of a machine that is there already also why."""
+    """`create`; for a machine that exists also why."""
     from bootstrap.planning.plan import Action
 
     if machine.action is Action.CREATE or not machine.reason:

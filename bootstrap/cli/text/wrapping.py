@@ -1,6 +1,6 @@
-"""Text in lines that a terminal does not break: tables leave columns out, all else ends between words.
+"""Wraps text to the terminal: tables leave columns out, other text is wrapped between words.
 
-What is no terminal gets every line whole, and every column. Pure but for `columns_of`.
+Without a terminal, lines and tables stay whole. Pure but for `columns_of`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, TextIO
 
 UNKNOWN: Final = 80
-"""Columns of a terminal that does not tell how many it has."""
+"""Columns of a terminal of unknown width."""
 NARROWEST: Final = 20
 COMMANDS: Final = (
     "pveum ",
@@ -22,15 +22,15 @@ COMMANDS: Final = (
     "kubectl ",
     "homelab-k8s ",
 )
-"""A line that starts so is to be copied: it is never broken."""
+"""A line that starts with one of these is to be copied: it is never wrapped."""
 _BEFORE_ONE = re.compile(r"( *(?:next|then|log):) (.*)")
-"""What is to be copied has a line of its own where it does not fit behind that."""
+"""A command after one of these words gets its own line if it does not fit."""
 _LAST_COLUMN: Final = 24
-"""Columns that a table's last one gets before another is left out; it goes on in the next line."""
+"""Minimal width of a table's last column, which is wrapped, before other columns are left out."""
 _HANG: Final = 2
 _FINGERPRINT_COLUMNS: Final = 95
 DETAILS_INDENT: Final = "  "
-"""What stands before each line of an error's details."""
+"""Indentation of an error's details."""
 _SPAN = re.compile(r"`[^`\n]+`")
 _START = re.compile(r" *(?:\[ *[\d.]+s\] |- |→ |\d+\. |\S+(?: \S+)?(?= {2}) +)?")
 _OF_A_NODE = re.compile(r"(?<=: )(?:qm|pct|pveum|pvesh|pvesm|pvenode|pvecm) [^`;]+")
@@ -38,12 +38,12 @@ _OF_A_NODE = re.compile(r"(?<=: )(?:qm|pct|pveum|pvesh|pvesm|pvenode|pvecm) [^`;
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|days?|[KMGT]iB)\b)")
 """Between a number and its unit."""
 _FINGERPRINT = re.compile(r"((?:[0-9A-F]{2}:){16})((?:[0-9A-F]{2}:){15}[0-9A-F]{2})")
-"""A SHA-256 one, which takes 95 columns: its halves are compared line by line."""
+"""A SHA-256 fingerprint takes 95 columns; in two lines, its halves can be compared."""
 _HELD = "\0"
 
 
 def columns_of(stream: TextIO) -> int:
-    """The columns of the terminal behind a stream; 0 where there is none."""
+    """The columns of a stream's terminal; 0 if it has none."""
     if not stream.isatty():
         return 0
     said = os.environ.get("COLUMNS", "")
@@ -56,13 +56,13 @@ def columns_of(stream: TextIO) -> int:
 
 
 def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:
-    """A text in lines of at most so many columns; what stands in backticks stays on one line, to be pasted.
+    """A text wrapped to a width; text in backticks stays on one line, to be pasted.
 
     Args:
         text: One line.
-        width: Columns; 0 for as many as it takes.
-        first: What the first line begins with.
-        rest: What the others begin with.
+        width: Columns; 0 for no limit.
+        first: Start of the first line.
+        rest: Start of the other lines.
     """
     if not width:
         return first + text
@@ -85,7 +85,7 @@ def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:
 
 
 def fitted(text: str, width: int) -> str:
-    """A text of any number of lines; those that are too long go on below where their own text begins."""
+    """A text of any number of lines; long lines are wrapped, and indented to where their own text starts."""
     return "\n".join(_fitted(line, width) for line in text.split("\n")) if width else text
 
 
@@ -104,12 +104,12 @@ def _fitted(line: str, width: int) -> str:
 
 
 def chosen_columns(lines: Sequence[Sequence[str]], *, width: int, drop: Sequence[str]) -> list[tuple[str, ...]]:
-    """A table's lines, heading first, with the columns for which there is room.
+    """A table's lines, heading first, with the columns that fit.
 
     Args:
         lines: Of equal length.
-        width: Columns; 0 for as many as it takes.
-        drop: Headings of what can be left out, the least important first.
+        width: Columns; 0 for no limit.
+        drop: Headings of columns that may be left out, the least important first.
     """
     headings = list(lines[0])
     order = iter(drop)
@@ -137,24 +137,24 @@ def table_text(lines: Sequence[Sequence[str]], *, width: int = 0) -> str:
 
     Args:
         lines: Of equal length.
-        width: Columns; 0 for as many as it takes. The last column goes on in the next line, between words.
+        width: Columns; 0 for no limit. The last column is wrapped.
     """
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    told = []
+    rows = []
     for line in lines:
         start = "".join(f"{cell:<{most}}  " for cell, most in zip(line[:-1], widths, strict=False))
-        told.append(wrapped(line[-1], width=width, first=start, rest=" " * len(start)).rstrip())
-    return "\n".join(told)
+        rows.append(wrapped(line[-1], width=width, first=start, rest=" " * len(start)).rstrip())
+    return "\n".join(rows)
 
 
 def paragraphs_text(lines: Sequence[Sequence[str]], *, width: int) -> str:
-    """A table for which there is no room: each row's first cell, and the others below it with their headings."""
+    """A table that does not fit: each row's first cell, and the others below it with their headings."""
     headings, *rows = lines
     margin = max(map(len, headings[1:]), default=0)
-    told = []
+    shown = []
     for first, *cells in rows:
-        told.append(first)
+        shown.append(first)
         for heading, cell in zip(headings[1:], cells, strict=True):
             start = f"  {heading:<{margin}}  "
-            told.append(wrapped(cell, width=width, first=start, rest=" " * len(start)))
-    return "\n".join(told)
+            shown.append(wrapped(cell, width=width, first=start, rest=" " * len(start)))
+    return "\n".join(shown)

@@ -1,1 +1,1 @@
-"""How a run shows on stderr: live on a terminal, as lines, as JSON, or only where it fails."""
+"""How a run is shown on stderr: live on a terminal, as lines, as JSON, or only if it fails."""

@@ -17,15 +17,15 @@ class View(Protocol):
         ...
 
     def text(self, text: str) -> None:
-        """Show text for people, such as the plan; views for programs leave it out."""
+        """Show text for people, such as the plan; views for programs skip it."""
         ...
 
     def busy(self, what: str) -> AbstractContextManager[None]:
-        """Show that something goes on that has no events."""
+        """Show that something without events is in progress."""
         ...
 
     def call(self, line: str) -> None:
-        """Show a call that has ended (`-v`); called in whichever thread made it."""
+        """Show a call that has ended (`-v`); called in the thread that made it."""
         ...
 
     def error(self, error: HomelabError, *, log: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Which view a run gets."""
+"""Chooses the view of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Progress(StrEnum):
 
 
 def choose(progress: Progress, *, is_tty: bool, environ: Mapping[str, str]) -> Progress:
-    """What `auto` means: live on a terminal that can, plain lines elsewhere and under CI."""
+    """The style for `auto`: live on a capable terminal, plain lines elsewhere and under CI."""
     if progress is not Progress.AUTO:
         return progress
     capable = is_tty and environ.get("TERM", "dumb") not in ("dumb", "") and not environ.get("CI")
@@ -31,7 +31,7 @@ def make_view(progress: Progress, *, stream: TextIO, environ: Mapping[str, str])
     """The view for a stream.
 
     Args:
-        progress: What was asked for.
+        progress: `--progress`.
         stream: stderr.
         environ: For `NO_COLOR` (any value but the empty one), `TERM` and `CI`.
     """

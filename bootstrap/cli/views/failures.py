@@ -14,7 +14,7 @@ RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
 def render_error(error: HomelabError, *, log: str | None, width: int = 0, colour: bool = False) -> str:
-    """The error as text in so many columns (0: any number), without the last line's end."""
+    """The error as text, wrapped to a width (0: no limit), without a final newline."""
     lines = [f"{START} {visible_line(error.brief)}"]
     if error.details:
         lines.append(textwrap.indent(visible(error.details), DETAILS_INDENT))
@@ -28,6 +28,6 @@ def render_error(error: HomelabError, *, log: str | None, width: int = 0, colour
 
 
 def _log_line(log: str, width: int) -> str:
-    """Where the log is; a path that would run over begins as a shell takes it, too."""
+    """The path of the log, with `~` if it does not fit otherwise."""
     line, home = f"log: {log}", f"{Path.home()}/"
     return f"log: ~/{log.removeprefix(home)}" if width and len(line) > width and log.startswith(home) else line

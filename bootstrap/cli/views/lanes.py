@@ -1,4 +1,4 @@
-"""What the live view knows of a run's lanes: a state that events move on. No drawing here."""
+"""The state of a run's lanes for the live view, updated by events. No drawing here."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class LaneState:
     """One lane.
 
     Attributes:
-        left: Steps that are still to end.
+        left: Steps that have not ended.
         step: Text of the running step; empty between steps.
         since_s: When the running step began, in seconds since the run began.
         busy_s: Sum of the ended steps' times.
-        waiting: What it has waited for since 15 s and more, and the last problem; None otherwise.
+        waiting: What it has waited for, for 15 s or more, and the last problem; else None.
         ended: How it ended; None while it goes on.
     """
 
@@ -46,11 +46,11 @@ class LaneState:
 
     @property
     def fact(self) -> str:
-        """What is worth keeping of it: a machine's address, else the last note."""
+        """The result to show: a machine's address, else the last note."""
         return self._address or self.note
 
     def finished(self, event: StepFinished) -> LaneState | None:
-        """A step ended well; the lane, if it was its last one."""
+        """A step succeeded; returns the lane if it was its last step."""
         self.step, self.waiting = "", None
         self.left -= 1
         self.busy_s += event.took_s
@@ -72,14 +72,14 @@ class LaneState:
 
 @dataclass
 class Board:
-    """All lanes of the run that goes on, in plan order."""
+    """All lanes of the current run, in plan order."""
 
     command: str = ""
     cluster: str = ""
     lanes: dict[str, LaneState] = field(default_factory=dict)
 
     def update(self, event: Event) -> LaneState | None:
-        """Take an event in; the lane that ended with it, if one did."""
+        """Apply an event; returns the lane that ended with it, if any."""
         match event:
             case RunStarted():
                 self.command, self.cluster = event.command, event.cluster
@@ -102,11 +102,11 @@ class Board:
         return None
 
     def running(self) -> list[LaneState]:
-        """Lanes with a step that runs."""
+        """Lanes with a running step."""
         return [lane for lane in self.lanes.values() if lane.step and not lane.ended]
 
     def count(self, ended: LaneStatus) -> int:
-        """How many lanes ended so."""
+        """How many lanes ended this way."""
         return sum(lane.ended is ended for lane in self.lanes.values())
 
     def _lane(self, name: str) -> LaneState:

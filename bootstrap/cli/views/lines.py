@@ -1,4 +1,4 @@
-"""Views that only ever append: plain lines, JSON lines, and nothing but errors."""
+"""Views that only append: plain lines, JSON lines, and errors only."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class QuietView:
         return nullcontext()
 
     def call(self, line: str) -> None:
-        """Show a call: who gives `-v` wants to see them, each in a line."""
+        """Show a call, also with `--progress quiet`, since `-v` asks for it."""
         self._whole(visible_line(line))
 
     def error(self, error: HomelabError, *, log: str | None) -> None:
@@ -75,7 +75,7 @@ class QuietView:
         os.write(2, f"{STOPPING}\n".encode())
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
     def _line(self, text: str) -> None:
         self._whole(fitted(text, columns_of(self._stream)))
@@ -89,7 +89,7 @@ class QuietView:
 class PlainView(QuietView):
     """One line per event: `[ 12.3s] demo-workers-1  boot: wait for the guest … done (4.1 s) 198.18.100.3`.
 
-    A step ends with `done` where it changed something and with `ok` where it only looked or all held already.
+    A step ends with `done` if it changed something, and with `ok` if nothing had to be changed.
 
     Args:
         stream: stderr.
@@ -139,7 +139,7 @@ class PlainView(QuietView):
         self._at(None, "", visible_line(line))
 
     def _lanes(self, event: RunStarted | LanesAdded) -> None:
-        """A run starts, or goes on with further lanes, of which their steps tell."""
+        """A run starts, or gets more lanes."""
         longest = max((len(name) for name, _ in event.lanes), default=0)
         self._width = min(LANE_WIDTH, max(self._width, longest))
         if isinstance(event, RunStarted):

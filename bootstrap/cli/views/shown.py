@@ -1,4 +1,4 @@
-"""Events as views show them: each text in them in one line, with nothing that a terminal obeys."""
+"""Events as views show them: each text on one line, without control characters."""
 
 from __future__ import annotations
 

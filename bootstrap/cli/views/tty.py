@@ -1,4 +1,4 @@
-"""The live view: a line for each lane that works, redrawn in place; lanes that ended stay behind as one line each."""
+"""The live view: a line for each running lane, redrawn in place, and a line for each lane that has ended."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TtyView:
         self._now_s = now_s
         self._began_s = now_s()
         self._board = Board()
-        # The live display draws in a thread of its own, so that times go on while the main thread waits.
+        # The live display draws in its own thread, so that times advance while the main thread waits.
         self._lock = threading.RLock()
         self._live: Live | None = None
         self._busy = ""
@@ -79,7 +79,7 @@ class TtyView:
                 self._put_end(ended, ended.ended, event)
 
     def text(self, text: str) -> None:
-        """Show text, whose lines end between words."""
+        """Show text, wrapped between words."""
         self._print(Text(fitted(visible(text), columns_of(self._stream))))
 
     def call(self, line: str) -> None:
@@ -88,7 +88,7 @@ class TtyView:
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        """Show a line while something goes on; nothing of it stays."""
+        """Show a line while something is in progress; it disappears afterwards."""
         with self._lock:
             self._busy = visible_line(what)
         self._start()
@@ -142,7 +142,7 @@ class TtyView:
         lines = sum(map(len, blocks))
         if lines <= room:
             return [self._cut(row, width) for block in blocks for row in block]
-        # Those that wait for long come first where not all can be shown: they are why somebody looks.
+        # If not all lanes fit, those that wait long come first: they need attention.
         blocks.sort(key=len, reverse=True)
         rows: list[Text] = []
         shown = 0
@@ -196,17 +196,17 @@ class TtyView:
                 self._put(start, lane.fact, style="dim")
 
     def _put(self, start: Text, body: str, *, style: str = "") -> None:
-        """Print a text behind a start; it goes on below itself, or further left where there is little room."""
+        """Print a start and a text, wrapped below itself, or further left if there is little room."""
         width = self._console.width
         hang = len(start) if 0 < len(start) <= width // 2 else _HANG
-        told = wrapped(body, width=width, first=start.plain, rest=" " * hang)
+        lines = wrapped(body, width=width, first=start.plain, rest=" " * hang)
         text = start.copy()
-        text.append(told[len(start.plain) :], style=style)
+        text.append(lines[len(start.plain) :], style=style)
         text.rstrip()
         self._print(text)
 
     def _print(self, text: Text) -> None:
-        """Print lines that fit already, or are to be copied and hence whole."""
+        """Print lines that already fit, or that are copied and must stay whole."""
         self._console.print(text, soft_wrap=True)
 
     def _start(self) -> None:
@@ -237,6 +237,6 @@ class TtyView:
 
 
 def _waiting(what: str, problem: str, *, width: int) -> str:
-    """What a lane waits for and why; where both do not fit, why."""
+    """What a lane waits for and why; only why, if both do not fit."""
     text = f"waiting for {what}: {problem}" if problem else f"waiting for {what}"
     return text if len(text) <= width or not problem else problem

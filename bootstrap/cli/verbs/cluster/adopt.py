@@ -1,4 +1,4 @@
-"""`homelab-k8s adopt`: names what says it is a cluster's, asks, signs."""
+"""`homelab-k8s adopt`: lists VMs that claim to belong to a cluster, asks, signs them."""
 
 from __future__ import annotations
 
@@ -59,13 +59,16 @@ def _question(plan: Plan) -> Question:
     lines = [note for note in plan.notes if "is signed" in note]
     if signed:
         machines = count(len(signed), "VM")
-        lines.append(f"This makes {machines} part of {plan.cluster}: logged in to, given its secrets, removed with it.")
+        lines.append(
+            f"This makes {machines} part of {plan.cluster}: they are logged in to, get its secrets and are removed "
+            "with it."
+        )
     if keys:
         lines.append(
             f"On {count(keys, 'machine')}, if our SSH key is refused there, the guest agent adds it to "
-            "authorized_keys: one line more, nothing else changes."
+            "authorized_keys; nothing else is changed."
         )
-    otherwise = "--vmid VMID takes over that one alone"
+    otherwise = "--vmid VMID takes over only that VM"
     return Question("\n".join(lines), by_name=True, otherwise=otherwise)
 
 
@@ -78,7 +81,7 @@ def _signed(plan: Plan) -> list[str]:
 
 
 def _given_keys(plan: Plan) -> int:
-    """How many machines are given the key where they refuse it."""
+    """How many machines get our SSH key if they refuse it."""
     from bootstrap.planning.day2_steps import AuthorizeKey
     from bootstrap.planning.plan import steps_of
 
@@ -86,7 +89,7 @@ def _given_keys(plan: Plan) -> int:
 
 
 def _accepting(report: Report | None) -> list[str]:
-    """The machines that were given the key and accept it now."""
+    """The machines that got our SSH key and now accept it."""
     from bootstrap.planning.day2_steps import AuthorizeKey
 
     steps = report.steps if report is not None else ()

@@ -104,7 +104,7 @@ def _verb(name: str, to: list[str]) -> Backup:
 
 
 def _listening(sink: EventSink, notes: list[str]) -> EventSink:
-    """The sink, which also keeps what the snapshot came to be called."""
+    """The sink, which also keeps the snapshot's name."""
     from bootstrap.planning.day2_steps import TakeSnapshot
 
     def heard(event: Event) -> None:
@@ -123,7 +123,7 @@ def _closing(ended: Ended, notes: list[str]) -> str:
 
 
 def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str, *, width: int = 0) -> str:
-    """A table, and who could not be asked."""
+    """A table, and the servers that could not be reached."""
     rows = [
         (
             each.name,
@@ -136,8 +136,11 @@ def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str, *, w
     ]
     table = tables.render_table(_HEADINGS, rows, width=width, drop=("SIZE", "MADE (UTC)"))
     text = table if rows else advise(Advice("no snapshot; take one with `homelab-k8s backup`"))
-    told = [*(f"not reachable: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
-    return "\n\n".join([text, *told])
+    problems = [
+        *(f"not reachable: {problem}" for problem in found.problems),
+        *(f"note: {note}" for note in found.notes),
+    ]
+    return "\n\n".join([text, *problems])
 
 
 def _size(size: int) -> str:

@@ -1,4 +1,4 @@
-"""`homelab-k8s down`: names what goes, asks, removes."""
+"""`homelab-k8s down`: lists what will be removed, asks, removes it."""
 
 from __future__ import annotations
 

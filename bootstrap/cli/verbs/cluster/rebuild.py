@@ -1,4 +1,4 @@
-"""`homelab-k8s rebuild`: the cluster again, from the inventory."""
+"""`homelab-k8s rebuild`: removes the cluster and creates it from the inventory."""
 
 from __future__ import annotations
 

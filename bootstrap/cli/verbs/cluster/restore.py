@@ -1,4 +1,4 @@
-"""`homelab-k8s restore`: the cluster's data as a snapshot has it."""
+"""`homelab-k8s restore`: the cluster's data from a snapshot."""
 
 from __future__ import annotations
 

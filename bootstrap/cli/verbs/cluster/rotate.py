@@ -1,4 +1,4 @@
-"""`homelab-k8s rotate token`: new credentials for a cluster that stands."""
+"""`homelab-k8s rotate token`: new credentials for a running cluster."""
 
 from __future__ import annotations
 

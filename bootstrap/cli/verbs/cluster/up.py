@@ -29,7 +29,7 @@ STDOUT = "-"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Wanted:
-    """What replaces values of the inventory, under the names of `Overrides`."""
+    """Options that replace values of the inventory, under the names of `Overrides`."""
 
     workers: Workers = None
     worker_cores: Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each worker.")] = None
@@ -128,7 +128,7 @@ def up(
 
 
 def _question(plan: Plan) -> Question | None:
-    """Building a template takes minutes and room: that is asked, all else `up` just does."""
+    """Ask before a template is built, which takes minutes and space; `up` asks nothing else."""
     from bootstrap.planning.templates.build import builds_of
 
     builds = builds_of(plan)
@@ -156,7 +156,7 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
 
 
 def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
-    """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
+    """Print the result. A run merges the kubeconfig; if nothing ran, it is merged here."""
     from bootstrap.commands.access.kubeconfig import merge_kubeconfig, needed_kubeconfig
 
     cluster, ports = ended.plan.cluster, work.homelab.ports

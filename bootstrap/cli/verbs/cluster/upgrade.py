@@ -1,4 +1,4 @@
-"""`homelab-k8s upgrade`: every machine to a newer k3s."""
+"""`homelab-k8s upgrade`: a newer k3s on every machine."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def upgrade(
 
 
 def _facts(work: Work, ended: Ended, verb: Upgrade) -> list[Fact]:
-    """The version that runs now, where the inventory says another one, or points to an older one."""
+    """The version that now runs, if the inventory states another one, or its channel is older."""
     from bootstrap.commands.verbs.upgrade import behind_channel
 
     k3s = work.homelab.inventory.spec.k3s
@@ -86,7 +86,7 @@ def _upgraded(plan: Plan) -> list[str]:
 
 
 def _target(plan: Plan) -> str | None:
-    """The last release of the way; None where there is nothing to do."""
+    """The last release of the upgrade path; None if there is nothing to do."""
     from bootstrap.k3s.versions import parse_version
     from bootstrap.planning.steps import FetchK3s
 
@@ -106,7 +106,7 @@ def _question(plan: Plan) -> Question:
 def _closing(ended: Ended) -> str:
     plan = ended.plan
     upgraded = count(len(_upgraded(plan)), "machine")
-    target = _target(plan)  # None where an earlier run has done all but the last steps
+    target = _target(plan)  # None if an earlier run has done all but the last steps
     what = f"upgraded to k3s {target}" if target else "of an interrupted upgrade finished"
     return ended.text(
         f"{upgraded} {what}", nothing=f"{count(len(plan.machines), 'machine')}, all up to date; nothing to do"

@@ -60,7 +60,7 @@ def _text(found: RebalancePlan, work: Work) -> str:
 
 
 def _commands(found: RebalancePlan, work: Work) -> Iterator[str]:
-    """One for each pool, in the moves' order."""
+    """One command for each pool, in the order of the moves."""
     for pool in dict.fromkeys(move.pool for move in found.moves):
         machines = [move.machine for move in found.moves if move.pool == pool]
         yield f"{PROGRAM} {work.session.invocation.command(shlex.join(['replace', *machines]))}"

@@ -1,4 +1,4 @@
-"""`homelab-k8s ssh`, `exec` and `logs`: onto the machines."""
+"""`homelab-k8s ssh`, `exec` and `logs`: access to machines."""
 
 from __future__ import annotations
 
@@ -148,18 +148,18 @@ def logs(
 
 
 def _line(words: Sequence[str]) -> str:
-    """What the shell there gets: one word as it is, several so that it sees them as they were given."""
+    """The command line for the machine's shell: one word is not quoted, several are."""
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
 def _show(work: Work, answer: Answer) -> None:
-    """Each line behind its machine's name: what was printed to stdout, and to stderr what went there."""
+    """Print each line after its machine's name, to stdout or stderr as there."""
     if answer.outcome is None:
-        return  # the error in the end says why
-    printed, told = answer.outcome.stdout, answer.outcome.stderr
+        return  # the final error says why
+    printed, errors = answer.outcome.stdout, answer.outcome.stderr
     if printed:
         work.session.result("\n".join(f"{answer.machine}  {line}" for line in printed.splitlines()))
-    for line in told.splitlines():
+    for line in errors.splitlines():
         sys.stderr.write(f"{answer.machine}  {visible_line(line)}\n")
     sys.stderr.flush()
 
@@ -196,9 +196,9 @@ def _check_ssh() -> None:
 
 
 def _become(argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Let another program take this process's place: terminal, signals and exit code are its own."""
+    """Replace this process by another program, with its own terminal, signals and exit code."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # Python ignores it, and what is ignored stays so in the program that follows.
+    # Python ignores SIGPIPE, and the new program would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execvpe(argv[0], list(argv), dict(environment))  # noqa: S606 - no shell is wanted: ssh gets its arguments as they are

@@ -1,4 +1,4 @@
-"""`homelab-k8s replace`: machines are replaced by fresh clones."""
+"""`homelab-k8s replace`: replaces machines with fresh clones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`homelab-k8s scale`: pools get another size."""
+"""`homelab-k8s scale`: resizes pools."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
 
 
 def question(plan: Plan) -> Question | None:
-    """What is asked before machines go, or the datastore becomes another one; nothing where neither happens."""
+    """Ask before machines are removed, or the datastore changes; otherwise nothing is asked."""
     from bootstrap.planning.plan import Action
     from bootstrap.planning.verbs.scale import what_etcd_means
 
@@ -84,7 +84,7 @@ def question(plan: Plan) -> Question | None:
 
 
 def closing(ended: Ended) -> str:
-    """How it ended, and where the time was."""
+    """The result, and how long it took."""
     from bootstrap.planning.plan import Action
 
     plan, report = ended.plan, ended.report
@@ -100,13 +100,13 @@ def closing(ended: Ended) -> str:
 
 
 def _facts(work: Work, counts: Mapping[PoolName, int]) -> list[Fact]:
-    """Sizes that the inventory says otherwise than was asked for: `up` would go by the inventory."""
+    """Sizes that differ from the inventory's, which `up` would follow."""
     facts = []
     for pool in work.homelab.inventory.spec.pools:
         wanted = counts.get(pool.name)
         if wanted is None or wanted == pool.count or ("count" not in pool.stated and wanted > pool.count):
             continue
-        says = "says" if "count" in pool.stated else "means"
+        says = "says" if "count" in pool.stated else "defaults to"
         advice = f"the inventory {says} {pool.count} for {pool.name}: change it to {wanted}, since `up` uses it"
         facts.append(Fact(places=_places(pool.name), value=str(wanted), advice=advice))
     return facts

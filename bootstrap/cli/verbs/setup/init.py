@@ -47,7 +47,7 @@ def init(
     Asks for everything that is not given as an option. With --yes, or without a terminal, it accepts the proposals;
     --endpoint, --token-env or --token-file, and --fingerprint or --accept-fingerprint are required then.
     """
-    # Imported where they are used: together they cost `--help` more than any other command does.
+    # Imported here, since they would slow down `--help`.
     from bootstrap.cli.asking.prompts import Prompts
 
     with Session("init", ports=ports_of(context), verbose=bool(context.meta.get(VERBOSE))) as session:
@@ -61,7 +61,7 @@ def init(
 
 
 def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overwrite: bool) -> str:
-    """Ask, look, propose and write; what to say in the end."""
+    """Ask, survey, propose and write the inventory; return the final text."""
     from bootstrap.cli.asking.init_steps import Steps
     from bootstrap.cli.text.init import survey_text, written_text
     from bootstrap.commands.init import DEFAULT_CLUSTER, draft, refuse_blind
@@ -73,7 +73,7 @@ def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overw
     refuse_blind(seen)
     cluster = steps.cluster(seen)
     if cluster != (flags.cluster or DEFAULT_CLUSTER):
-        # VMs that are named like its machines count, and which those are is known only now.
+        # VMs with names of its machines count, and the name is known only now.
         seen = steps.survey(ports, cluster=cluster)
     drafted = draft(seen, steps.verb_options(seen, cluster=cluster), connection)
     if prompts.asks:
@@ -86,10 +86,10 @@ def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overw
 
 
 def _may_write(file: Path, prompts: Prompts) -> bool:
-    """Whether a file that is there is to be overwritten; asked first of all, lest the answers be given in vain.
+    """Whether to overwrite an existing file; asked before all else, so that no answers are lost.
 
     Raises:
-        UsageError: It is there and must not be, or its directory is not.
+        UsageError: It exists and cannot be asked about, or its directory does not exist.
     """
     if not file.absolute().parent.is_dir():
         raise UsageError(f"--file: there is no directory {file.absolute().parent}")
@@ -97,7 +97,7 @@ def _may_write(file: Path, prompts: Prompts) -> bool:
         return False
     if not prompts.asks:
         raise UsageError(
-            f"{file} exists already",
+            f"{file} already exists",
             resolution="choose another file with --file, or move this one away; it is never overwritten without asking",
         )
     if not prompts.agree(f"{file} exists. Overwrite it?", proposal=False, flag="--file"):
@@ -106,7 +106,7 @@ def _may_write(file: Path, prompts: Prompts) -> bool:
 
 
 def _write(file: Path, text: str, *, overwrite: bool) -> None:
-    """Write the inventory, and the schema beside it where there is none."""
+    """Write the inventory, and the schema beside it if there is none."""
     from bootstrap.inventory.describe.schema import render_schema
     from bootstrap.inventory.write import SCHEMA_FILE
 
@@ -123,14 +123,14 @@ def _write(file: Path, text: str, *, overwrite: bool) -> None:
 
 
 def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | None) -> str:
-    """The commands that make the role and the token."""
+    """The commands that create the role and the token."""
     from bootstrap.cli.asking.init_steps import DEFAULT_TOKEN_ID, Steps
     from bootstrap.inventory.answers import parse_token_id
     from bootstrap.proxmox.rights.role import role_commands
 
     user, _, name = parse_token_id(flags.token_id or DEFAULT_TOKEN_ID).partition("!")
     if version is None and flags.endpoint is not None:
-        # There is a token already: its rights do not matter, Proxmox VE tells everybody its version.
+        # With any token, whatever its rights, Proxmox VE returns its version.
         steps = Steps(session, prompts, flags, base=Path.cwd())
         _, ports = steps.connect()
         seen = steps.survey(ports).observed.version
@@ -159,7 +159,7 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | 
 
 
 def _narrow(flags: Flags) -> Narrow | None:
-    """What the token is to be kept to. Raises UsageError: a template cannot be told by that."""
+    """What the token's rights are limited to. Raises UsageError if the template has no VMID."""
     from bootstrap.inventory.answers import parse_template
     from bootstrap.proxmox.rights.role import Narrow
 
@@ -169,7 +169,7 @@ def _narrow(flags: Flags) -> Narrow | None:
     template = parse_template(flags.template) if flags.template is not None else None
     if template is not None and template.vmid is None and template.image is None:
         raise UsageError(
-            f"--template {flags.template}: rights are granted by vmid",
+            f"--template {flags.template}: rights are granted by VMID",
             resolution="pass the template's VMID; without --template the token may build templates in the pool",
         )
     return Narrow(
@@ -189,5 +189,7 @@ def _version(text: str) -> tuple[int, int | None]:
     """`9`, `8.4` or `8.4.1`: major and minor version. Raises UsageError."""
     found = re.fullmatch(r"(\d+)(?:\.(\d+)(?:\.\d+)*)?", text)
     if found is None or not OLDEST <= int(found[1]) <= NEWEST:
-        raise UsageError(f"--pve-version: {text!r} is no version of Proxmox VE {OLDEST} or {NEWEST}, such as 9 or 8.4")
+        raise UsageError(
+            f"--pve-version: {text!r} is not a version of Proxmox VE {OLDEST} or {NEWEST}, such as 9 or 8.4"
+        )
     return int(found[1]), int(found[2]) if found[2] else None

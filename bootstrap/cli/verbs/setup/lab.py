@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
 LAB_TEMPLATE = "debian-12-k3s"
 K3S_CHANNEL = "stable"
-"""Whether k3s releases can be had is asked of this channel."""
+"""This channel is asked whether k3s releases can be downloaded."""
 MOST_MEMORY_MIB = 64 * 1024 * 1024
 
 app = subcommands("A local Proxmox VE stand-in for trying things out; its VMs are real Linux guests.")
@@ -116,12 +116,12 @@ def stop_command(progress: ProgressForm = Progress.AUTO) -> None:
 
 @dataclass(frozen=True)
 class LabFit:
-    """What of an inventory a running lab replaces.
+    """The values of an inventory that a running lab replaces.
 
     Attributes:
-        ssh_port: Where its guests' sshd listens.
-        subnet: Where their addresses are, if that is not plain to see; None leaves the inventory's.
-        k3s: Which k3s its clusters run.
+        ssh_port: Port of its guests' sshd.
+        subnet: Of their addresses; None keeps the inventory's.
+        k3s: The k3s of its clusters.
     """
 
     ssh_port: int
@@ -129,7 +129,7 @@ class LabFit:
     k3s: K3sChoice
 
     def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
-        """The environment, with the lab's stand-in for what was asked for when the lab started."""
+        """The environment; if the lab uses a stand-in for k3s, with its directory."""
         asked = str(Path(value).absolute()) if (value := _asked(environ)) else ""
         if self.k3s.source != "stand-in" or asked != self.k3s.asked:
             return environ
@@ -176,14 +176,14 @@ def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | Non
         token=ApiToken(user=user, name=name, secret=info.token_secret),
         tls=TlsSpec(fingerprint=info.fingerprint),
     )
-    # Simulated guests are on loopback addresses, which count as a machine's own only where the inventory says so.
+    # Simulated guests have loopback addresses, which count as a machine's own only if the inventory says so.
     subnet = IPv4Network(info.network) if info.kind == Guests.SIMULATED else None
     fitted = replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
     return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet, k3s=info.k3s)
 
 
 def k3s_request(environ: Mapping[str, str], overrides: Overrides | None = None) -> K3sRequest:
-    """What the lab is told of the k3s that clusters are to run: a flag's directory, else the environment's."""
+    """Which k3s the lab's clusters run: the directory of a flag, else of the environment."""
     from bootstrap.lab.k3s import K3sRequest
     from bootstrap.model.cluster import CHANNELS_URL
 
@@ -201,7 +201,7 @@ def _asked(environ: Mapping[str, str]) -> str:
 
 
 def _mib(size: str) -> int:
-    """A size as inventories have it, in MiB. Raises UsageError."""
+    """A size as in inventories, in MiB. Raises UsageError."""
     from bootstrap.inventory.document import Scalar
     from bootstrap.inventory.values.scalars import RefusedError, Size
 
@@ -242,7 +242,7 @@ def _start(session: Session, options: LabOptions, k3s: K3sRequest) -> LabInfo:
 
 
 def _known(session: Session, info: LabInfo | None) -> LabInfo | None:
-    """The lab, its secrets told to the masker."""
+    """The lab, after adding its secrets to the masker."""
     if info is not None:
         session.masker.add(info.token_secret)
         for token in (info.no_rights_token, info.root_token):
@@ -252,7 +252,7 @@ def _known(session: Session, info: LabInfo | None) -> LabInfo | None:
 
 @contextmanager
 def _converted() -> Iterator[None]:
-    """The lab knows nothing of the client's errors."""
+    """Convert the lab's errors, since the lab does not know the client's."""
     from bootstrap.lab.options import LabError
 
     try:

@@ -1,4 +1,4 @@
-"""`homelab-k8s template`: builds templates with k3s in them, lists them, and removes those nobody uses."""
+"""`homelab-k8s template`: builds templates with k3s preinstalled, lists them, and removes unused ones."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def pruned_text(ended: Ended) -> str:
 
 
 def _removed(plan: Plan, report: Report) -> list[str]:
-    """What a run has removed; steps that found nothing to do, or were not allowed to, do not count."""
+    """What a run has removed, without steps that changed nothing."""
     changed = {step.title for step in report.steps if step.changed}
     titles = [step.step.title for lane in plan.lanes for step in lane.steps]
     return [title.removeprefix("remove ") for title in titles if title in changed]

@@ -1,1 +1,1 @@
-"""What only reads and prints."""
+"""Commands that only read and print."""

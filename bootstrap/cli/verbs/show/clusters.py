@@ -1,4 +1,4 @@
-"""`homelab-k8s clusters`: several clusters side by side."""
+"""`homelab-k8s clusters`: all clusters in a table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clusters(*, source: Source, common: Common) -> None:
 
 
 def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
-    """A table; what has no machines or is out of sight says so."""
+    """A table of clusters, or that there is none."""
     if not found:
         return advise(Advice("no cluster found; create one with `homelab-k8s up`"))
     return render_table(_HEADINGS, [_cells(cluster) for cluster in found], width=width, drop=_DROP)

@@ -1,4 +1,4 @@
-"""`homelab-k8s doctor`: what `up` needs and how the cluster is, check by check."""
+"""`homelab-k8s doctor`: checks what `up` needs, and the cluster."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def doctor(
 
 
 def _advising(diagnosis: Diagnosis, invocation: Invocation) -> Diagnosis:
-    """The diagnosis with the commands that it advises completed."""
+    """The diagnosis with the commands in it completed."""
     return replace(
         diagnosis,
         checks=tuple(
@@ -65,7 +65,7 @@ def _advising(diagnosis: Diagnosis, invocation: Invocation) -> Diagnosis:
 
 
 def diagnosis_text(diagnosis: Diagnosis, *, width: int = 0) -> str:
-    """One paragraph per check, of so many columns (0: any number) but for commands to be copied, and the sum of it."""
+    """A paragraph for each check, wrapped to a width (0: no limit) but for commands, and a summary."""
     margin = max(len(check.name) for check in diagnosis.checks) + 2
     lines = [line for check in diagnosis.checks for line in _lines(check, margin, width)]
     counts = Counter(str(check.verdict) for check in diagnosis.checks)

@@ -1,4 +1,4 @@
-"""`homelab-k8s report`: a recorded run as a page."""
+"""`homelab-k8s report`: a recorded run as an HTML page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STDOUT = "-"
 
 
 class Open(StrEnum):
-    """Whether a browser shows the page."""
+    """Whether to open the page in a browser."""
 
     AUTO = "auto"
     YES = "yes"
@@ -56,15 +56,15 @@ def report(
 
 
 def _browse(url: str, environment: dict[str, str]) -> None:
-    """Show a page: a browser keeps the environment that it is started with, and hands it on."""
+    """Open a page in a browser. A browser keeps its environment and passes it on, so it gets no secrets."""
     import subprocess
 
     code = "import sys, webbrowser; webbrowser.open(sys.argv[1])"
-    # Isolated: no module of the current directory is taken for Python's own.
+    # Isolated, so that no module is imported from the current directory.
     subprocess.run([sys.executable, "-I", "-c", code, url], env=environment, check=False)
 
 
 def _has_desktop() -> bool:
-    """Whether a person sits before a graphical session of this very machine."""
+    """Whether a user sits at a graphical session of this machine."""
     graphical = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return graphical and sys.stdout.isatty() and not os.environ.get("SSH_CONNECTION")
