@@ -1,4 +1,4 @@
-"""Answers of a dialogue, read as an inventory's values are: one reader, whether they stand in a file or are typed."""
+"""Answers of a dialogue, read as values of an inventory: the same reader for files and answers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """How Proxmox VE is reached, as an inventory says it: with the place of the token's secret, never the secret.
+    """How Proxmox VE is reached, as in an inventory: with the place of the token's secret, never the secret.
 
     Attributes:
         endpoint: As typed; the file gets it with its port.
-        token_id: `user@realm!name`, or None where the secret's place holds that too.
-        token_env: Environment variable with the token. With neither this nor a file it is the default one.
+        token_id: `user@realm!name`, or None where the secret's place has it, too.
+        token_env: Environment variable with the token; without this and without a file the default one.
         token_file: File with the token.
         tls: How the certificate is checked.
     """
@@ -47,12 +47,12 @@ def read_connection(connection: Connection, *, base: Path, environ: Map[str, str
     """The endpoint with its token.
 
     Args:
-        connection: What was said.
-        base: What a relative path of the token's file is relative to.
-        environ: Has the token, where no file does.
+        connection: The answers.
+        base: For a relative path of the token's file.
+        environ: Has the token, if no file does.
 
     Raises:
-        UsageError: With every problem, each under the flag that says otherwise.
+        UsageError: With every problem, each under its flag.
     """
     problems = Problems()
     token = _given({"env": ("--token-env", connection.token_env), "file": ("--token-file", connection.token_file)})
@@ -108,7 +108,7 @@ def parse_template(text: str) -> TemplateRef:
 
 
 def _given(named: Map[str, tuple[str, object]]) -> Mapping:
-    """Values that were said, each with its flag, so that a problem is told under that."""
+    """Given values, each with its flag, which problems name."""
     entries: dict[str, Node] = {
         name: Scalar(text=str(value), origin=flag) for name, (flag, value) in named.items() if value is not None
     }

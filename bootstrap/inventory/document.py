@@ -1,7 +1,7 @@
-"""YAML text -> a tree in which every value knows its line. Strict, where YAML 1.1 is not.
+"""YAML text -> a tree in which every value has its line. Stricter than YAML 1.1.
 
-Built from the parser's events, since PyYAML's own constructor takes duplicate keys in silence, turns `no` into
-False, `010` into 8 and `1:30` into 90. Here scalars keep their text, and anyone who reads them decides.
+Built from the parser's events, since PyYAML's constructor silently accepts duplicate keys, and turns `no` into False,
+`010` into 8 and `1:30` into 90. Here scalars keep their text, and their readers decide.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Scalar:
 
     Attributes:
         text: As written.
-        tag: What YAML 1.1 takes it for: str, bool, int, float, null, timestamp, ...
-        plain: Written without quotes, so that YAML's guesses apply.
+        tag: Its type in YAML 1.1: str, bool, int, float, null, timestamp, ...
+        plain: Written without quotes, so that YAML guesses its type.
         line: From 1, or None for a value that is not from the file.
         origin: Flag or environment variable it comes from, or empty.
     """
@@ -59,7 +59,7 @@ class Mapping:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """Something whose problem has been told already."""
+    """Something whose problem is noted already."""
 
     line: int | None = None
 
@@ -68,7 +68,7 @@ Node: TypeAlias = Scalar | Sequence | Mapping | Broken
 
 
 def is_null(node: Node) -> bool:
-    """Whether nothing is written there, or YAML's word for it."""
+    """Whether it is empty, or YAML's null."""
     return isinstance(node, Scalar) and node.plain and node.tag == "null"
 
 
@@ -77,7 +77,7 @@ def compose(text: str, problems: Problems) -> Node:
 
     Args:
         text: YAML.
-        problems: Takes what is wrong: syntax (which ends the reading), duplicate keys, aliases, tags.
+        problems: Collects syntax errors (which end the reading), duplicate keys, aliases, tags.
     """
     try:
         return _Composer(yaml.parse(text, Loader=_EVENTS), problems).document()
@@ -159,8 +159,8 @@ class _Composer:
             if key is None:
                 continue
             if key in found.entries:
-                told = f"is repeated, first in line {found.lines[key]}"
-                self._problems.add(Where(path=at.path, line=key_line), told, "keep only one of them")
+                message = f"is repeated, first in line {found.lines[key]}"
+                self._problems.add(Where(path=at.path, line=key_line), message, "keep only one of them")
                 continue
             found.entries[key] = value
             found.lines[key] = key_line
@@ -186,7 +186,7 @@ class _Composer:
 
 
 class _TooDeepError(yaml.MarkedYAMLError):
-    """Told as a syntax error, which ends the reading: nothing sensible is nested so deeply."""
+    """Reported as a syntax error, which ends the reading: no inventory is nested so deeply."""
 
 
 def _mark(event: yaml.Event) -> yaml.Mark:
@@ -198,7 +198,7 @@ def _line(event: yaml.Event) -> int:
 
 
 def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
-    """The parser's complaint in a user's words; it never quotes the text, where a secret might stand."""
+    """The parser's error in plain words; it never quotes the text, which may have a secret."""
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return f"a control character (U+{int(error.character):04X}) is not allowed", line

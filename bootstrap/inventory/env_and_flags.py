@@ -1,7 +1,7 @@
-"""What comes from outside the file: environment variables fill gaps in it, command-line flags replace what it says.
+"""Values from outside the file: environment variables fill its gaps, command-line flags replace its values.
 
-Both are put into the tree before it is read, so that one reader checks everything; their scalars carry the
-variable's or the flag's name, and problems in them are told under that name.
+Both are put into the tree before it is read, so that one reader checks everything; their scalars carry the variable's
+or the flag's name, which problems show.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ENV_TOKEN: Final = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - the variable's name, n
 ENV_INSECURE: Final = "PROXMOX_VE_INSECURE"
 ENV_FINGERPRINT: Final = "PROXMOX_VE_FINGERPRINT"
 ENV_ARTIFACTS: Final = ("HOMELAB_K3S_ARTIFACTS", "HOMELAB_K8S_K3S_ARTIFACTS")
-"""The first is the documented one; the second is what people guess from the tool's name."""
+"""The first is documented; users guess the second from the tool's name."""
 
 _TLS: Final = ("proxmox", "tls")
 
@@ -31,14 +31,14 @@ _TLS: Final = ("proxmox", "tls")
 class Overrides:
     """Values from command-line flags; None where the flag was not given.
 
-    Texts are as in the file (`worker_memory="4GiB"`), numbers are numbers. A problem in `worker_cores` is told
-    under `--worker-cores`, and so on.
+    Texts are as in the file (`worker_memory="4GiB"`), numbers are numbers. Problems name the flag: `--worker-cores` for
+    `worker_cores`.
 
     Attributes:
         template: A template's name, its vmid in digits, `tag:NAME` or `image:NAME`.
         template_build: `auto` or `never`.
         pool: A Proxmox resource pool.
-        endpoint: A ready endpoint (the lab's) instead of all the inventory and the environment say of one.
+        endpoint: A ready endpoint (the lab's), which replaces those of inventory and environment.
     """
 
     cluster: str | None = None
@@ -94,7 +94,7 @@ _GIVES_WAY: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "k3s_channel": (("k3s", "version"), ("k3s", "artifacts")),
     "k3s_artifacts": (("k3s", "channel"),),
 }
-"""What the file says that a flag makes void, since both together would contradict each other."""
+"""Keys of the file that a flag drops, since they contradict it."""
 
 
 _SHORT: Final = {key.name: key.kind for key in Root.keys.values() if isinstance(key.kind, Short)}
@@ -123,7 +123,7 @@ def apply_overrides(root: Mapping, overrides: Overrides, problems: Problems) -> 
 
 
 def apply_environment(root: Mapping, environ: Map[str, str], *, with_endpoint: bool) -> Mapping:
-    """The tree with its gaps filled from environment variables; an empty variable counts as none.
+    """The tree with gaps filled from environment variables; an empty variable counts as missing.
 
     Args:
         root: The file's tree.
@@ -154,12 +154,12 @@ def _with_endpoint(root: Mapping, environ: Map[str, str]) -> Mapping:
 
 
 def unquoted(text: str) -> str:
-    """A value as it is meant: without spaces and quotes around it, which some readers of .env files leave there."""
+    """A value without the spaces and quotes around it that some readers of .env files leave."""
     return text.strip().strip("\"'").strip()
 
 
 def _boolean(text: str) -> str:
-    """`true` or `false` for the spellings that other tools take in PROXMOX_VE_INSECURE; any other text as it is."""
+    """`true` or `false` for the spellings of PROXMOX_VE_INSECURE in other tools; any other text unchanged."""
     word = text.strip().lower()
     if word in ("", "0", "false", "no", "off"):
         return "false"
@@ -194,7 +194,7 @@ def _has(root: Mapping, path: tuple[str, ...]) -> bool:
 
 
 def _put(root: Mapping, path: tuple[str, ...], node: Node) -> Mapping:
-    """The tree with a node in it; where a wrong value is in the way, the tree as it is: its reader will tell."""
+    """The tree with a node in it; unchanged where a wrong value is in the way, which the reader reports."""
     name, *rest = path
     if rest:
         below = root.entries.get(name, Mapping())

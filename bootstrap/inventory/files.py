@@ -1,4 +1,4 @@
-"""Files an inventory names: where they are, and what is wrong with them."""
+"""Files that an inventory names: their paths, and their problems."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Places:
 
 
 def read_found(path: Path) -> bytes:
-    """A file's content, where nobody asked for this file by name; read from the very file that was looked at.
+    """The content of a file that was found, not named by the user; checks and reads the same open file.
 
     Raises:
-        RefusedError: It, or the link to it, is somebody else's: neither ours nor root's, or others may write into it.
+        RefusedError: It, or the link to it, belongs neither to the user nor to root, or others may write to it.
         OSError: It cannot be read.
     """
     link = path.lstat()
@@ -53,9 +53,9 @@ def read_found(path: Path) -> bytes:
 
 
 def _others(link: os.stat_result, there: os.stat_result) -> str:
-    """What makes a file somebody else's; empty where it is ours.
+    """Why other users control a file; empty where they do not.
 
-    A group may write where it is our own first one: where each user has a group, new files are often of mode 0664.
+    The user's primary group may write: where each user has a group, new files often have mode 0664.
     """
     owners = {facts.st_uid for facts in (link, there)} - {os.geteuid(), 0}
     if owners:
@@ -79,7 +79,7 @@ def read_text(path: Path) -> str:
 
 
 def check_private_key(path: Path) -> None:
-    """Raises `RefusedError` where a file is no private key by its looks."""
+    """Raise `RefusedError` where a file does not look like a private key."""
     if path.suffix == ".pub":
         raise RefusedError(f"{path} is the public half", f"use the private key: {path.with_suffix('')}")
     if "PRIVATE KEY-----" not in read_text(path):
@@ -87,13 +87,13 @@ def check_private_key(path: Path) -> None:
 
 
 def check_ca_file(path: Path) -> None:
-    """Raises `RefusedError` where a file holds no PEM certificate."""
+    """Raise `RefusedError` where a file has no PEM certificate."""
     if "-----BEGIN CERTIFICATE-----" not in read_text(path):
         raise RefusedError(f"{path} holds no PEM certificate", "such as /etc/pve/pve-root-ca.pem of the Proxmox node")
 
 
 def check_directory(path: Path) -> None:
-    """Raises `RefusedError` where there is no such directory."""
+    """Raise `RefusedError` where there is no such directory."""
     try:
         found = "" if path.is_dir() else "is not a directory" if path.exists() else "does not exist"
     except OSError as error:

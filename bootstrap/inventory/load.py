@@ -39,7 +39,7 @@ _INIT_FIRST: Final = Advice(
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What the user wants, and how Proxmox VE is reached.
+    """The wanted cluster, and how Proxmox VE is reached.
 
     Attributes:
         spec: The cluster.
@@ -58,15 +58,15 @@ def load_inventory(path: Path | None, *, environ: Map[str, str], overrides: Over
     Args:
         path: The file; None for `homelab-k8s.yaml` in the current directory, or where there is none, for the
             environment and the defaults alone.
-        environ: Environment variables: they fill what the file leaves out.
-        overrides: What command-line flags say: they replace what the file says.
+        environ: Environment variables; they fill the file's gaps.
+        overrides: Values of command-line flags; they replace the file's.
 
     Returns:
         The inventory, complete.
 
     Raises:
-        InventoryError: With every problem there is, by line; also where a file that was found in the current directory
-            is somebody else's, who would choose where the token goes.
+        InventoryError: With all problems, by line; also where the file found in the current directory belongs to
+            another user, who could choose where the token is sent.
     """
     found = path is None and DEFAULT_FILE.exists()
     path = DEFAULT_FILE if found else path
@@ -75,7 +75,7 @@ def load_inventory(path: Path | None, *, environ: Map[str, str], overrides: Over
     read = read_found if found else read_regular
     tree: Node = _read(path, read, problems) if path is not None else Mapping()
     if isinstance(tree, Mapping):
-        # Flags first: what the environment fills in is then only what neither flag nor file says.
+        # Flags first: then the environment fills only what neither flag nor file sets.
         tree = apply_overrides(tree, overrides, problems)
         tree = apply_environment(tree, environ, with_endpoint=overrides.endpoint is None)
     places = Places(base=path.absolute().parent if path is not None else Path.cwd(), environ=environ)

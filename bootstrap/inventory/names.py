@@ -1,4 +1,4 @@
-"""The names that an inventory file states, for those who need no more of it; a wrong file states none."""
+"""The names in an inventory file, for shell completion; none where the file is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bootstrap.inventory.values.scalars import RefusedError
 
 CONTROL_PLANE: Final = "control-plane"
 _MOST: Final = 200
-"""Machines of a pool whose names are told."""
+"""How many machines of a pool are named at most."""
 _DIGITS: Final = 6
 
 
@@ -32,14 +32,14 @@ class Named:
         return tuple(pool for pool, _ in self.counts)
 
     def machines(self, cluster: str) -> Iterator[str]:
-        """The machines that pools have while none was replaced."""
+        """The machines that pools have before any was replaced."""
         for pool, count in self.counts:
             middle = "cp" if pool == CONTROL_PLANE else pool
             yield from (f"{cluster}-{middle}-{number}" for number in range(1, min(count, _MOST) + 1))
 
 
 def names_in(path: Path | None) -> Named:
-    """What a file states; None for the one in the current directory, which need not be there."""
+    """The names in a file; None for the one in the current directory, which may not exist."""
     try:
         tree = compose(read_regular_text(path or DEFAULT_FILE), Problems())
     except (OSError, UnicodeDecodeError, RefusedError):

@@ -1,4 +1,4 @@
-"""Reading files that somebody names: of a bounded size, and never a device, which may have no end, or a pipe."""
+"""Reads files that users name: up to a maximum size, and no devices or pipes, which may have no end."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ MAX_BYTES: Final = 1024 * 1024
 
 
 def read_regular(path: Path, *, most_bytes: int = MAX_BYTES) -> bytes:
-    """A regular file's content. A link is followed; opening waits for nobody.
+    """A regular file's content. Follows links; opening never blocks.
 
     Args:
         path: The file.
         most_bytes: How large it may be.
 
     Raises:
-        OSError: It cannot be read, is no regular file or too large, or its name can be none (a NUL, too long).
+        OSError: It cannot be read, is no regular file or too large, or its name is invalid (a NUL, too long).
     """
     try:
-        # Opened without blocking, a pipe that nobody writes to is not waited for; what it is tells the descriptor.
+        # Non-blocking, since opening a pipe waits for a writer; the descriptor says what kind of file it is.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except ValueError:
         raise OSError(errno.EINVAL, "no file can have such a name", ascii(str(path))[:200]) from None

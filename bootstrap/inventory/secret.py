@@ -12,7 +12,7 @@ from bootstrap.model.endpoint import ApiToken
 
 
 def read_token(proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiToken | None:
-    """The token to log in with, or None with a problem noted."""
+    """The token to log in with, or None with a noted problem."""
     if proxmox.given(ProxmoxKeys.token):
         source = proxmox.token
         return _from_source(source, proxmox, places, problems) if source is not None else None
@@ -28,7 +28,7 @@ def read_token(proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiT
 def _from_source(source: TokenKeys, proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiToken | None:
     name, path, entry = source.env, source.file, source.keyring
     if len([each for each in (name, path, entry) if each is not None]) != 1:
-        return None  # told already by the section, or by the one value that is wrong
+        return None  # noted already by the section, or by the wrong value
     where = next(iter(source.places.values()))
     try:
         if name is not None:
@@ -66,19 +66,19 @@ def _from_keyring(entry: str) -> str:
 
 def _assemble(text: str, where: Where, proxmox: ProxmoxKeys, problems: Problems) -> ApiToken | None:
     """Join the secret and the token's id. Messages never repeat any part of the text."""
-    told, secret = pasted_token(text)
+    stated, secret = pasted_token(text)
     if not proxmox.given(ProxmoxKeys.token_id):
-        if told is None or not secret:
+        if stated is None or not secret:
             hint = "with only the secret, set token_id: user@realm!name in the file"
             problems.add(where, "does not contain user@realm!name=secret", hint)
             return None
-        return ApiToken(user=told[0], name=told[1], secret=secret)
+        return ApiToken(user=stated[0], name=stated[1], secret=secret)
     identity = proxmox.token_id
     if identity is None:
         return None
-    if told is not None and told != identity:
+    if stated is not None and stated != identity:
         problems.add(
-            where, f"is of the token {'!'.join(told)}, not of token_id {'!'.join(identity)}", "correct one of the two"
+            where, f"is of the token {'!'.join(stated)}, not of token_id {'!'.join(identity)}", "correct one of the two"
         )
         return None
     if not secret or any(character.isspace() for character in secret):

@@ -1,6 +1,6 @@
-"""A new inventory file, as text: what was chosen, why, and what else could be. Pure.
+"""A new inventory file, as text: the choices, their reasons, and alternatives. Pure.
 
-It is rendered rather than dumped: the reasons stand beside the values, and a dump has no comments.
+It is rendered and not dumped: a dump would have no comments, which hold the reasons.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Remarks = Mapping[str, tuple[str, ...]]
 _WIDTH: Final = 100
 _PLAIN: Final = re.compile(r"(?:https://[A-Za-z0-9.-]+:[0-9]+)|(?:~?/)?[A-Za-z][A-Za-z0-9_./@!-]*")
 _GUESSED: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-"""What YAML 1.1 takes for something other than text."""
+"""Words that YAML 1.1 does not read as text."""
 
 
 def render_inventory(spec: ClusterSpec, connection: Connection, *, remarks: Remarks) -> str:
     """The file of a cluster with one pool of workers.
 
     Args:
-        spec: What was chosen: name, template, storage, resource pool, bridge, vmids, and the two pools' sizes. Other
-            values of it are not written; they are the defaults.
+        spec: The choices: name, template, storage, resource pool, bridge, VMIDs, and the two pools' sizes. Its other
+            values are the defaults, and not written.
         connection: How Proxmox VE is reached.
-        remarks: What was chosen and why, for comments.
+        remarks: The choices and their reasons, for comments.
 
     Returns:
         Text that `load_inventory` takes, ending in a newline.
@@ -115,7 +115,7 @@ def _template(template: TemplateRef) -> str:
 
 
 def _text(text: str) -> str:
-    """A text as YAML takes it for one: quoted wherever it could be taken for something else."""
+    """A text in YAML: quoted where it could be read as another type."""
     plain = _PLAIN.fullmatch(text) and text.lower() not in _GUESSED
     return text if plain else f'"{"".join(map(_escaped, text))}"'
 
@@ -127,7 +127,7 @@ def _escaped(character: str) -> str:
 
 
 def _comment(sentences: Iterable[str], *, indent: str = "") -> Iterator[str]:
-    """Sentences as comment lines; whatever breaks lines in them becomes a blank, or the rest would be YAML."""
+    """Sentences as comment lines; line breaks in them become blanks, or the rest would be YAML."""
     for sentence in sentences:
         words = " ".join("".join(each if each.isprintable() else " " for each in sentence).split())
         yield from textwrap.wrap(

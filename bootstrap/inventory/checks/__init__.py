@@ -1,1 +1,1 @@
-"""What single values cannot tell: whether they go together."""
+"""Checks that concern several values: whether they fit together."""

@@ -1,4 +1,4 @@
-"""What single values cannot tell: whether they go together, and whether the files they name are there."""
+"""All checks that concern several values, and the files that they name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bootstrap.model.words import count
 
 
 def check(root: Root, places: Places, problems: Problems) -> None:
-    """Note every contradiction; a value that is wrong by itself is left out of all checks."""
+    """Add a problem for every contradiction; values that are wrong by themselves are not checked."""
     for each in _CHECKS:
         each(root, problems)
     _check_files(root, places, problems)

@@ -1,4 +1,4 @@
-"""Whether what the inventory says of IPv6 goes together."""
+"""Checks that the IPv6 values of the inventory fit together."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bootstrap.inventory.values.section import Key
 _PODS_PREFIXES = range(48, 64)
 """Each node gets a /64, of which there are at most 2**16 (Kubernetes, node-cidr-mask-size-ipv6)."""
 _SERVICES_PREFIXES = range(108, 124)
-"""Kubernetes takes no wider network of services than 2**20 addresses."""
+"""Kubernetes allows at most 2**20 addresses for services."""
 
 
 def check_ipv6(root: Root, problems: Problems) -> None:
-    """Note what is wrong with `network.ipv6` and with the IPv6 side of k3s's networks."""
+    """Add problems for `network.ipv6` and for the IPv6 side of k3s's networks."""
     network, k3s = root.network, root.k3s
     if network is None:
         return

@@ -1,4 +1,4 @@
-"""Whether what a pool says goes together with what its machines are: VMs or containers."""
+"""Checks that a pool's values fit the kind of its machines: VMs or containers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VMS_ONLY: Final[tuple[tuple[Key[Any], str], ...]] = (
 
 
 def check_machines(root: Root, problems: Problems) -> None:
-    """Note servers that cannot be as they are said, and keys that their pool's kind of machine cannot have."""
+    """Add problems for impossible servers, and for keys that a pool's kind of machine cannot have."""
     if root.control_plane is not None:
         _check_servers(root, root.control_plane, problems)
     for pool in root.all_pools:

@@ -1,4 +1,4 @@
-"""Whether the addresses, networks and MTUs of the inventory go together."""
+"""Checks that the addresses, networks and MTUs of the inventory fit together."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from bootstrap.inventory.values.section import Key, Section
 from bootstrap.model.words import count
 
 _SMALLEST_MTU: Final = 576
-"""What every IPv4 host must take (RFC 791); 1 is Proxmox's word for the bridge's own."""
+"""The minimum that every IPv4 host accepts (RFC 791); 1 means the bridge's own in Proxmox."""
 
 _K3S_OWN: Final[tuple[tuple[Key[Cidrs], IPv4Network], ...]] = (
     (K3sKeys.cluster_cidr, IPv4Network("10.42.0.0/16")),
     (K3sKeys.service_cidr, IPv4Network("10.43.0.0/16")),
 )
-"""The networks that k3s has unless it is told."""
+"""k3s's default networks."""
 
 _POINT_TO_POINT: Final = 31
 """Networks with a prefix of at least this length have neither a network's nor a broadcast address (RFC 3021)."""
 
 
 def check_addresses(root: Root, problems: Problems) -> None:
-    """Note fixed addresses outside their subnet, too few of them, and those that somebody else has."""
+    """Add problems for fixed addresses: outside their subnet, too few, or already in use."""
     network = root.network
     if network is None or network.addresses is None:
         return
@@ -45,7 +45,7 @@ def check_addresses(root: Root, problems: Problems) -> None:
 
 
 def check_gateway(root: Root, problems: Problems) -> None:
-    """Note a gateway that is not in the subnet, or that DHCP would not hand out."""
+    """Add a problem for a gateway outside the subnet, or without fixed addresses."""
     network = root.network
     if network is None or not network.given(NetworkKeys.gateway):
         return
@@ -61,7 +61,7 @@ def check_gateway(root: Root, problems: Problems) -> None:
 
 
 def check_vip(root: Root, problems: Problems) -> None:
-    """Note an address of the API's own that is not in the machines' network, or that somebody else has."""
+    """Add problems for a VIP outside the machines' network, or already in use."""
     vip = root.control_plane.vip if root.control_plane is not None else None
     if vip is not None and vip.address is not None and root.network is not None:
         _check_vip_address(root, root.network, vip.address, vip.at(VipKeys.address), problems)
@@ -83,7 +83,7 @@ def _check_vip_address(
 
 
 def check_pool_networks(root: Root, problems: Problems) -> None:
-    """Note pools in a VLAN of their own where all addresses are of one network."""
+    """Add problems for pools with their own VLAN where all addresses are of one network."""
     network = root.network
     if network is None or not network.given(NetworkKeys.addresses):
         return
@@ -100,7 +100,7 @@ def check_pool_networks(root: Root, problems: Problems) -> None:
 
 
 def check_storage_network(root: Root, problems: Problems) -> None:
-    """Note what is wrong with `network.storage`, and MTUs that no network can have."""
+    """Add problems for `network.storage`, and for invalid MTUs."""
     network = root.network
     if network is None:
         return
@@ -119,7 +119,7 @@ def check_storage_network(root: Root, problems: Problems) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Network:
-    """One of the networks that must be apart, and whether the user wrote it."""
+    """One of the networks that must not overlap, and whether it is in the file."""
 
     name: str
     network: IPv4Network | None
@@ -128,7 +128,7 @@ class _Network:
 
 
 def check_networks_apart(root: Root, problems: Problems) -> None:
-    """Note that the machines', the pods' and the services' networks overlap."""
+    """Add problems where the machines', the pods' and the services' networks overlap."""
     network, k3s = root.network, root.k3s
     if network is None or k3s is None:
         return
@@ -141,14 +141,14 @@ def check_networks_apart(root: Root, problems: Problems) -> None:
     for one, other in ((pods, services), (pods, subnet), (services, subnet)):
         if one.network is None or other.network is None or not one.network.overlaps(other.network):
             continue
-        # Told where the user wrote one of the two: k3s's defaults stand nowhere.
+        # Reported at the one that is in the file: k3s's defaults are not.
         where = other.where if other.given else one.where
         message = f"{other.name} {other.network} overlaps {one.name} {one.network}"
         problems.add(where, message, "choose networks that do not overlap")
 
 
 def _neighbours(root: Root, network: NetworkKeys) -> Iterator[tuple[str, IPv4Address, Where]]:
-    """Addresses that machines must not get."""
+    """Addresses that machines must not have."""
     gateway = network.gateway
     if gateway is not None:
         yield "the gateway", gateway, network.at(NetworkKeys.gateway)
@@ -162,11 +162,11 @@ def _neighbours(root: Root, network: NetworkKeys) -> Iterator[tuple[str, IPv4Add
             host = urlsplit(proxmox.endpoint).hostname or ""
             yield "the Proxmox endpoint", IPv4Address(host), proxmox.at(ProxmoxKeys.endpoint)
     except AddressValueError:
-        return  # a host name; which address it has is not for us to ask here
+        return  # a host name, which is not resolved here
 
 
 def _check_range(network: NetworkKeys | StorageNetworkKeys, machines: int | None, problems: Problems) -> None:
-    """Note fixed addresses without a subnet, outside it, or too few; `machines` is None where that is not known."""
+    """Add problems for addresses without or outside a subnet, or too few; `machines` is None where unknown."""
     addresses, where, subnet = network.addresses, network.at(NetworkKeys.addresses), network.subnet
     if addresses is None:
         return
@@ -181,7 +181,7 @@ def _check_range(network: NetworkKeys | StorageNetworkKeys, machines: int | None
 
 
 def _check_mtu(section: Section, key: Key[int], problems: Problems) -> None:
-    """Note an MTU that no IPv4 network can have."""
+    """Add a problem for an MTU too small for IPv4."""
     mtu = section.value(key)
     if mtu is not None and 1 < mtu < _SMALLEST_MTU:
         hint = f"from {_SMALLEST_MTU}, or 1 for the bridge's own"
@@ -189,7 +189,7 @@ def _check_mtu(section: Section, key: Key[int], problems: Problems) -> None:
 
 
 def _cidr(k3s: K3sKeys, key: Key[Cidrs], own: IPv4Network) -> IPv4Network | None:
-    """One of k3s's networks, its IPv4 side; None for one that is given and wrong."""
+    """The IPv4 side of one of k3s's networks; None where it is given and wrong."""
     found = k3s.value(key)
     return found.v4 if found is not None else None if k3s.given(key) else own
 

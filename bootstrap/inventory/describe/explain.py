@@ -1,4 +1,4 @@
-"""The help of one key of the inventory, from the table the parser reads by. Pure."""
+"""The help for one key of the inventory, from the parser's table. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _WORD = re.compile(r"[^.\[\]]+")
 
 
 def explain(key: str) -> str:
-    """What a key is for, what it holds, its default, an example, and the keys below it.
+    """What a key means, its value, default and example, and the keys below it.
 
     Args:
-        key: As problems name it: `control_plane.cores`, `network.dns[1]`, `pools.gpu.count`; empty for all.
+        key: Its path as in problems: `control_plane.cores`, `network.dns[1]`, `pools.gpu.count`; empty for all.
 
     Raises:
-        UsageError: There is no such key; `resolution` has what is near.
+        UsageError: There is no such key; `resolution` has similar ones.
     """
     section: type[Section] | None = Root
     field: Key[Any] | None = None

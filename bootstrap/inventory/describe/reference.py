@@ -1,4 +1,4 @@
-"""The reference of all keys, as Markdown, from the table the parser reads by.
+"""The reference of all keys, as Markdown, from the parser's table.
 
 `python -m bootstrap.inventory.describe.reference docs/inventory.md` renews the part of the page between the two marks.
 """
@@ -25,7 +25,7 @@ def render_reference() -> str:
 
 
 def renewed(page: str) -> str:
-    """The page with its part between the marks made again; raises ValueError where a mark is missing."""
+    """The page with a new part between the marks. Raises ValueError where a mark is missing."""
     head, begin, rest = page.partition(BEGIN)
     _old, end, tail = rest.partition(END)
     if not begin or not end:

@@ -1,4 +1,4 @@
-"""The inventory as JSON Schema (draft 2020-12), for editors; made from the table the parser reads by.
+"""The inventory as JSON Schema (draft 2020-12), for editors; made from the parser's table.
 
 `python -m bootstrap.inventory.describe.schema > inventories/schema.json` renews the copy in the repository.
 """
@@ -15,7 +15,7 @@ from bootstrap.inventory.values.scalars import Json
 def schema() -> Json:
     """The JSON Schema of an inventory file.
 
-    It tells forms, ranges and keys; that values go together (a range in its subnet) only the loader tells.
+    It has keys, forms and ranges; only the loader checks that values fit together (a range in its subnet).
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -123,13 +123,13 @@ class S3Keys(Section):
     )
 
     def make_for(self, cluster: ClusterName, places: Places) -> S3Spec:
-        """The bucket of a cluster, whose name is its folder's where the file says nothing else."""
+        """The bucket of a cluster; its folder is by default the cluster's name."""
         return fill(
             S3Spec,
             self,
             places=places,
             folder=cluster if self.folder is None else self.folder,
-            # Empty where they are not set: only who makes servers or snapshots needs them, and says so.
+            # Empty where not set: only commands for servers or snapshots need them, and report it.
             access_key=places.environ.get(self.sure(S3Keys.access_key_env), ""),
             secret_key=places.environ.get(self.sure(S3Keys.secret_key_env), ""),
         )
@@ -165,6 +165,6 @@ class BackupKeys(Section):
     )
 
     def make_for(self, cluster: ClusterName, places: Places) -> BackupSpec:
-        """What a cluster's snapshots are to be."""
+        """A cluster's snapshot settings."""
         s3 = self.s3.make_for(cluster, places) if self.s3 is not None else None
         return fill(BackupSpec, self, places=places, s3=s3)

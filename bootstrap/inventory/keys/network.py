@@ -91,7 +91,7 @@ class Ipv6Keys(Section):
     )
 
     def make(self, places: Places) -> IPv6Spec:
-        """IPv6 as it is to be."""
+        """The IPv6 settings."""
         static = None
         if self.addresses is not None and self.subnet is not None:
             first, last = self.addresses.first, self.addresses.last

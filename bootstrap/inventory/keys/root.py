@@ -1,4 +1,4 @@
-"""All that an inventory may hold: the one table that the parser, the JSON Schema and the reference are made from."""
+"""All keys of an inventory: the table for the parser, the JSON Schema and the reference."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ class Root(
 
     @property
     def worker_pools(self) -> tuple[tuple[PoolName, PoolKeys], ...] | None:
-        """All pools of agents, `workers` first; None where one of them cannot be made out.
+        """All pools of agents, `workers` first; None where one of them is wrong.
 
-        Without `workers` and without `pools` there is one machine in the pool `workers`.
+        Without `workers` and `pools` the pool `workers` has one machine.
         """
         pools: list[tuple[PoolName, PoolKeys]] = []
         if self.given(Root.workers) or not self.given(Root.pools):
@@ -137,13 +137,13 @@ class Root(
 
     @property
     def all_pools(self) -> tuple[PoolKeys, ...]:
-        """The servers, and the pools of agents that can be made out."""
+        """The servers, and the pools of agents that are right."""
         servers = (self.control_plane,) if self.control_plane is not None else ()
         return (*servers, *(pool for _name, pool in self.worker_pools or ()))
 
     @property
     def machine_count(self) -> int | None:
-        """How many machines the inventory wants, or None where a count is wrong."""
+        """The number of machines in the inventory, or None where a count is wrong."""
         pools = self.worker_pools
         if self.control_plane is None or pools is None:
             return None
@@ -152,7 +152,7 @@ class Root(
         return sum(known) if len(known) == len(counts) else None
 
     def make(self, places: Places) -> ClusterSpec:
-        """The cluster that a complete and correct inventory describes."""
+        """The cluster, from an inventory without problems."""
         control_plane, cluster = self.sure(Root.control_plane), self.sure(Root.cluster)
         return fill(
             ClusterSpec,

@@ -41,11 +41,11 @@ class TemplateKeys(Section, exclusive=("name", "tag", "vmid", "image")):
 
     @property
     def is_named(self) -> bool:
-        """Whether it names a template that is there."""
+        """Whether it names an existing template."""
         return any(map(self.given, (TemplateKeys.name, TemplateKeys.tag, TemplateKeys.vmid)))
 
     def make(self, places: Places) -> TemplateRef:
-        """The template; where none is named it is ours."""
+        """The template; by default the tool's own."""
         own = not self.is_named and not self.given(TemplateKeys.image)
         ours = {"tag": DEFAULT_TEMPLATE_TAG, "image": DEFAULT_IMAGE} if own else {}
         return fill(TemplateRef, self, places=places, **ours)

@@ -140,7 +140,7 @@ def _read_pair(items: tuple[Node, ...], where: Where, problems: Problems) -> Cid
 
 
 class CidrsKind:
-    """An IPv4 network, or a list of one and its IPv6 side; k3s's own `a,b` will do as well."""
+    """An IPv4 network, or a list of an IPv4 and an IPv6 network; k3s's own form `a,b` works, too."""
 
     def words(self) -> str:
         """See `Kind`."""

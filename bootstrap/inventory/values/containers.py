@@ -1,4 +1,4 @@
-"""Kinds made of others, of any length: lists, and maps whose keys are the user's."""
+"""Kinds of values with other kinds in them: lists, and maps with keys of the user's choice."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ListOf(Generic[T]):
     """A list without repeats, as a tuple.
 
     Attributes:
-        item: What it holds.
-        same: Picks what two items must not share; by default the item itself.
-        what: What to call that.
+        item: The kind of its items.
+        same: The part that must be unique; by default the whole item.
+        what: The name of that part.
     """
 
     item: Kind[T]
@@ -64,7 +64,7 @@ class ListOf(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class MapOf(Generic[K, T]):
-    """A mapping whose keys are the user's, as a tuple of pairs in the order written."""
+    """A mapping with keys of the user's choice, as a tuple of pairs in their order."""
 
     key: Kind[K]
     value: Kind[T]
@@ -95,7 +95,7 @@ class MapOf(Generic[K, T]):
 
 
 def place_of(where: Where, name: str, child: Node) -> Where:
-    """Where a key's value stands: in the file, or in the flag or variable that it comes from."""
+    """The place of a key's value: in the file, or the flag or variable that it comes from."""
     if isinstance(child, Scalar) and child.origin and child.origin != "default":
         return Where(path=child.origin)
     return where.key(name, child.line)

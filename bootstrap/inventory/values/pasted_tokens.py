@@ -1,4 +1,4 @@
-"""API tokens as people copy them: out of Proxmox's dialogue, out of `pveum`, out of a shell or a request."""
+"""API tokens as users copy them: from Proxmox's dialogue, `pveum`, a shell or a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TOKEN: Final = re.compile(rf"(?P<id>{FULL_TOKEN_ID})(?:=(?P<secret>\S+))?")
 _BEFORE: Final = re.compile(
     r"(?:export\s+)?(?:[A-Z_][A-Z0-9_]*=)?[\s'\"]*(?:Authorization:\s*)?(?:PVEAPIToken=)?", re.IGNORECASE
 )
-"""What stands before a token in a shell's line or in an HTTP request."""
+"""Prefixes of a token in a shell command or an HTTP request."""
 _AROUND: Final = " \t\r\n'\"\ufeff"
 _ID_IN_TEXT: Final = re.compile(r"[^\s:/!='\",;|\u2502{}\[\]()]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*")
 _SECRET_IN_TEXT: Final = re.compile(

@@ -1,4 +1,4 @@
-"""Kinds of single values: how each is read, and how a JSON Schema says the same."""
+"""Kinds of single values: how each is read, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOOSE_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)i?b?", re.IGN
 
 
 class RefusedError(Exception):
-    """A value is not what it must be; becomes a problem where the value stands."""
+    """A value is refused; becomes a problem at the value's place."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class Kind(Protocol[T_co]):
 
 
 class ScalarKind(ABC, Generic[T]):
-    """What all single values share."""
+    """Base of all kinds of single values."""
 
     def read(self, node: Node, where: Where, problems: Problems) -> T | None:
         """See `Kind`."""
@@ -83,9 +83,9 @@ class Text(ScalarKind[T]):
         label: In words.
         pattern: Regular expression for the whole, in the subset Python and JavaScript share.
         parse: Makes the value; raises `RefusedError`.
-        loose: Unquoted numbers, dates and `1:30` are taken as the text they are, since no form allows for a mix-up.
-        secret: The value is not repeated in messages.
-        explain: Makes a hint for a text that does not fit.
+        loose: Unquoted numbers, dates and `1:30` are read as text, since the form is unambiguous.
+        secret: Messages do not repeat the value.
+        explain: Makes a hint for a text of another form.
     """
 
     label: str
@@ -240,8 +240,8 @@ class Size(ScalarKind[int]):
     """An amount of memory or disk with its binary unit.
 
     Attributes:
-        gib: The value is in GiB and must be whole ones; else it is in MiB.
-        rounds_up: With `gib`: a part of a GiB counts as a whole one and is not refused.
+        gib: The value is in whole GiB; else in MiB.
+        rounds_up: With `gib`: parts of a GiB are rounded up, not refused.
         minimum, maximum: In that unit.
     """
 
@@ -270,7 +270,7 @@ class Size(ScalarKind[int]):
         return value
 
     def _meant(self, text: str) -> str:
-        """A hint: `G`, `GB` and `Gi` are refused since they mean different things in different tools."""
+        """A hint: `G`, `GB` and `Gi` are refused, since they mean different things in different tools."""
         found = _LOOSE_SIZE.fullmatch(text)
         if not found:
             return ""

@@ -7,8 +7,7 @@ A key is declared once:
 
         router_id = Key(kind=Integer(minimum=1, maximum=255), example=51, doc="VRRP's virtual router id.")
 
-`Vip.router_id` is the declaration; `vip.router_id` is what the file has there; `vip.make(places)` is a `VipSpec` whose
-`router_id` it is.
+`Vip.router_id` is the declaration; `vip.router_id` is the value in the file; `vip.make(places)` is a `VipSpec` with it.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ class Key(Generic[T_co]):
     """One key of a section.
 
     Attributes:
-        kind: What it holds.
-        doc: One sentence for the reference and for editors; empty for that of the section it holds.
-        default: What stands in for it, as it would be written; None for nothing.
-        default_doc: In words, where `default` does not say it.
-        example: As it would be written.
-        optional: Holds a section that is None where the key is not given; other sections stand in for themselves.
-        required: What is said where the section is given without this key, and how to resolve it.
+        kind: The kind of its value.
+        doc: One sentence for the reference and for editors; empty for the doc of its section.
+        default: The default as in a file; None for none.
+        default_doc: The default in words, where `default` cannot say it.
+        example: An example as in a file.
+        optional: For a section that is None without the key; other sections have their own defaults.
+        required: Message and hint where the section is given without this key.
         fills: The field of the specification that it fills; empty for the one of its own name.
         name: The key, from the class it is declared in.
     """
@@ -71,18 +70,18 @@ class Key(Generic[T_co]):
     @overload
     def __get__(self, section: Section, owner: type[Section]) -> T_co | None: ...
     def __get__(self, section: Section | None, owner: type[Section]) -> Key[T_co] | T_co | None:
-        """The declaration; of a section that was read the value, or its default; None where there is neither."""
+        """The declaration; on a section that was read, the value or its default, or None."""
         return self if section is None else section.value(self)
 
 
 class Section:
-    """What a mapping with known keys holds, with the place of each value; its class declares the keys.
+    """The values of a mapping with known keys, with their places; its class declares the keys.
 
     Class arguments:
         makes: The specification that it describes.
         exclusive: Names of keys of which at most one is given.
         needs_one: Exactly one of `exclusive` is.
-        refusal: What to say where no mapping stands; never repeats what does, since it may be a secret.
+        refusal: Message and hint for a value that is no mapping; never repeats it, since it may be a secret.
     """
 
     keys: ClassVar[dict[str, Key[Any]]] = {}
@@ -108,11 +107,11 @@ class Section:
         self.places: dict[str, Where] = {}
 
     def given(self, key: Key[object]) -> bool:
-        """Whether the key is there at all, right or wrong."""
+        """Whether the key is given, right or wrong."""
         return key.name in self.places
 
     def at(self, key: Key[object]) -> Where:
-        """Where the value stands; for one that is not given, where it would."""
+        """The value's place; for a missing one, where it would be."""
         return self.places.get(key.name) or self.where.key(key.name, self.where.line)
 
     def value(self, key: Key[T]) -> T | None:
@@ -130,7 +129,7 @@ class Section:
         return value
 
     def make(self, places: Places) -> object:
-        """What it describes, in an inventory that has no problems."""
+        """The specification, from an inventory without problems."""
         if self.makes is None:
             raise TypeError(f"{type(self).__name__} does not say what it makes")
         return fill(self.makes, self, places=places)
@@ -234,7 +233,7 @@ class Short(Generic[S]):
         inner = Problems()
         section = self.section.read(self.expand(node), where, inner)
         for problem in inner.in_order():
-            # What the user wrote is the short form, so that is what the problem names.
+            # The user wrote the short form, so the problem names it.
             problems.add(Where(path=where.path, line=problem.line), problem.message, problem.hint)
         return section
 
@@ -244,14 +243,14 @@ class Short(Generic[S]):
 
 
 def section_of(kind: object) -> type[Section] | None:
-    """The section a kind is or leads to, if any."""
+    """The section of a kind, if it has one."""
     if isinstance(kind, type) and issubclass(kind, Section):
         return kind
     return kind.section if isinstance(kind, Short) else None
 
 
 def default_of(key: Key[T], where: Where) -> T | None:
-    """What stands in for a key that is not given, read as if it were written; a section stands in for itself."""
+    """The default of a missing key, read as if it were written; for a section its own defaults."""
     if section_of(key.kind) is not None:
         if key.optional:
             return None
@@ -268,9 +267,9 @@ def fill(makes: Callable[..., T], *sections: Section, places: Places, **said: ob
     """The specification that sections describe.
 
     Args:
-        makes: Its class. A field of it comes from `said`, else from the key that fills it, else it keeps its default.
-        sections: Where the keys are, in an inventory that has no problems; of two with the same key the first counts.
-        places: What paths are relative to.
+        makes: Its class. A field comes from `said`, else from the key that fills it, else it keeps its default.
+        sections: The keys, from an inventory without problems; of two with the same key the first counts.
+        places: For relative paths.
         said: Fields that no single key fills.
     """
     keys = {key.fills: (section, key) for section in reversed(sections) for key in section.keys.values()}

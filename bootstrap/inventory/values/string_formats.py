@@ -1,4 +1,4 @@
-"""Texts with a form: names, addresses, ranges, labels, taints, versions, URLs.
+"""Texts with a form: names, ranges, labels, taints, versions, URLs.
 
 Forms of Proxmox names as PVE 8.4 checks them (pve-storage-id, pve-node, pve-poolid, dns-name, tags).
 Label and taint forms as Kubernetes checks them (apimachinery's validation of qualified names).
@@ -49,7 +49,7 @@ ALLOWED_LABELS: Final = (
 
 
 def _dns_name(text: str) -> str:
-    """In lower case: DNS makes no difference."""
+    """In lower case: DNS ignores case."""
     if len(text) > _DNS_MOST:
         raise RefusedError(f"has {len(text)} characters, and DNS allows {_DNS_MOST}")
     return text.lower()
@@ -126,7 +126,7 @@ def _channel_hint(text: str) -> str:
 
 
 def _endpoint(text: str) -> str:
-    """With its port, and with the path of a reverse proxy; what the API's or a browser's address adds is taken off."""
+    """With its port, and with the path of a reverse proxy; without what the API's or a browser's address adds."""
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""
@@ -151,7 +151,7 @@ def _netloc(host: str) -> str:
 
 
 def _checked_host(host: str) -> str:
-    """A host's name or address. Raises RefusedError for an address that cannot be one."""
+    """A host's name or address. Raises RefusedError for an invalid address."""
     try:
         if ":" in host and IPv6Address(host).is_link_local:
             raise RefusedError(
