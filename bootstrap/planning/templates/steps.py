@@ -77,6 +77,25 @@ class TemplateBuild:
         """The NoCloud ISO's volume."""
         return f"{self.iso_storage}:iso/{self.iso_name}"
 
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """The VM's config keys: hardware that cloud images expect, and that clones have until they are configured."""
+        tag = f",tag={self.vlan}" if self.vlan is not None else ""
+        return {
+            "ostype": "l26",
+            "cores": 2,
+            "memory": 1024,  # MiB: enough to install packages with; machines get their own sizes
+            "balloon": 0,
+            "cpu": "host",  # builder and template stay on one Proxmox node; machines get a type that all nodes share
+            "agent": "enabled=1",
+            "scsihw": "virtio-scsi-single",
+            "net0": f"virtio={self.mac},bridge={self.bridge}{tag}",
+            # Cloud images talk to a serial console, and some do not boot without one.
+            "serial0": "socket",
+            "vga": "serial0",
+            "onboot": 0,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class FetchImage:

@@ -30,7 +30,6 @@ from bootstrap.planning.templates.steps import (
     TemplateBuild,
     UploadSeed,
 )
-from bootstrap.planning.templates.template_settings import builder_settings
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
 from bootstrap.records.vms.seal import Bearer
 from bootstrap.records.vms.template import (
@@ -130,7 +129,7 @@ def make_builder(step: MakeBuilder, context: RunContext) -> Done:
         storage=build.disk_storage,
         seed=build.iso,
         cd_drive=build.cd_drive,
-        settings=builder_settings(build),
+        settings=build.settings,
         resource_pool=context.spec.placement.resource_pool,
     )
     try:
