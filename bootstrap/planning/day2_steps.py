@@ -8,41 +8,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
 
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, Taint
+from bootstrap.planning.base_step import BaseStep
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarkLeaving:
+class MarkLeaving(BaseStep, phase="mark", title="mark as being removed"):
     """Have the machine's record say that it is on its way out, so that the next command knows."""
 
-    phase: ClassVar[str] = "mark"
-    title: ClassVar[str] = "mark as being removed"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreMarks:
+class RestoreMarks(BaseStep, phase="mark", title="restore name and tags"):
     """Have the VM's name and tags in Proxmox VE as the machine's record says."""
 
-    phase: ClassVar[str] = "mark"
-    title: ClassVar[str] = "restore name and tags"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reclaim:
+class Reclaim(BaseStep, phase="mark", title="take back into service"):
     """Have a machine that was on its way out back in service: its record, and pods may come to it again."""
 
-    phase: ClassVar[str] = "mark"
-    title: ClassVar[str] = "take back into service"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drain:
+class Drain(BaseStep, phase="drain", title="cordon and drain"):
     """Have the Kubernetes node cordoned and its pods evicted, PodDisruptionBudgets respected.
 
     Where that fails, the node is uncordoned again and the error names what blocks.
@@ -53,8 +47,6 @@ class Drain:
         timeout_s: For all evictions together.
     """
 
-    phase: ClassVar[str] = "drain"
-    title: ClassVar[str] = "cordon and drain"
     machine: MachineName
     delete_local_data: bool = False
     delete_bare: bool = False
@@ -62,19 +54,16 @@ class Drain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uncordon:
+class Uncordon(BaseStep, phase="uncordon", title="uncordon"):
     """Have pods come to the Kubernetes node again."""
 
-    phase: ClassVar[str] = "uncordon"
-    title: ClassVar[str] = "uncordon"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeleteKubeNode:
+class DeleteKubeNode(BaseStep, phase="leave"):
     """Have the Kubernetes node gone; `server`: and its etcd member, which k3s removes with it."""
 
-    phase: ClassVar[str] = "leave"
     machine: MachineName
     server: bool
 
@@ -85,44 +74,30 @@ class DeleteKubeNode:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetireServer:
+class RetireServer(BaseStep, phase="leave", title="stop k3s"):
     """Have k3s stopped and disabled on a server that is no member of etcd any more, before its VM goes."""
 
-    phase: ClassVar[str] = "leave"
-    title: ClassVar[str] = "stop k3s"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpgradeK3s:
+class UpgradeK3s(BaseStep, phase="upgrade", title="upgrade to k3s {version}"):
     """Have the machine run another k3s version: binary, settings, restart, and the unit active again."""
 
-    phase: ClassVar[str] = "upgrade"
     machine: MachineSpec
     version: str
 
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"upgrade to k3s {self.version}"
-
 
 @dataclass(frozen=True, kw_only=True)
-class AwaitVersion:
+class AwaitVersion(BaseStep, phase="ready", title="wait until Ready with {version}"):
     """See the Kubernetes node Ready with a kubelet of this version."""
 
-    phase: ClassVar[str] = "ready"
     machine: MachineName
     version: str
 
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"wait until Ready with {self.version}"
-
 
 @dataclass(frozen=True, kw_only=True)
-class ApplySettings:
+class ApplySettings(BaseStep, phase="settings"):
     """Have k3s of a machine run with the inventory's settings: on its node, in its files, and restarted with them.
 
     Attributes:
@@ -131,7 +106,6 @@ class ApplySettings:
         stale_taints: Taints, likewise.
     """
 
-    phase: ClassVar[str] = "settings"
     machine: MachineSpec
     changes: tuple[str, ...]
     stale_labels: tuple[tuple[str, str], ...] = ()
@@ -145,43 +119,35 @@ class ApplySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MigrateToEtcd:
+class MigrateToEtcd(BaseStep, phase="migrate", title="move sqlite to etcd"):
     """Have the only server's sqlite data in embedded etcd: a restart with `cluster-init` (k3s 1.22.2 and newer)."""
 
-    phase: ClassVar[str] = "migrate"
-    title: ClassVar[str] = "move sqlite to etcd"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfigureVip:
+class ConfigureVip(BaseStep, phase="vip", title="set up the VIP"):
     """Have keepalived on a server; its peers are those of `servers` whose address is known now.
 
     `first`: wait until the API answers at the VIP.
     """
 
-    phase: ClassVar[str] = "vip"
-    title: ClassVar[str] = "set up the VIP"
     machine: MachineName
     servers: tuple[MachineName, ...]
     first: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpreadVip:
+class SpreadVip(BaseStep, phase="vip", title="configure keepalived on the servers"):
     """Have every server's keepalived know all the others."""
 
-    phase: ClassVar[str] = "vip"
-    title: ClassVar[str] = "configure keepalived on the servers"
     servers: tuple[MachineName, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveVip:
+class RemoveVip(BaseStep, phase="vip", title="remove the VIP"):
     """Have the servers' keepalived serve no VIP any more: the inventory has none."""
 
-    phase: ClassVar[str] = "vip"
-    title: ClassVar[str] = "remove the VIP"
     servers: tuple[MachineName, ...]
 
 
@@ -195,7 +161,7 @@ class Upload(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeSnapshot:
+class TakeSnapshot(BaseStep, phase="snapshot", title="take the snapshot {name}"):
     """Have a new snapshot of the cluster's data, on the server and, with `to`, in a directory here, mode 0600.
 
     Attributes:
@@ -203,30 +169,22 @@ class TakeSnapshot:
         keep: How many of its kind the server keeps; older ones are removed, in the bucket too. None: all.
     """
 
-    phase: ClassVar[str] = "snapshot"
     machine: MachineName
     name: str
     to: Path | None = None
     upload: Upload = Upload.NO
     keep: int | None = None
 
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"take the snapshot {self.name}"
-
 
 @dataclass(frozen=True, kw_only=True)
-class StopK3s:
+class StopK3s(BaseStep, phase="stop", title="stop k3s"):
     """Have k3s stopped on a machine; pods go on running."""
 
-    phase: ClassVar[str] = "stop"
-    title: ClassVar[str] = "stop k3s"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreSnapshot:
+class RestoreSnapshot(BaseStep, phase="restore"):
     """Have the data of a snapshot on a server whose k3s is stopped, as the only etcd member, serving again.
 
     Attributes:
@@ -234,7 +192,6 @@ class RestoreSnapshot:
         folder: Where in the bucket, empty for its top.
     """
 
-    phase: ClassVar[str] = "restore"
     machine: MachineSpec
     source: str | Path
     s3: bool = False
@@ -248,80 +205,64 @@ class RestoreSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RejoinServer:
+class RejoinServer(BaseStep, phase="restore", title="join again with an empty data directory"):
     """Have a stopped server join again: its old data goes, etcd's comes from the others."""
 
-    phase: ClassVar[str] = "restore"
-    title: ClassVar[str] = "join again with an empty data directory"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class RotateToken:
+class RotateToken(BaseStep, phase="rotate", title="replace the token"):
     """Have the cluster's token replaced by a new one; the state directory has it, and the agents', before it does."""
 
-    phase: ClassVar[str] = "rotate"
-    title: ClassVar[str] = "replace the token"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenewToken:
+class RenewToken(BaseStep, phase="rotate", title="restart with the new token"):
     """Have a machine's k3s run with the cluster's token as it is now."""
 
-    phase: ClassVar[str] = "rotate"
-    title: ClassVar[str] = "restart with the new token"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavePasswords:
+class SavePasswords(BaseStep, phase="rotate", title="save the passwords in the cluster's data"):
     """Have the passwords that a server was started with in the cluster's data, which its next start is held against."""
 
-    phase: ClassVar[str] = "rotate"
-    title: ClassVar[str] = "save the passwords in the cluster's data"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaveIdentity:
+class SaveIdentity(BaseStep, phase="save", title="save the cluster's CAs and token"):
     """Have the cluster's CAs and token in the state directory, mode 0600, for a server to come."""
 
-    phase: ClassVar[str] = "save"
-    title: ClassVar[str] = "save the cluster's CAs and token"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoteRebuild:
+class NoteRebuild(BaseStep, phase="save", title="save what will be rebuilt"):
     """Have it noted in the state directory that the machines go so that the cluster is built again, and how."""
 
-    phase: ClassVar[str] = "save"
-    title: ClassVar[str] = "save what will be rebuilt"
     cluster: ClusterName
     note: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdoptVm:
+class AdoptVm(BaseStep, phase="adopt", title="sign its record"):
     """Have the record of a VM signed that was foreign, as the user has seen it."""
 
-    phase: ClassVar[str] = "adopt"
-    title: ClassVar[str] = "sign its record"
     machine: MachineName
     record: MachineRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuthorizeKey:
+class AuthorizeKey(BaseStep, phase="adopt", title="have it accept the SSH key"):
     """Have a machine that refuses our SSH key accept it: its guest agent writes it.
 
     Attributes:
         new_key: The key was made a moment ago, so that a machine that cannot be asked refuses it, too.
     """
 
-    phase: ClassVar[str] = "adopt"
-    title: ClassVar[str] = "have it accept the SSH key"
     machine: MachineName
     new_key: bool = False
 

@@ -6,31 +6,25 @@ Steps never hold addresses, tokens or keys: what a run discovers is in its `Find
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.words import count
+from bootstrap.planning.base_step import BaseStep
 from bootstrap.planning.day2_steps import Day2Step
 from bootstrap.planning.templates.steps import TemplateStep
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchK3s:
+class FetchK3s(BaseStep, phase="fetch", title="fetch k3s {version} for {arch}"):
     """Have a k3s release here, its checksum verified. `arch` is amd64 or arm64."""
 
-    phase: ClassVar[str] = "fetch"
     version: str
     arch: str
 
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"fetch k3s {self.version} for {self.arch}"
-
 
 @dataclass(frozen=True, kw_only=True)
-class CloneVm:
+class CloneVm(BaseStep, phase="clone"):
     """Have the machine's VM.
 
     Attributes:
@@ -41,7 +35,6 @@ class CloneVm:
         after_build: The template is built first, and `template` stands for its vmid: for showing only.
     """
 
-    phase: ClassVar[str] = "clone"
     machine: MachineSpec
     template: Vmid
     template_pve_node: PveNodeName
@@ -61,7 +54,7 @@ class CloneVm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateContainer:
+class CreateContainer(BaseStep, phase="create"):
     """Have the machine's container, whole: unlike a clone it is configured by the very request that makes it.
 
     Attributes:
@@ -72,7 +65,6 @@ class CreateContainer:
         locks: The storage whose lock it takes, for taking turns.
     """
 
-    phase: ClassVar[str] = "create"
     machine: MachineSpec
     pve_node: PveNodeName
     vmid: Vmid
@@ -93,10 +85,9 @@ class CreateContainer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfigureVm:
+class ConfigureVm(BaseStep, phase="configure"):
     """Have the VM's hardware, cloud-init and record as wanted, and its disk of the wanted size."""
 
-    phase: ClassVar[str] = "configure"
     machine: MachineSpec
     disk: str
     scsi_controller: str
@@ -110,39 +101,29 @@ class ConfigureVm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartVm:
+class StartVm(BaseStep, phase="start", title="power on"):
     """Have the VM running."""
 
-    phase: ClassVar[str] = "start"
-    title: ClassVar[str] = "power on"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwaitGuest:
+class AwaitGuest(BaseStep, phase="boot", title="wait for the guest"):
     """Know the guest's address and host key, be able to log in, and see cloud-init done."""
 
-    phase: ClassVar[str] = "boot"
-    title: ClassVar[str] = "wait for the guest"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareGuest:
+class PrepareGuest(BaseStep, phase="install", title="send k3s {version}"):
     """Have the k3s binary on the guest."""
 
-    phase: ClassVar[str] = "install"
     machine: MachineName
     version: str
 
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"send k3s {self.version}"
-
 
 @dataclass(frozen=True, kw_only=True)
-class InitServer:
+class InitServer(BaseStep, phase="join"):
     """Have the first server serving, its token and kubeconfig known.
 
     Attributes:
@@ -150,7 +131,6 @@ class InitServer:
         serves: It is known to serve already: the others are reached through it.
     """
 
-    phase: ClassVar[str] = "join"
     machine: MachineSpec
     etcd: bool
     serves: bool = False
@@ -164,65 +144,51 @@ class InitServer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JoinServer:
+class JoinServer(BaseStep, phase="join", title="join as server"):
     """Have a further server joined."""
 
-    phase: ClassVar[str] = "join"
-    title: ClassVar[str] = "join as server"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class JoinAgent:
+class JoinAgent(BaseStep, phase="join", title="join as agent"):
     """Have an agent joined."""
 
-    phase: ClassVar[str] = "join"
-    title: ClassVar[str] = "join as agent"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwaitReady:
+class AwaitReady(BaseStep, phase="ready", title="wait until Ready"):
     """See the Kubernetes node Ready, with the wanted labels and taints."""
 
-    phase: ClassVar[str] = "ready"
-    title: ClassVar[str] = "wait until Ready"
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class WriteKubeconfig:
+class WriteKubeconfig(BaseStep, phase="ready", title="write the kubeconfig"):
     """Have the kubeconfig in the state directory and merged where the user wants it."""
 
-    phase: ClassVar[str] = "ready"
-    title: ClassVar[str] = "write the kubeconfig"
     cluster: ClusterName
 
 
 @dataclass(frozen=True, kw_only=True)
-class StopVm:
+class StopVm(BaseStep, phase="stop", title="power off"):
     """Have the VM powered off, by pulling the plug: it is destroyed next. Ownership is checked first."""
 
-    phase: ClassVar[str] = "stop"
-    title: ClassVar[str] = "power off"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class DestroyVm:
+class DestroyVm(BaseStep, phase="destroy", title="destroy the VM"):
     """Have the VM gone with its disks. Ownership is checked first."""
 
-    phase: ClassVar[str] = "destroy"
-    title: ClassVar[str] = "destroy the VM"
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForgetCluster:
+class ForgetCluster(BaseStep, phase="forget", title="remove kubeconfig entries and state"):
     """Have no trace of the cluster here: our kubeconfig entries and the state directory's."""
 
-    phase: ClassVar[str] = "forget"
-    title: ClassVar[str] = "remove kubeconfig entries and state"
     cluster: ClusterName
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import ClassVar
 
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.planning.base_step import BaseStep
 from bootstrap.records.vms.template import HASH_TAG, Recipe, TemplateRecord
 
 
@@ -98,91 +98,63 @@ class TemplateBuild:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchImage:
+class FetchImage(BaseStep, phase="image", title="have {build.image} on {build.pve_node}"):
     """Have the image on a storage of the Proxmox node, its checksum verified where there is one."""
 
-    phase: ClassVar[str] = "image"
     build: TemplateBuild
-
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"have {self.build.image} on {self.build.pve_node}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class UploadSeed:
+class UploadSeed(BaseStep, phase="image", title="upload the NoCloud ISO"):
     """Have our NoCloud ISO on a storage: the user, our key, and the guest agent."""
 
-    phase: ClassVar[str] = "image"
-    title: ClassVar[str] = "upload the NoCloud ISO"
     build: TemplateBuild
 
 
 @dataclass(frozen=True, kw_only=True)
-class MakeBuilder:
+class MakeBuilder(BaseStep, phase="build", title="create the VM {build.vmid} from the image"):
     """Have the VM that is to become the template."""
 
-    phase: ClassVar[str] = "build"
     build: TemplateBuild
-
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"create the VM {self.build.vmid} from the image"
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartBuilder:
+class StartBuilder(BaseStep, phase="boot", title="power on"):
     """Have it running."""
 
-    phase: ClassVar[str] = "boot"
-    title: ClassVar[str] = "power on"
     build: TemplateBuild
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwaitBuilder:
+class AwaitBuilder(BaseStep, phase="boot", title="wait for the guest"):
     """Be logged in on it, its host key pinned, and cloud-init done."""
 
-    phase: ClassVar[str] = "boot"
-    title: ClassVar[str] = "wait for the guest"
     build: TemplateBuild
 
 
 @dataclass(frozen=True, kw_only=True)
-class BakeGuest:
+class BakeGuest(BaseStep, phase="bake", title="install k3s {build.recipe.k3s}"):
     """Have in it what machines need: k3s, its images, keepalived, settings; and boot trimmed."""
 
-    phase: ClassVar[str] = "bake"
     build: TemplateBuild
-
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"install k3s {self.build.recipe.k3s}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleanGuest:
+class CleanGuest(BaseStep, phase="clean", title="clean it and power off"):
     """Have it without keys, identity and logs, and powered off."""
 
-    phase: ClassVar[str] = "clean"
-    title: ClassVar[str] = "clean it and power off"
     build: TemplateBuild
 
 
 @dataclass(frozen=True, kw_only=True)
-class SealTemplate:
+class SealTemplate(BaseStep, phase="convert", title="convert to a template"):
     """Have a cloud-init drive in place of our ISO, and the VM converted to a template."""
 
-    phase: ClassVar[str] = "convert"
-    title: ClassVar[str] = "convert to a template"
     build: TemplateBuild
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveIsos:
+class RemoveIsos(BaseStep, phase="tidy"):
     """Have some of our NoCloud ISOs gone.
 
     Attributes:
@@ -190,7 +162,6 @@ class RemoveIsos:
         reports: Warn of ISOs that the token may not remove; they hold no secret, so once is enough.
     """
 
-    phase: ClassVar[str] = "tidy"
     isos: tuple[tuple[PveNodeName, str], ...]
     reports: bool
 
@@ -201,36 +172,24 @@ class RemoveIsos:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveTemplate:
+class RemoveTemplate(BaseStep, phase="tidy", title="remove {name} ({vmid})"):
     """Have one of our templates gone that has no linked clone, or what a dead build left."""
 
-    phase: ClassVar[str] = "tidy"
     vmid: Vmid
     pve_node: PveNodeName
     name: str
     recipe: str
 
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"remove {self.name} ({self.vmid})"
-
 
 @dataclass(frozen=True, kw_only=True)
-class AdoptTemplate:
+class AdoptTemplate(BaseStep, phase="adopt", title="sign the record of {name} ({vmid})"):
     """Have the record of a template signed that was foreign, as the user has seen it."""
 
-    phase: ClassVar[str] = "adopt"
     vmid: Vmid
     pve_node: PveNodeName
     name: str
     smbios_uuid: str
     record: TemplateRecord
-
-    @property
-    def title(self) -> str:
-        """What a user reads while it runs."""
-        return f"sign the record of {self.name} ({self.vmid})"
 
 
 TemplateStep = (

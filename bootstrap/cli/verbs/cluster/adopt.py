@@ -93,7 +93,7 @@ def _accepting(report: Report | None) -> list[str]:
     from bootstrap.planning.day2_steps import AuthorizeKey
 
     steps = report.steps if report is not None else ()
-    return [step.lane for step in steps if step.title == AuthorizeKey.title and step.changed]
+    return [step.lane for step in steps if step.title == AuthorizeKey.title_template and step.changed]
 
 
 def _closing(ended: Ended) -> str:
