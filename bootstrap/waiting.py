@@ -76,14 +76,16 @@ def tell(message: str) -> None:
         sink(Told(message=message))
 
 
-def patience_to_look(clock: Clock, timeout_s: float) -> WaitContext:
-    """How what only looks waits: for `timeout_s` at most; Ctrl-C ends it at once, since nothing is under way."""
-    sink = _sink.get() or ignore
+def patience_to_look(
+    clock: Clock, timeout_s: float, *, sink: EventSink | None = None, stop: threading.Event | None = None
+) -> WaitContext:
+    """How code waits that only looks: for `timeout_s` at most; Ctrl-C ends it at once, since no step is running."""
+    hears = sink or _sink.get() or ignore
 
     def say(what: str, problem: str, waited_s: float) -> None:
-        sink(Told(message=f"still waiting for {what} ({waited_s:.0f} s): {problem}"))
+        hears(Told(message=f"still waiting for {what} ({waited_s:.0f} s): {problem}"))
 
-    return WaitContext(clock=clock, deadline_s=clock.now_s() + timeout_s, stop=threading.Event(), say=say)
+    return WaitContext(clock=clock, deadline_s=clock.now_s() + timeout_s, stop=stop or threading.Event(), say=say)
 
 
 class PollThrottle:

@@ -33,7 +33,7 @@ from bootstrap.records.vms.lock import (
     taken_error,
 )
 from bootstrap.records.vms.seal import Bearer, RecordKey
-from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
+from bootstrap.waiting import Condition, NotYet, WaitContext, patience_to_look, wait_for
 
 _ATTEMPTS = 5
 """How often the marker may disappear between two looks before we give up."""
@@ -328,12 +328,4 @@ class ClusterLock:
             self._ports.markers.remove(marker)
 
     def _patience(self, timeout_s: float) -> WaitContext:
-        clock = self._ports.clock
-        return WaitContext(
-            clock=clock,
-            deadline_s=clock.now_s() + timeout_s,
-            stop=self._stop,
-            say=lambda what, problem, waited_s: self._sink(
-                Told(message=f"still waiting for {what} ({waited_s:.0f} s): {problem}")
-            ),
-        )
+        return patience_to_look(self._ports.clock, timeout_s, sink=self._sink, stop=self._stop)

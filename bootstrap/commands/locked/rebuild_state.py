@@ -78,22 +78,18 @@ def snapshot_of(rebuild: RebuildNote, spec: ClusterSpec) -> Path | None:
     Raises:
         PreflightError: It does not exist (any more), is damaged, or newer than the k3s that is to read it.
     """
-    path = _snapshot_path(rebuild)
-    if path is not None:
-        check_data(path, spec, version=rebuild.version)
-    return path
-
-
-def check_data(path: Path, spec: ClusterSpec, *, version: str) -> None:
-    """See that a snapshot's file is whole, ours, and can be read by a k3s version. Raises PreflightError."""
+    if rebuild.snapshot is None:
+        return None
+    path = _snapshot_path(rebuild.snapshot)
     note = check_local(path, spec)
     if note is not None:
         check_not_older(
-            version,
+            rebuild.version,
             note.k3s_version,
             what=f"which {path.name} was taken with",
             remedy=version_remedy(spec, note.k3s_version),
         )
+    return path
 
 
 def version_remedy(spec: ClusterSpec, version: str) -> str:
@@ -105,16 +101,15 @@ def version_remedy(spec: ClusterSpec, version: str) -> str:
     return Advice("write `k3s: {{version: {}}}` (or a newer one) into the inventory, {}", version, flag)
 
 
-def _snapshot_path(rebuild: RebuildNote) -> Path | None:
-    if rebuild.snapshot is None or rebuild.stage is not Stage.BUILDING:
-        return None
-    if rebuild.snapshot.is_file():
-        return rebuild.snapshot
-    taken = [each for each in local_snapshots(rebuild.snapshot) if each.name.startswith(f"{SNAPSHOT_NAME}-")]
+def _snapshot_path(noted: Path) -> Path:
+    """The file itself, or in a directory the newest snapshot that a rebuild took."""
+    if noted.is_file():
+        return noted
+    taken = [each for each in local_snapshots(noted) if each.name.startswith(f"{SNAPSHOT_NAME}-")]
     if not taken:
         raise PreflightError(
             "the snapshot for the rebuild no longer exists",
-            details=str(rebuild.snapshot),
+            details=str(noted),
             resolution=Advice(
                 "put it back, or use another one: `homelab-k8s rebuild --restore FILE`; to create the cluster "
                 "without that data: `homelab-k8s down`, then `homelab-k8s up`"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap.commands.observing.bucket import bucket_of, ready_server
+from bootstrap.commands.observing.bucket import bucket_of
 from bootstrap.commands.observing.guests import Guest, ask, ask_all, server_guests
 from bootstrap.commands.observing.local_snapshots import local_snapshots
-from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.observe import ask_servers, observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError
 from bootstrap.execution.guests.scripts import parse_lines
-from bootstrap.k3s.kubeconfig.build import with_server
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Snapshot
 from bootstrap.model.words import count
@@ -26,7 +24,6 @@ from bootstrap.records.snapshot_note import (
     newest_first,
     parse_on_disk,
 )
-from bootstrap.records.state.state_items import KUBECONFIG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +48,7 @@ def snapshots_of(view: ClusterView, ports: Ports, *, directory: Path) -> Snapsho
     spec = view.spec
     disks = ask_all(server_guests(view), lambda server: _on_server(server, spec, ports))
     bucket = bucket_of(view, ports)
-    listed = _listed(_of_api(view, ports), complete=bucket.complete)
+    listed = _listed(recorded_snapshots(view, ports) or (), complete=bucket.complete)
     afar = [each for each in (*listed, *bucket.snapshots) if is_file_name(each.name) and is_own(each, spec)]
     found = (snapshot for disk in disks for snapshot in disk.snapshots)
     return SnapshotList(
@@ -102,14 +99,11 @@ def _on_server(server: Guest, spec: ClusterSpec, ports: Ports) -> _OnDisk:
     return _OnDisk(snapshots=snapshots, note=note)
 
 
-def _of_api(view: ClusterView, ports: Ports) -> tuple[Snapshot, ...]:
-    """The snapshots that k3s has records of; none while its API does not answer."""
-    kubeconfig = ports.state.read(view.spec.name, KUBECONFIG)
-    ready = ready_server(view)
-    if kubeconfig is None or ready is None:
-        return ()
+def recorded_snapshots(view: ClusterView, ports: Ports) -> tuple[Snapshot, ...] | None:
+    """The snapshots that k3s has records of; None while its API does not answer."""
+    if view.observed.kube_nodes is None:
+        return None
     try:
-        with closing(ports.kube.connect(with_server(kubeconfig, ready.address))) as kube:
-            return kube.snapshots()
+        return ask_servers(view, ports, ask=lambda kube: kube.snapshots())
     except KubernetesError:
-        return ()
+        return None

@@ -12,12 +12,13 @@ from bootstrap.commands.locked.rebuild_state import read_rebuild
 from bootstrap.commands.locked.unfinished import unfinished
 from bootstrap.commands.observing.guests import Guest, ask_all, server_guests
 from bootstrap.commands.observing.liveness import with_units
-from bootstrap.commands.observing.observe import ask_servers, observe_cluster
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import unseen_vms
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.reports.machine_rows import machine_rows
+from bootstrap.commands.reports.snapshots import recorded_snapshots
 from bootstrap.commands.reports.status_values import ApiCertificate, ClusterStatus, Datastore, SnapshotsStatus, Vip
-from bootstrap.errors import HomelabError, KubernetesError, PreflightError
+from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed, Snapshot
@@ -144,9 +145,8 @@ def _certificate_problems(certificate: ApiCertificate | None) -> Iterator[str]:
 
 
 def _snapshots(view: ClusterView, ports: Ports) -> SnapshotsStatus | None:
-    try:
-        told = ask_servers(view, ports, ask=lambda kube: kube.snapshots())
-    except KubernetesError:
+    told = recorded_snapshots(view, ports)
+    if told is None:
         return None
     own = [snapshot for snapshot in told if is_own(snapshot, view.spec)]
     newest = _newest(snapshot for snapshot in own if not snapshot.problem)

@@ -190,7 +190,7 @@ class Rebuild(Verb):
         spec = view.spec
         is_taken_first = self.latest_to is not None and not saved
         if rebuild.snapshot is not None and not is_taken_first:
-            snapshot_of(replace(rebuild, stage=Stage.BUILDING), spec)
+            snapshot_of(rebuild, spec)
         installed = server_versions(view, ports)
         if not installed or (self.older_is_meant and not is_taken_first):
             return
