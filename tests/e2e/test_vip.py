@@ -205,7 +205,7 @@ def test_settings_that_keepalived_refuses_never_replace_those_that_work(home: Ho
 def test_somebody_elses_settings_are_left_alone(home: Home) -> None:
     address = next(iter(addresses(home).values()))
     on(home, address, f"sudo sed -i '1s/.*/# mine/' {SETTINGS}")
-    assert f"{SETTINGS} is somebody else's" in install(home, address, "# Written by homelab-k8s")
+    assert f"{SETTINGS} is not ours" in install(home, address, "# Written by homelab-k8s")
     assert on(home, address, f"sudo head -n 1 {SETTINGS}") == "# mine\n"
     on(home, address, f"sudo sed -i '1s/.*/# Written by homelab-k8s/' {SETTINGS}")
 

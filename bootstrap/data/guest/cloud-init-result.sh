@@ -35,7 +35,7 @@ if [ -e "$RUN/result.json" ]; then
 elif is_off; then
     printf 'done=1\nstatus=disabled\n'
 elif is_dead; then
-    printf 'done=1\nstatus=error\nerror=cloud-final.service failed before it could tell a result\n'
+    printf 'done=1\nstatus=error\nerror=cloud-final.service failed before it could report a result\n'
 else
     echo done=0
 fi

@@ -82,7 +82,7 @@ put 755 ./vip-check.sh "$ETC/check-k3s-api"
 if [ -f ./keepalived.conf ]; then
     there=$ETC/keepalived.conf
     if [ -s "$there" ] && [ "$(head -n 1 "$there" | cut -c "1-${#MARK}")" != "$MARK" ]; then
-        fail "$there is somebody else's: it does not begin with '$MARK'"
+        fail "$there is not ours: it does not begin with '$MARK'"
     fi
     told=$(keepalived --config-test --use-file ./keepalived.conf 2>&1) ||
         fail "keepalived refuses its settings: $(echo "$told" | tail -n 1)"

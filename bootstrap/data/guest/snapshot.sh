@@ -80,7 +80,7 @@ take_with_bucket() {
     elif [ "$status" != 0 ]; then
         problem=$(last_error)
     elif [ "$saved" = 1 ]; then
-        problem="k3s tells no reason here"
+        problem="k3s gives no reason here"
     elif grep -q -i -e 'error.*S3' -e 'unable.*S3' ./snapshot.log; then
         problem=$(grep -i -e 'error.*S3' -e 'unable.*S3' ./snapshot.log | tail -n 1)
     else
@@ -93,7 +93,7 @@ take_etcd() {
     [ "$BUCKET" = no ] || take_with_bucket "$began"
     if [ -z "$file" ] && [ "$BUCKET" = must ]; then
         tail -n 20 ./snapshot.log >&2
-        fail "k3s could not take the snapshot for the bucket: ${problem:-no reason told}"
+        fail "k3s could not take the snapshot for the bucket: ${problem:-no reason given}"
     fi
     if [ -z "$file" ]; then
         # With a bucket in its settings that does not answer, k3s would take none at all.
@@ -142,7 +142,7 @@ version=$("$K3S" --version | sed -n 's/^k3s version \([^ ]*\).*/\1/p')
 ca=${ca%% *}
 bucket=$sent
 TOLD
-[ "$sent" != failed ] || echo "bucket_problem=${problem:-no reason told}"
+[ "$sent" != failed ] || echo "bucket_problem=${problem:-no reason given}"
 if [ "$FETCH" = 1 ]; then
     cp "$file" ./snapshot.out
     chown "${SUDO_UID:-0}:${SUDO_GID:-0}" ./snapshot.out

@@ -48,7 +48,7 @@ def add_key(vm: VmRecord, *, user: str, public_key: str, hypervisor: Hypervisor)
         hypervisor.write_guest_file(vm.vmid, pve_node=vm.pve_node, path=path, content=wanted)
         if read(path) == wanted:
             return path
-        why = "it reads otherwise now"
+        why = "it reads differently now"
     except HomelabError as error:
         if _is_as_before(read, path, there):
             raise

@@ -183,7 +183,7 @@ async def install_vip(call: Call) -> Outcome:
         if before and not before.startswith(keepalived.MARK):
             sent.unlink()
             there = keepalived.SETTINGS
-            return Outcome(1, err=f"{there} is somebody else's: it does not begin with '{keepalived.MARK}'\n")
+            return Outcome(1, err=f"{there} is not ours: it does not begin with '{keepalived.MARK}'\n")
         changed = disk.put(sent, keepalived.SETTINGS) or not unit.enabled or changed
         if keepalived.vip_in(before) not in (None, keepalived.vip_in(sent.read_text(encoding="utf-8"))):
             await unit.stop()

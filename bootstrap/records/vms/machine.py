@@ -130,7 +130,7 @@ def identity_of(vm: VmRecord) -> str:
     if not vm.identity:
         raise HypervisorError(
             f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) has no SMBIOS UUID",
-            details="smbios1 has no uuid, so it cannot be told from another VM with the same VMID",
+            details="smbios1 has no uuid, so it cannot be distinguished from another VM with the same VMID",
             resolution=f"as root on {vm.pve_node}: qm set {vm.vmid} --smbios1 uuid=$(cat /proc/sys/kernel/random/uuid)",
         )
     return vm.identity

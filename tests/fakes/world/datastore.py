@@ -160,7 +160,7 @@ class DataScripts:
             place, server = f"s3://snaps/{key}", MachineName(self.vm.name)
             refused = Snapshot(name=name, machine=server, location=place, made=MADE, problem=bucket.denied)
             self.world.datastore.failed.append(refused)
-            return "bucket=failed\nbucket_problem=k3s tells no reason here\n"
+            return "bucket=failed\nbucket_problem=k3s gives no reason here\n"
         bucket.keys[key] = self.vm.name
         self.vm.files["bucket"] = given
         return "bucket=sent\n"

@@ -106,7 +106,7 @@ def _in_vain(world: World) -> None:
         (_gone, "No such file or directory"),
         (_odd("ssh-ed25519 AAAAmine müller@home\n"), "is no ASCII text of at most 61440 characters"),
         (_odd("#" * 61_430 + "\n"), "is no ASCII text of at most 61440 characters"),
-        (_in_vain, "and sshd refuses it still"),
+        (_in_vain, "but sshd still refuses it"),
     ],
 )
 def test_where_it_cannot_be_the_command_is_told_and_nothing_is_lost(change: Callable[[World], None], why: str) -> None:

@@ -55,7 +55,7 @@ def _add(step: AuthorizeKey, vm: VmRecord, context: RunContext) -> str:
         _log_in(step, vm, context)
     except KeyRefusedError as error:
         raise GuestSetupError(
-            f"the key was added to {path}, and sshd refuses it still", details=error.details
+            f"the key was added to {path}, but sshd still refuses it", details=error.details
         ) from error
     return path
 

@@ -173,7 +173,7 @@ def bake_guest(step: BakeGuest, context: RunContext) -> Done:
     sent = "" if facts.k3s_sha256 == artifact.sha256 else send_k3s(artifact, context.shell(build.key))
     lines = context.run(build.key, "bake.sh", timeout_s=_BAKE_S, SHA256=artifact.sha256, LOCK_S=_LOCK_S).lines
     for warning in lines.get("warning", []):
-        context.warn(f"{build.name} is made without: {warning}")
+        context.warn(f"{build.name} is built without: {warning}")
     return Done(changed=lines.get("changed") != ["0"], note=sent)
 
 
