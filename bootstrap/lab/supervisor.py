@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from fakepve.lxc import FakeCt
 
-from bootstrap.lab.front.vmconfig import Made, container_spec, guest_spec
+from bootstrap.lab.front.configs.vmconfig import Made, container_spec, guest_spec
 from bootstrap.lab.guests.base import GuestDriver, GuestError, GuestSpec, LayeredDriver, NoCloudSeed
 
 POLL_S = 0.05

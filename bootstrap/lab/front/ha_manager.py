@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from bootstrap.lab.faults.active import Fault, Faults
-from bootstrap.lab.front.vmconfig import DRIVE
+from bootstrap.lab.front.configs.vmconfig import DRIVE
 from bootstrap.lab.guests.base import GuestError
 from bootstrap.lab.supervisor import Supervisor
 

@@ -11,7 +11,7 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import DeadlineError, TaskFailedError, VmidTakenError
-from bootstrap.lab.front.cloning import IMAGE_THERE
+from bootstrap.lab.front.vms.cloning import IMAGE_THERE
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.observed import VmRecord
 from bootstrap.proxmox.failures import from_exit_status

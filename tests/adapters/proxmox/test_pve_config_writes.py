@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError
-from bootstrap.lab.front.seed import render_user_data
+from bootstrap.lab.front.configs.seed import render_user_data
 from bootstrap.model.ids import ClusterName, Vmid
 from tests.adapters.proxmox.pve_lab import PVE1, VM, VMIDS, Lab, clone_request
 from tests.fakes.specs import cluster

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bootstrap.errors import AuthenticationError
-from bootstrap.lab.front.certs import make_certificate
+from bootstrap.lab.front.gateway.certs import make_certificate
 from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import ClusterName
 from tests.adapters.proxmox.pve_lab import PVE1, TEMPLATE, VMIDS, Lab, Relay

@@ -145,7 +145,7 @@ _networks = itertools.count(os.getpid() * 61)
 def claim_network() -> tuple[socket.socket, str]:
     """Another /24 of loopback for each set of machines, and the socket that keeps all other processes off it.
 
-    They are in 127.32.0.0/11: simulated guests (bootstrap/lab/simulated/addresses.py) live above.
+    They are in 127.32.0.0/11: simulated guests (bootstrap/lab/simulated/machine/addresses.py) live above.
     """
     for number in itertools.islice(_networks, 32 * 250):
         network = f"127.{32 + number // 250 % 32}.{number % 250}"

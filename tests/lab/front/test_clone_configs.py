@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bootstrap.lab.front.cloning import IMAGE_THERE
+from bootstrap.lab.front.vms.cloning import IMAGE_THERE
 from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer

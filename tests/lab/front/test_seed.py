@@ -7,7 +7,7 @@ import hashlib
 import pytest
 import yaml
 
-from bootstrap.lab.front.seed import render_network_config, render_seed, render_user_data, with_advertised
+from bootstrap.lab.front.configs.seed import render_network_config, render_seed, render_user_data, with_advertised
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICBTY/6URO0LElLcfjh4isAgHN8kwna7nLohTvfPS27Q lab"
 QUOTED = KEY.replace(" ", "%20").replace("/", "%2F")

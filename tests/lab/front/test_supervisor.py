@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bootstrap.lab.front.world import build_world
+from bootstrap.lab.front.datacenter.world import build_world
 from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.guests.base import GuestError, GuestSpec
 from bootstrap.lab.options import LabOptions

@@ -188,7 +188,7 @@ def test_an_unknown_command_fails_and_says_so(
     simulated: Guests, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     guest = simulated.start(201)
-    monkeypatch.setattr("bootstrap.lab.simulated.commands.EFFECTS", {})
+    monkeypatch.setattr("bootstrap.lab.simulated.scripts.commands.EFFECTS", {})
     status, words = guest.refusal("facts.sh")
     assert status == 127
     assert "does not know the script facts.sh" in words

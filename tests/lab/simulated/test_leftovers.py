@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from bootstrap.lab.simulated.leftovers import SHIMS
-from bootstrap.lab.simulated.units import Process, Unit
+from bootstrap.lab.simulated.machine.leftovers import SHIMS
+from bootstrap.lab.simulated.machine.units import Process, Unit
 
 
 class Ending:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.lab.simulated.standin import ServerLife
+from bootstrap.lab.simulated.embedding.standin import ServerLife
 
 
 class Ear:

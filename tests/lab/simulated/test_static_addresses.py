@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from bootstrap.lab.front.vmconfig import guest_spec
-from bootstrap.lab.simulated.addresses import static_address
+from bootstrap.lab.front.configs.vmconfig import guest_spec
+from bootstrap.lab.simulated.machine.addresses import static_address
 
 MAC = "02:00:00:00:00:01"
 

@@ -1,0 +1,1 @@
+"""VM configs of Proxmox: options, types, and the cloud-init seed. Pure."""

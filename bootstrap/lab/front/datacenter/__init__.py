@@ -1,0 +1,1 @@
+"""Proxmox nodes, storage lists, SDN, tags and Proxmox HA."""

@@ -1,0 +1,1 @@
+"""The HTTPS gateway: authentication, parameters, permissions, tasks, and fakepve behind it."""

@@ -1,0 +1,1 @@
+"""VMs and containers: creation, clones, config, power, guest agent, images."""

@@ -1,0 +1,1 @@
+"""The k3s stand-in inside the lab's process."""

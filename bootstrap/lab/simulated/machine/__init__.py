@@ -1,0 +1,1 @@
+"""What a simulated guest consists of: addresses, units, k3s and keepalived."""
