@@ -126,7 +126,7 @@ async def _choose_k3s(kind: str, request: K3sRequest, places: LabPlaces) -> K3sC
 
     lacking: tuple[str, ...] = ()
     if kind == "container":
-        from bootstrap.lab.guests.kernel import describe, lacks, probe, why_no_guests
+        from bootstrap.lab.guests.host.kernel import describe, lacks, probe, why_no_guests
 
         facts = await probe(places.directory)
         logger.info("kernel: %s", describe(facts))
@@ -165,7 +165,7 @@ async def _make_driver(kind: str, state_dir: Path, *, options: LabOptions, fault
     network = LabNetwork()
     await sweep(state_dir, network)
     if kind == "container":
-        from bootstrap.lab.guests.container import ContainerGuests
+        from bootstrap.lab.guests.containers.container import ContainerGuests
 
         return ContainerGuests(state_dir, network)
     from bootstrap.lab.guests.qemu import QemuGuests

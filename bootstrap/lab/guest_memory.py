@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from typing import Any
 
-from bootstrap.lab.guests.answers import AnsweringAgent
 from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec, Interface
+from bootstrap.lab.guests.channels.answers import AnsweringAgent
 
 
 @dataclass(kw_only=True)

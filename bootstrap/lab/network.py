@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
-from bootstrap.lab.guests.cgroups import LabCgroups
+from bootstrap.lab.guests.host.cgroups import LabCgroups
 from bootstrap.lab.guests.tools import run, tool_path
 
 ROUTE_METRIC = 4_000_000_000

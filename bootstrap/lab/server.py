@@ -22,23 +22,11 @@ from typing import Any, TypeVar
 
 from bootstrap.lab.delays import NONE, Delays
 from bootstrap.lab.faults.active import Faults
-from bootstrap.lab.front.gateway.access import Access
-from bootstrap.lab.front.vms.agent import Agent
-from bootstrap.lab.front.gateway.certs import Certificate, make_certificate
 from bootstrap.lab.front.datacenter.cluster import Cluster
-from bootstrap.lab.front.vms.config import Config
-from bootstrap.lab.front.vms.containers import Containers
-from bootstrap.lab.front.gateway.context import Front, measure_capacity
-from bootstrap.lab.front.gateway.gateway import Gateway
 from bootstrap.lab.front.datacenter.ha import Ha
-from bootstrap.lab.front.ha_manager import HaManager
 from bootstrap.lab.front.datacenter.listings import Listings
-from bootstrap.lab.front.vms.machines import Machines
 from bootstrap.lab.front.datacenter.packages import Packages
-from bootstrap.lab.front.gateway.passing import Passer
-from bootstrap.lab.front.vms.power import Power
 from bootstrap.lab.front.datacenter.tagging import Tagging
-from bootstrap.lab.front.gateway.tasks import Tasks
 from bootstrap.lab.front.datacenter.world import (
     HOMELAB,
     NO_RIGHTS,
@@ -47,6 +35,18 @@ from bootstrap.lab.front.datacenter.world import (
     build_world,
     node_names,
 )
+from bootstrap.lab.front.gateway.access import Access
+from bootstrap.lab.front.gateway.certs import Certificate, make_certificate
+from bootstrap.lab.front.gateway.context import Front, measure_capacity
+from bootstrap.lab.front.gateway.gateway import Gateway
+from bootstrap.lab.front.gateway.passing import Passer
+from bootstrap.lab.front.gateway.tasks import Tasks
+from bootstrap.lab.front.ha_manager import HaManager
+from bootstrap.lab.front.vms.agent import Agent
+from bootstrap.lab.front.vms.config import Config
+from bootstrap.lab.front.vms.containers import Containers
+from bootstrap.lab.front.vms.machines import Machines
+from bootstrap.lab.front.vms.power import Power
 from bootstrap.lab.guests.base import GuestDriver, LabNetwork
 from bootstrap.lab.k3s import K3sChoice
 from bootstrap.lab.options import LabError, LabInfo, LabOptions

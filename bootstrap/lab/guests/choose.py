@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError
-from bootstrap.lab.guests.hierarchies import read_layout
+from bootstrap.lab.guests.host.hierarchies import read_layout
 from bootstrap.lab.guests.tools import missing_packages
 
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h

@@ -12,10 +12,10 @@ import json
 import logging
 from pathlib import Path
 
-from bootstrap.lab.guests.agent import AgentSocket
 from bootstrap.lab.guests.base import GuestError, GuestSpec, LabNetwork
-from bootstrap.lab.guests.kvm import accelerator
-from bootstrap.lab.guests.qmp import qmp
+from bootstrap.lab.guests.channels.agent import AgentSocket
+from bootstrap.lab.guests.channels.qmp import qmp
+from bootstrap.lab.guests.host.kvm import accelerator
 from bootstrap.lab.guests.seed import write_seed_iso
 from bootstrap.lab.guests.supervised import SupervisedGuests
 from bootstrap.lab.guests.tools import run, tool_path

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bootstrap.lab.guests.agent import AgentSocket
 from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec, LabNetwork
-from bootstrap.lab.guests.cgroups import LabCgroups
+from bootstrap.lab.guests.channels.agent import AgentSocket
 from bootstrap.lab.guests.choose import require
+from bootstrap.lab.guests.host.cgroups import LabCgroups
 from bootstrap.lab.guests.sweep import sweep
 from bootstrap.lab.network import LabBridge, delete_link
 

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
-from bootstrap.lab.guests.cgroups import LabCgroups
-from bootstrap.lab.guests.inotify import InotifyLimit
+from bootstrap.lab.guests.host.cgroups import LabCgroups
+from bootstrap.lab.guests.host.inotify import InotifyLimit
 from bootstrap.lab.network import LabBridge
 
 logger = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from typing import Any
 from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec, Interface
-from bootstrap.lab.simulated.machine.addresses import SSH_PORT, AddressSlot
 from bootstrap.lab.simulated.disk import BlobStore, Disk
-from bootstrap.lab.simulated.guest import SimulatedGuest
 from bootstrap.lab.simulated.embedding.program import Programs
 from bootstrap.lab.simulated.embedding.standin import AGENT_THREADS, Network
+from bootstrap.lab.simulated.guest import SimulatedGuest
+from bootstrap.lab.simulated.machine.addresses import SSH_PORT, AddressSlot
 from bootstrap.lab.simulated.machine.world import World
 
 DIRECTORY = "simulated"

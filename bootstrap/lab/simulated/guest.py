@@ -10,15 +10,15 @@ from ipaddress import IPv4Interface
 import asyncssh
 import yaml
 
-from bootstrap.lab.guests.answers import FILES_AND_PROGRAMS, AnsweringAgent
 from bootstrap.lab.guests.base import GuestSpec, Interface
-from bootstrap.lab.simulated.machine.addresses import SSH_PORT, addresses6
+from bootstrap.lab.guests.channels.answers import FILES_AND_PROGRAMS, AnsweringAgent
 from bootstrap.lab.simulated.disk import Disk, DiskFiles
+from bootstrap.lab.simulated.machine.addresses import SSH_PORT, addresses6
 from bootstrap.lab.simulated.machine.k3s import launch
 from bootstrap.lab.simulated.machine.machine import AUTHORIZED_KEYS, HOST_KEY, Machine
-from bootstrap.lab.simulated.sshd import Sshd
 from bootstrap.lab.simulated.machine.units import Unit
 from bootstrap.lab.simulated.machine.world import World
+from bootstrap.lab.simulated.sshd import Sshd
 
 UNITS = ("k3s", "k3s-agent")
 _MOVED = 65_100

@@ -9,8 +9,8 @@ from ipaddress import IPv4Address
 import asyncssh
 
 from bootstrap.lab.simulated.machine.calls import Outcome
-from bootstrap.lab.simulated.scripts.commands import execute
 from bootstrap.lab.simulated.machine.machine import Machine
+from bootstrap.lab.simulated.scripts.commands import execute
 
 UPLOAD = b"/k3s.bin"
 """The file whose upload takes as long as a real k3s binary's, though the stand-in is small."""

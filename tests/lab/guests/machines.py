@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bootstrap.lab.guests.base import AgentSilentError, GuestDriver, GuestSpec, LabNetwork, NoCloudSeed
-from bootstrap.lab.guests.cgroups import LAB_CGROUP
-from bootstrap.lab.guests.hierarchies import read_layout
+from bootstrap.lab.guests.host.cgroups import LAB_CGROUP
+from bootstrap.lab.guests.host.hierarchies import read_layout
 
 NETWORK = LabNetwork(
     bridge="hktest0",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.lab.guests.base import AgentCommandError, AgentSilentError, GuestError
-from bootstrap.lab.guests.container import ContainerGuests
+from bootstrap.lab.guests.containers.container import ContainerGuests
 from bootstrap.lab.guests.sweep import sweep
 from tests.lab.guests.machines import NETWORK, address_of, eventually, leftovers, log_in, make_spec, ssh
 
@@ -164,7 +164,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 
-from bootstrap.lab.guests.container import ContainerGuests
+from bootstrap.lab.guests.containers.container import ContainerGuests
 from tests.lab.guests import machines
 
 async def main():

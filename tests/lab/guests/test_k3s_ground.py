@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.lab.guests.container import ContainerGuests
-from bootstrap.lab.guests.hierarchies import NEEDED
-from bootstrap.lab.guests.inotify import ENOUGH
-from bootstrap.lab.guests.kernel import lacks, probe
+from bootstrap.lab.guests.containers.container import ContainerGuests
+from bootstrap.lab.guests.host.hierarchies import NEEDED
+from bootstrap.lab.guests.host.inotify import ENOUGH
+from bootstrap.lab.guests.host.kernel import lacks, probe
 from bootstrap.lab.k3s_sources import is_stand_in
 from tests.lab.guests.machines import INOTIFY, NETWORK, leftovers, log_in, make_spec, ssh
 

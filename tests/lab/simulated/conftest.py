@@ -14,7 +14,7 @@ import pytest
 from bootstrap.lab.delays import NONE, Delays
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.choose import why_not
-from bootstrap.lab.guests.container import ContainerGuests
+from bootstrap.lab.guests.containers.container import ContainerGuests
 from bootstrap.lab.simulated.driver import SimulatedGuests
 from bootstrap.lab.standin_release import make_artifacts
 from tests.e2e.homes import Home, leftovers_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.lab.guests.cgroups import LAB_CGROUP, LabCgroups
-from bootstrap.lab.guests.hierarchies import CgroupLayout, LegacyHierarchy
+from bootstrap.lab.guests.host.cgroups import LAB_CGROUP, LabCgroups
+from bootstrap.lab.guests.host.hierarchies import CgroupLayout, LegacyHierarchy
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncssh
 
 from bootstrap.lab.front.configs.vmconfig import Made, container_spec
-from bootstrap.lab.guests.setup import HOST_KEY, set_up
+from bootstrap.lab.guests.containers.setup import HOST_KEY, set_up
 
 CONFIG = {"hostname": "demo-light-1", "net0": "name=eth0,hwaddr=02:00:00:00:00:01,ip=dhcp", "rootfs": "local:x,size=8G"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.lab.guests.inotify import ENOUGH, InotifyLimit
+from bootstrap.lab.guests.host.inotify import ENOUGH, InotifyLimit
 from bootstrap.lab.processes import process_start
 
 A, B = Path("/a"), Path("/b")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from bootstrap.lab.guests.k3s_settings import k3s_settings, write_k3s_settings
+from bootstrap.lab.guests.containers.k3s_settings import k3s_settings, write_k3s_settings
 
 ALL = ("CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_SYS_RESOURCE")
 

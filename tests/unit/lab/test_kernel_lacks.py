@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.lab.guests.hierarchies import CgroupLayout, LegacyHierarchy, parse_layout
-from bootstrap.lab.guests.kernel import KernelFacts, describe, lacks, why_no_guests
+from bootstrap.lab.guests.host.hierarchies import CgroupLayout, LegacyHierarchy, parse_layout
+from bootstrap.lab.guests.host.kernel import KernelFacts, describe, lacks, why_no_guests
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 HYBRID = (

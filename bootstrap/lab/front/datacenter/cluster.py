@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bootstrap.lab.faults.state import FORGETS_AT
+from bootstrap.lab.front.configs.vmconfig import memory_mib
 from bootstrap.lab.front.datacenter import sdn
 from bootstrap.lab.front.gateway.call import Answer, Call, Handler
 from bootstrap.lab.front.gateway.context import MIB, Front
-from bootstrap.lab.front.configs.vmconfig import memory_mib
 
 MANAGER = {8: "pve-manager/8.4.21/2606ac8500000000", 9: "pve-manager/9.2.11/2606ac8500000000"}
 

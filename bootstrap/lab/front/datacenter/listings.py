@@ -8,10 +8,10 @@ from typing import Any
 
 from fakepve import PveError
 
+from bootstrap.lab.front.configs.options_table import cpu_types
 from bootstrap.lab.front.datacenter import sdn
 from bootstrap.lab.front.gateway.call import Answer, Call, Handler
 from bootstrap.lab.front.gateway.context import MIB, Front
-from bootstrap.lab.front.configs.options_table import cpu_types
 from bootstrap.lab.front.gateway.tasks import visible_row
 
 _AMD = ("EPYC", "Opteron", "athlon", "phenom")

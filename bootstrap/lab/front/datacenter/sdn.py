@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bootstrap.lab.front.gateway.context import Front
 from bootstrap.lab.front.configs.vmconfig import options_of
+from bootstrap.lab.front.gateway.context import Front
 
 ZONE: Final = "lab"
 """A simple zone; its vnet is not VLAN-aware."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from fakepve import PveError
 
-from bootstrap.lab.front.gateway.call import Answer, Call, Handler
 from bootstrap.lab.front.configs.vmconfig import options_of
+from bootstrap.lab.front.gateway.call import Answer, Call, Handler
 
 FREE = "free"
 _PARSED = ("user-tag-access", "registered-tags")

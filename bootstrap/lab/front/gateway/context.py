@@ -9,8 +9,8 @@ from typing import Any
 
 from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
-from bootstrap.lab.front.ha_manager import HaManager
 from bootstrap.lab.front.gateway.passing import Passer
+from bootstrap.lab.front.ha_manager import HaManager
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.supervisor import Supervisor
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from fakepve import PveError
 
+from bootstrap.lab.front.configs.vmconfig import agent_enabled
 from bootstrap.lab.front.gateway.call import Answer, Call, Handler
 from bootstrap.lab.front.gateway.context import Front
-from bootstrap.lab.front.configs.vmconfig import agent_enabled
 from bootstrap.lab.guests.base import AgentCommandError, AgentSilentError, GuestDriver
 
 SILENCE_S = 3.0  # how long Proxmox VE waits for the agent (seen on 8.4)

@@ -21,8 +21,8 @@ from typing import Any
 from fakepve import TaskError
 
 from bootstrap.lab.faults.active import Fault
-from bootstrap.lab.front.gateway.context import Front
 from bootstrap.lab.front.configs.vmconfig import DRIVE
+from bootstrap.lab.front.gateway.context import Front
 
 STORAGE_LOCK_S = 10.0
 """How long Proxmox waits for a storage's lock (`PVE/Tools.pm`, lock_file's default)."""

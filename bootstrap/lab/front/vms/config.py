@@ -11,13 +11,8 @@ from urllib.parse import unquote
 
 from fakepve import PveError, TaskError
 
-from bootstrap.lab.front.datacenter import sdn
-from bootstrap.lab.front.gateway.call import Answer, Call, Handler, bad_parameters
-from bootstrap.lab.front.gateway.context import Front
 from bootstrap.lab.front.configs.options_table import AT_ONCE, INTEGERS, ROOT_ONLY, cpu_types, privilege_for
 from bootstrap.lab.front.configs.seed import render_seed
-from bootstrap.lab.front.datacenter.tagging import Tagging
-from bootstrap.lab.front.gateway.tasks import Log, start_task
 from bootstrap.lab.front.configs.vmconfig import (
     DRIVE,
     SEED_SIZE,
@@ -28,6 +23,11 @@ from bootstrap.lab.front.configs.vmconfig import (
     options_of,
     real_device,
 )
+from bootstrap.lab.front.datacenter import sdn
+from bootstrap.lab.front.datacenter.tagging import Tagging
+from bootstrap.lab.front.gateway.call import Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.gateway.context import Front
+from bootstrap.lab.front.gateway.tasks import Log, start_task
 
 MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")

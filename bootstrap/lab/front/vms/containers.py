@@ -14,13 +14,13 @@ from typing import Any
 import asyncssh
 from fakepve import PveError, TaskError
 
+from bootstrap.lab.front.configs.vmconfig import Made
 from bootstrap.lab.front.datacenter import sdn
-from bootstrap.lab.front.gateway.call import Answer, Call, Handler, bad_parameters
-from bootstrap.lab.front.gateway.context import Front
 from bootstrap.lab.front.datacenter.ha import ha_task
 from bootstrap.lab.front.datacenter.tagging import Tagging
+from bootstrap.lab.front.gateway.call import Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.gateway.context import Front
 from bootstrap.lab.front.gateway.tasks import Log, start_task
-from bootstrap.lab.front.configs.vmconfig import Made
 from bootstrap.lab.guests.base import ContainerDriver, GuestError, Interface
 
 ONE = "/nodes/{node}/lxc/{vmid}"

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from fakepve import PveError, TaskError
 
+from bootstrap.lab.front.configs.vmconfig import DRIVE, options_of
+from bootstrap.lab.front.datacenter.world import TEMPLATE_DISK_GIB
 from bootstrap.lab.front.gateway.call import Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.gateway.context import Front
 from bootstrap.lab.front.gateway.parameters import multipart_fields
 from bootstrap.lab.front.gateway.tasks import move_to_endpoint
-from bootstrap.lab.front.configs.vmconfig import DRIVE, options_of
-from bootstrap.lab.front.datacenter.world import TEMPLATE_DISK_GIB
 from bootstrap.lab.guests.seed import read_seed_iso
 
 IMPORT_NAME = re.compile(r"[a-zA-Z0-9+._-]+\.(?:ova|qcow2|raw|vmdk)")

@@ -13,15 +13,23 @@ from fakepve import PveError, TaskError
 
 from bootstrap.lab.faults.active import Fault
 from bootstrap.lab.faults.requests import no_quorum_write
+from bootstrap.lab.front.configs.vmconfig import (
+    DRIVE,
+    SEED_SIZE,
+    format_size,
+    kept_tags,
+    options_of,
+    real_device,
+    size_bytes,
+)
 from bootstrap.lab.front.datacenter import sdn
+from bootstrap.lab.front.datacenter.tagging import Tagging
 from bootstrap.lab.front.gateway.call import Answer, Call, Handler, bad_parameters, no_such_config
-from bootstrap.lab.front.vms.cloning import Cloning, image_there
 from bootstrap.lab.front.gateway.context import Front
+from bootstrap.lab.front.gateway.tasks import Log, failing_task, start_task
+from bootstrap.lab.front.vms.cloning import Cloning, image_there
 from bootstrap.lab.front.vms.images import Images
 from bootstrap.lab.front.vms.power import NO_CONFIG_ON_NODE
-from bootstrap.lab.front.datacenter.tagging import Tagging
-from bootstrap.lab.front.gateway.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.configs.vmconfig import DRIVE, SEED_SIZE, format_size, kept_tags, options_of, real_device, size_bytes
 
 ONE = "/nodes/{node}/qemu/{vmid}"
 

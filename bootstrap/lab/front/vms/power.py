@@ -10,12 +10,12 @@ from typing import Any
 
 from fakepve import PveError, TaskError
 
+from bootstrap.lab.front.configs.vmconfig import memory_mib, options_of, vcpus
 from bootstrap.lab.front.datacenter import sdn
+from bootstrap.lab.front.datacenter.ha import ha_task
 from bootstrap.lab.front.gateway.call import Answer, Call, Handler, bad_parameters, no_such_config
 from bootstrap.lab.front.gateway.context import MIB, Front
-from bootstrap.lab.front.datacenter.ha import ha_task
 from bootstrap.lab.front.gateway.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.configs.vmconfig import memory_mib, options_of, vcpus
 from bootstrap.lab.guests.base import GuestError
 
 _NET = re.compile(r"net\d+")

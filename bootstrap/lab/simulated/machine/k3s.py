@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 from typing import Any
 
-from bootstrap.lab.simulated.machine.machine import Machine
 from bootstrap.lab.simulated.embedding.program import Program
 from bootstrap.lab.simulated.embedding.standin import API_PORT, AgentProcess, ServerProcess
+from bootstrap.lab.simulated.machine.machine import Machine
 from bootstrap.lab.simulated.machine.units import Process, Unit
 
 BINARY = "/usr/local/bin/k3s"

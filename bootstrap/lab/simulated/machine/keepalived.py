@@ -10,9 +10,9 @@ import asyncio
 import re
 from contextlib import suppress
 
+from bootstrap.lab.simulated.embedding.standin import API_PORT
 from bootstrap.lab.simulated.machine import k3s
 from bootstrap.lab.simulated.machine.machine import Machine
-from bootstrap.lab.simulated.embedding.standin import API_PORT
 from bootstrap.lab.simulated.machine.units import Unit
 
 NAME = "keepalived"

@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from ipaddress import IPv4Address
 
 from bootstrap.lab.faults.active import Fault
-from bootstrap.lab.guests.answers import AnsweringAgent
 from bootstrap.lab.guests.base import GuestSpec
+from bootstrap.lab.guests.channels.answers import AnsweringAgent
 from bootstrap.lab.simulated.disk import Disk
 from bootstrap.lab.simulated.machine.units import Unit
 from bootstrap.lab.simulated.machine.world import World

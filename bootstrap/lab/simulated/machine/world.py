@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
-from bootstrap.lab.simulated.machine.addresses import AddressSlot
 from bootstrap.lab.simulated.disk import BlobStore
 from bootstrap.lab.simulated.embedding.program import Programs
 from bootstrap.lab.simulated.embedding.standin import Network
+from bootstrap.lab.simulated.machine.addresses import AddressSlot
 
 
 @dataclass(frozen=True, kw_only=True)

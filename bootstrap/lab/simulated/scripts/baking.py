@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
-from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 from bootstrap.lab.simulated.machine.machine import AUTHORIZED_KEYS, HOST_KEY
+from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 
 _PUT = {
     "bake-sysctl.conf": "/etc/sysctl.d/90-homelab-k8s.conf",

@@ -15,10 +15,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from bootstrap.lab.simulated.machine import k3s
-from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.embedding.standin import ServerLife
+from bootstrap.lab.simulated.machine import k3s
+from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 
 DB = f"{k3s.SERVER_DATA}/db"
 SNAPSHOTS = f"{DB}/snapshots"

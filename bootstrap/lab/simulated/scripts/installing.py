@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.machine import k3s
 from bootstrap.lab.simulated.machine.calls import Call
-from bootstrap.lab.simulated.disk import sha256_of
 
 IMAGES = "/var/lib/rancher/k3s/agent/images"
 

@@ -10,14 +10,14 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap.lab.simulated.scripts import baking, datastore, settings
-from bootstrap.lab.simulated.machine import k3s, keepalived
-from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
-from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 from bootstrap.lab.simulated.embedding.program import NotStandInError
 from bootstrap.lab.simulated.embedding.standin import API_PORT
+from bootstrap.lab.simulated.machine import k3s, keepalived
+from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
+from bootstrap.lab.simulated.scripts import baking, datastore, settings
+from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 
 UNITS = "/etc/systemd/system"
 BIN = "/usr/local/bin"

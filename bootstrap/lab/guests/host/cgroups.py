@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError
-from bootstrap.lab.guests.hierarchies import NEEDED, CgroupLayout, read_layout
+from bootstrap.lab.guests.host.hierarchies import NEEDED, CgroupLayout, read_layout
 
 LAB_CGROUP = "homelab-k8s-lab"
 """Name of the parent cgroup of all labs of this machine, in every hierarchy."""

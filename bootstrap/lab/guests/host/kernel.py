@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError
-from bootstrap.lab.guests.cgroups import LabCgroups
-from bootstrap.lab.guests.hierarchies import NEEDED, CgroupLayout
-from bootstrap.lab.guests.inotify import ENOUGH, SETTING
+from bootstrap.lab.guests.host.cgroups import LabCgroups
+from bootstrap.lab.guests.host.hierarchies import NEEDED, CgroupLayout
+from bootstrap.lab.guests.host.inotify import ENOUGH, SETTING
 from bootstrap.lab.guests.tools import run
 from bootstrap.lab.template.root import cached_root
 

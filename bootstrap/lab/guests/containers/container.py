@@ -15,14 +15,14 @@ import signal
 from ipaddress import IPv4Interface
 from pathlib import Path
 
-from bootstrap.lab.guests.agent import AgentSocket
 from bootstrap.lab.guests.base import GuestError, GuestSpec, Interface, NoCloudSeed
-from bootstrap.lab.guests.cgroups import LAB_CGROUP, LAUNCHER
-from bootstrap.lab.guests.inotify import InotifyLimit
-from bootstrap.lab.guests.k3s_settings import k3s_settings, write_k3s_settings
-from bootstrap.lab.guests.oci import DATA, capabilities, render_config, write_settings
+from bootstrap.lab.guests.channels.agent import AgentSocket
+from bootstrap.lab.guests.containers.k3s_settings import k3s_settings, write_k3s_settings
+from bootstrap.lab.guests.containers.oci import DATA, capabilities, render_config, write_settings
+from bootstrap.lab.guests.containers.setup import set_up
+from bootstrap.lab.guests.host.cgroups import LAB_CGROUP, LAUNCHER
+from bootstrap.lab.guests.host.inotify import InotifyLimit
 from bootstrap.lab.guests.seed import seed_files
-from bootstrap.lab.guests.setup import set_up
 from bootstrap.lab.guests.supervised import SupervisedGuests
 from bootstrap.lab.guests.tools import run, tool_path
 from bootstrap.lab.template.layers import apply_layer, make_guest_dir

@@ -1,0 +1,1 @@
+"""Connections to guests: the guest agent, its simulation, and QEMU's monitor."""

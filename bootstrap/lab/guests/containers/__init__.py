@@ -1,0 +1,1 @@
+"""Container guests: their files, their OCI configuration, and their start."""
