@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from bootstrap.reporting.critical import Link
 from bootstrap.reporting.markup import html_text
-from bootstrap.reporting.run import Bar, Outcome, RecordedRun
+from bootstrap.reporting.run import Bar, Outcome, RecordedRun, Wait
 from bootstrap.reporting.texts import seconds
 
 PHASES = (
@@ -76,7 +76,7 @@ def _drawing(run: RecordedRun, path: Sequence[Link], lanes: Sequence[str], heigh
     )
     on_path = {id(link.bar) for link in path}
     bars = "".join(_bar(bar, rows[bar.lane], height, end_s) for bar in run.bars)
-    outlines = "".join(_outline(bar, rows[bar.lane], height, end_s) for bar in run.bars if id(bar) in on_path)
+    outlines = "".join(_rect("outline", bar, rows[bar.lane], height, end_s) for bar in run.bars if id(bar) in on_path)
     return (
         f'<svg class="bars" role="img" aria-label="steps of each machine over time" width="100%" height="{total}">'
         f"{_HATCH}{stripes}{grid}{bars}{_connections(path, rows, height, end_s)}{outlines}</svg>"
@@ -90,18 +90,19 @@ _HATCH = (
 
 
 def _bar(bar: Bar, y: int, height: int, end_s: float) -> str:
-    inset = 2 if height < 24 else 4
-    place = f'y="{y + inset}" height="{height - 2 * inset}"'
     kind = bar.phase if bar.phase in PHASES else "other"
     outcome = f" {bar.outcome}" if bar.outcome in (Outcome.FAILED, Outcome.OPEN) else ""
-    parts = [
-        f'<rect class="step {kind}{outcome}" x="{_x(bar.began_s, end_s)}" width="{_w(bar.took_s, end_s)}" {place}/>'
-    ]
-    parts += [
-        f'<rect class="wait" x="{_x(wait.began_s, end_s)}" width="{_w(wait.took_s, end_s)}" {place}/>'
-        for wait in bar.waits
-    ]
-    return f"<g><title>{html_text(_tip(bar))}</title>{''.join(parts)}</g>"
+    step = _rect(f"step {kind}{outcome}", bar, y, height, end_s)
+    waits = "".join(_rect("wait", wait, y, height, end_s) for wait in bar.waits)
+    return f"<g><title>{html_text(_tip(bar))}</title>{step}{waits}</g>"
+
+
+def _rect(kind: str, time: Bar | Wait, y: int, height: int, end_s: float) -> str:
+    inset = 2 if height < 24 else 4
+    return (
+        f'<rect class="{kind}" x="{_x(time.began_s, end_s)}" width="{_w(time.took_s, end_s)}" '
+        f'y="{y + inset}" height="{height - 2 * inset}"/>'
+    )
 
 
 def _tip(bar: Bar) -> str:
@@ -115,14 +116,6 @@ def _tip(bar: Bar) -> str:
     if bar.outcome in (Outcome.FAILED, Outcome.OPEN):
         lines.append({"failed": "FAILED", "open": "did not finish"}[bar.outcome])
     return "\n".join([*lines, bar.note] if bar.note else lines)
-
-
-def _outline(bar: Bar, y: int, height: int, end_s: float) -> str:
-    inset = 2 if height < 24 else 4
-    return (
-        f'<rect class="outline" x="{_x(bar.began_s, end_s)}" width="{_w(bar.took_s, end_s)}" '
-        f'y="{y + inset}" height="{height - 2 * inset}"/>'
-    )
 
 
 def _connections(path: Sequence[Link], rows: dict[str, int], height: int, end_s: float) -> str:

@@ -98,14 +98,14 @@ def _path_table(run: RecordedRun, path: Sequence[Link]) -> str:
     gaps_s = sum(link.gap_s for link in path) + max(0.0, run.took_s - path[-1].bar.ended_s)
     rows = [
         (
-            *(
-                link.bar.lane,
-                link.bar.phase,
-                link.bar.title,
-                _via(link, first=link is path[0]),
-                f"{link.bar.began_s:.2f}",
-            ),
-            *(f"{link.bar.took_s:.2f}", f"{link.bar.waited_s:.2f}", _longest_wait(link.bar)),
+            link.bar.lane,
+            link.bar.phase,
+            link.bar.title,
+            _via(link, first=link is path[0]),
+            f"{link.bar.began_s:.2f}",
+            f"{link.bar.took_s:.2f}",
+            f"{link.bar.waited_s:.2f}",
+            _longest_wait(link.bar),
         )
         for link in path
     ]
@@ -143,8 +143,13 @@ def _phase_table(run: RecordedRun) -> str:
         waited = sum(bar.waited_s for bar in bars) / (sum(bar.took_s for bar in bars) or 1.0)
         rows.append(
             (
-                *(phase, str(len(bars)), f"{first_s:.2f}", f"{last_s:.2f}", f"{last_s - first_s:.2f}"),
-                *(f"{median(bar.took_s for bar in bars):.2f}", f"{waited:.0%}"),
+                phase,
+                str(len(bars)),
+                f"{first_s:.2f}",
+                f"{last_s:.2f}",
+                f"{last_s - first_s:.2f}",
+                f"{median(bar.took_s for bar in bars):.2f}",
+                f"{waited:.0%}",
                 f"{slowest.lane}, {slowest.took_s:.2f} s",
             )
         )

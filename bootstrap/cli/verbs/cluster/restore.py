@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from bootstrap.cli.completing import machine_names, snapshot_names
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
 from bootstrap.cli.running.command_session import working
-
-if TYPE_CHECKING:
-    pass
 
 
 @with_options

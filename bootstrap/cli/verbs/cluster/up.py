@@ -123,7 +123,7 @@ def up(
         lost = tuple(MachineName(name) for name in replace_unreachable or ())
         ended = work.act(Up(replace_unreachable=lost), acting, question=_question, kubeconfig=merge_into)
         if ended is not None:
-            _tell(work, ended, merge_into)
+            _show_result(work, ended, merge_into)
             ended.require_complete()
 
 
@@ -155,7 +155,7 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
     return KubeconfigTarget(path=path, merge=not to_stdout, switch=switch)
 
 
-def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
+def _show_result(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     """Print the result. A run merges the kubeconfig; if nothing ran, it is merged here."""
     from bootstrap.commands.access.kubeconfig import merge_kubeconfig, needed_kubeconfig
 
