@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -18,7 +18,7 @@ T = TypeVar("T")
 SAY_AFTER_S = 15.0
 """A wait that takes longer reports what it waits for, and again each time as long has passed."""
 
-TOLD_FROM_S = 0.05
+REPORTED_FROM_S = 0.05
 """A wait that was shorter is not reported when it ends."""
 
 WaitListener = Callable[[str, str, float], None]
@@ -29,48 +29,42 @@ _listener: ContextVar[WaitListener | None] = ContextVar("wait_listener", default
 
 
 @contextmanager
-def hearing_waits(listener: WaitListener) -> Iterator[None]:
-    """Call `listener` for every wait of `TOLD_FROM_S` and more that ends in this thread, not for waits within waits."""
-    token = _listener.set(listener)
+def _during(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _listener.reset(token)
+        variable.reset(token)
+
+
+def hearing_waits(listener: WaitListener) -> AbstractContextManager[None]:
+    """Call `listener` for every wait of `REPORTED_FROM_S` and more that ends in this thread, not for inner ones."""
+    return _during(_listener, listener)
 
 
 @contextmanager
-def waiting(what: str, clock: Clock) -> Iterator[None]:
-    """A wait that is no polling, such as for a turn."""
-    listener = _listener.get()
-    token = _listener.set(None)
-    began_s = clock.now_s()
+def waiting(what: str, clock: Clock) -> Iterator[list[str]]:
+    """A wait, also one that is no polling, such as for a turn; yields where to put its last problem."""
+    listener, problems, began_s = _listener.get(), [""], clock.now_s()
     try:
-        yield
+        with _during(_listener, None):
+            yield problems
     finally:
-        _listener.reset(token)
-        _tell(listener, what, "", clock.now_s() - began_s)
-
-
-def _tell(listener: WaitListener | None, what: str, problem: str, waited_s: float) -> None:
-    if listener is not None and waited_s >= TOLD_FROM_S:
-        listener(what, problem, waited_s)
+        waited_s = clock.now_s() - began_s
+        if listener is not None and waited_s >= REPORTED_FROM_S:
+            listener(what, problems[-1], waited_s)
 
 
 _sink: ContextVar[EventSink | None] = ContextVar("looking_sink", default=None)
 
 
-@contextmanager
-def telling(sink: EventSink) -> Iterator[None]:
+def reporting_to(sink: EventSink) -> AbstractContextManager[None]:
     """Report long waits of code that only looks to `sink`: that code has no sink of its own."""
-    token = _sink.set(sink)
-    try:
-        yield
-    finally:
-        _sink.reset(token)
+    return _during(_sink, sink)
 
 
-def tell(message: str) -> None:
-    """Report a fact to the user, where a sink is set (`telling`)."""
+def report_fact(message: str) -> None:
+    """Report a fact to the user, where a sink is set (`reporting_to`)."""
     sink = _sink.get()
     if sink is not None:
         sink(Told(message=message))
@@ -169,22 +163,14 @@ def wait_for(condition: Condition[T], wait_context: WaitContext) -> T:
         DeadlineError: Time ran out; details are the last problem.
         InterruptedRunError: The run was interrupted.
     """
-    listener = _listener.get()
-    token = _listener.set(None)
-    began_s = wait_context.clock.now_s()
-    problems = [""]
-    try:
-        with wait_context.poll_throttle.among():
-            return _poll(condition, wait_context, began_s, problems)
-    finally:
-        _listener.reset(token)
-        _tell(listener, condition.what, problems[-1], wait_context.clock.now_s() - began_s)
+    with waiting(condition.what, wait_context.clock) as problems, wait_context.poll_throttle.among():
+        return _poll(condition, wait_context, problems)
 
 
-def _poll(condition: Condition[T], wait_context: WaitContext, began_s: float, problems: list[str]) -> T:
+def _poll(condition: Condition[T], wait_context: WaitContext, problems: list[str]) -> T:
     """Poll until the condition holds; the last problem goes to `problems`."""
     clock = wait_context.clock
-    said_s = began_s
+    said_s = began_s = clock.now_s()
     while True:
         result = condition.poll()
         if not isinstance(result, NotYet):

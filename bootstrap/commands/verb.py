@@ -19,7 +19,7 @@ from bootstrap.planning.templates.steps import RemoveTemplate
 from bootstrap.ports import Ports
 from bootstrap.records.state.intention import Intention
 from bootstrap.records.state.token_history import ClusterTokens
-from bootstrap.waiting import telling
+from bootstrap.waiting import reporting_to
 
 
 class Verb(ABC):
@@ -82,7 +82,7 @@ class Verb(ABC):
         run_spec = self.spec_to_run(spec, ports)
         subject = self.acts_on or spec.name
         with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
-            with telling(sink):
+            with reporting_to(sink):
                 fresh = self.confirmed(plan, spec, ports)
             if fresh.lanes != plan.lanes:
                 sink(Told(message=f"{subject} changed since the plan was made: it was replanned"))

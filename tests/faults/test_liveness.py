@@ -12,7 +12,7 @@ from bootstrap.commands.verbs.scale import Scale
 from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.ids import PoolName
-from bootstrap.waiting import telling
+from bootstrap.waiting import reporting_to
 from tests.faults.cluster import FaultyCluster
 from tests.faults.labs import simulated_lab
 
@@ -38,7 +38,7 @@ def test_a_stopped_vm_is_not_ready_and_a_server_that_boots_is_waited_for(cluster
         homelab.plan(WISH)
     cluster.power_on("demo-cp-1")
     told: list[Event] = []
-    with telling(told.append):
+    with reporting_to(told.append):
         plan = homelab.plan(WISH)
     assert "demo-workers-2" in [machine.spec.name for machine in plan.machines if machine.action == "create"]
     first = told[0]

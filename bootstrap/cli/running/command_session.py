@@ -131,9 +131,9 @@ class Work:
 
     def look(self, find: Callable[[], T]) -> T:
         """Read something, and show that it is being read."""
-        from bootstrap.waiting import telling  # imports half of `model`, which would slow down `--help`
+        from bootstrap.waiting import reporting_to  # imports half of `model`, which would slow down `--help`
 
-        with telling(self.session.sink), self.session.view.busy(f"reading {self.homelab.inventory.endpoint.url}"):
+        with reporting_to(self.session.sink), self.session.view.busy(f"reading {self.homelab.inventory.endpoint.url}"):
             return find()
 
     def result(self, text: Callable[[], str], document: Callable[[], Document]) -> None:

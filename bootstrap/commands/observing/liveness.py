@@ -16,7 +16,7 @@ from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 from bootstrap.records.state.state_items import KUBECONFIG
-from bootstrap.waiting import Condition, NotYet, patience_to_look, tell, wait_for
+from bootstrap.waiting import Condition, NotYet, patience_to_look, report_fact, wait_for
 
 RENEWAL_S = 12.0
 """A lease older than this has missed a renewal, which comes every 10 s: then the machine is asked."""
@@ -150,7 +150,7 @@ def when_served(view: ClusterView, ports: Ports, *, look: Callable[[], ClusterVi
     if not coming:
         return view
     name = view.spec.name
-    tell(f"no server of {name} is Ready yet: {coming[0]}; waiting up to {STARTS_WITHIN_S:.0f} s")
+    report_fact(f"no server of {name} is Ready yet: {coming[0]}; waiting up to {STARTS_WITHIN_S:.0f} s")
     seen = [view]
 
     def poll() -> ClusterView | NotYet:

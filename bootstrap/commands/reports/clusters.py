@@ -15,7 +15,7 @@ from bootstrap.ports import Ports
 from bootstrap.records.state.state_items import KUBECONFIG
 from bootstrap.records.vms.lock import is_marker, looks_like_marker
 from bootstrap.records.vms.machine import is_ours, lacks_only_a_signature
-from bootstrap.waiting import tell
+from bootstrap.waiting import report_fact
 
 CLUSTERS_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
@@ -66,7 +66,7 @@ def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
     seen = {*known, *(vm.record.cluster for vm in found if vm.record is not None)}
     for vm in found:
         if vm.problem:
-            tell(skipped_line(vm))
+            report_fact(skipped_line(vm))
             continue
         name = _cluster_of(vm, seen)
         if name is not None:

@@ -15,7 +15,7 @@ from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.records.vms.machine import MARK, is_ours
 from bootstrap.records.vms.template import MARK as TEMPLATE_MARK
 from bootstrap.records.vms.template import TEMPLATE_TAG
-from bootstrap.waiting import telling
+from bootstrap.waiting import reporting_to
 from tests.adapters.proxmox.pve_lab import PVE1, TEMPLATE, VM, VMIDS, Lab
 from tests.fuzz.proxmox import CannedApi, connected, recorded
 
@@ -70,7 +70,7 @@ def test_a_hostile_template_record_hides_no_other_template(
 ) -> None:
     lab.pve.vm(vm).config |= {"description": f"{TEMPLATE_MARK} {text}", "tags": TEMPLATE_TAG}
     told: list[Event] = []
-    with telling(told.append):
+    with reporting_to(told.append):
         assert hypervisor.templates.templates() == ()
     (event,) = told
     assert isinstance(event, Told)

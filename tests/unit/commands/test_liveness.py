@@ -17,7 +17,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.waiting import telling
+from bootstrap.waiting import reporting_to
 from tests.fakes.specs import cluster
 from tests.fakes.world import FakeVm, World
 
@@ -143,7 +143,7 @@ def test_a_server_that_starts_is_waited_for_and_said() -> None:
     vm(world, SERVER).unit = ""
     world.starts_at_s[SERVER] = world.clock.now_s() + 20.0
     told: list[Event] = []
-    with telling(told.append):
+    with reporting_to(told.append):
         plan = WISH.plan(cluster(agents=1), world.ports)
     assert [machine.spec.name for machine in plan.machines if machine.action == "create"] == ["demo-workers-2"]
     first = told[0]

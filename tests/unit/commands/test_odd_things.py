@@ -20,7 +20,7 @@ from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.observed import OWNER_TAG, GuestInterface
 from bootstrap.ports import Ports, PveFacts
 from bootstrap.records.vms.machine import MARK
-from bootstrap.waiting import telling
+from bootstrap.waiting import reporting_to
 from tests.fakes.specs import cluster
 from tests.fakes.world import FINGERPRINT, PVE1, FakeHypervisor, FakeVm, World
 
@@ -80,7 +80,7 @@ def test_a_hostile_vm_is_named_by_status_and_all_else_is_as_it_was(world: World,
 
 def test_a_hostile_vm_stops_neither_clusters_nor_doctor(world: World, hostile: FakeVm) -> None:
     told: list[Event] = []
-    with telling(told.append):
+    with reporting_to(told.append):
         (summary,) = all_clusters(world.ports)
     assert (summary.name, summary.machines, summary.out_of_sight) == ("demo", 3, 0)
     assert [event.message for event in told if isinstance(event, Told) and hostile.name in event.message]

@@ -25,7 +25,7 @@ from bootstrap.ports.templates import BuilderRequest, SeedRequest
 from bootstrap.proxmox.reading import answers, configs
 from bootstrap.proxmox.reading.listed import ListedGuest, listed_guest
 from bootstrap.records.vms.template import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, read_template
-from bootstrap.waiting import tell
+from bootstrap.waiting import report_fact
 
 _THREADS = 4
 _STANDS_ON = re.compile(r"(?:^|[:/])base(?:vol)?-([0-9]{1,9})-[^/]*/")
@@ -64,7 +64,7 @@ class ProxmoxTemplates:
         found = [found for vm in read if (found := _template(vm, users, proof=self._proof)) is not None]
         for problem in found:
             if isinstance(problem, str):
-                tell(problem)
+                report_fact(problem)
         return tuple(sorted((one for one in found if isinstance(one, TemplateVm)), key=lambda one: one.vmid))
 
     def volumes(self, pve_node: PveNodeName, storage: StorageName, *, content: str) -> frozenset[str]:
