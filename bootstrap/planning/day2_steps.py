@@ -16,7 +16,7 @@ from bootstrap.planning.base_step import BaseStep
 
 @dataclass(frozen=True, kw_only=True)
 class MarkLeaving(BaseStep, phase="mark", title="mark as being removed"):
-    """Have the machine's record say that it is on its way out, so that the next command knows."""
+    """Have the machine's record say that it is being removed, so that the next command knows."""
 
     machine: MachineName
 
@@ -30,7 +30,7 @@ class RestoreMarks(BaseStep, phase="mark", title="restore name and tags"):
 
 @dataclass(frozen=True, kw_only=True)
 class Reclaim(BaseStep, phase="mark", title="take back into service"):
-    """Have a machine that was on its way out back in service: its record, and pods may come to it again."""
+    """Have a machine that was being removed back in service: its record says so, and it takes pods again."""
 
     machine: MachineName
 
@@ -102,7 +102,7 @@ class ApplySettings(BaseStep, phase="settings"):
 
     Attributes:
         changes: What becomes another, in a few words each, for showing; no secrets.
-        stale_labels: Labels with the values that earlier settings of ours gave its node, to be taken off.
+        stale_labels: Labels with the values that our earlier settings gave its node, to be removed.
         stale_taints: Taints, likewise.
     """
 
@@ -127,7 +127,7 @@ class MigrateToEtcd(BaseStep, phase="migrate", title="move sqlite to etcd"):
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigureVip(BaseStep, phase="vip", title="set up the VIP"):
-    """Have keepalived on a server; its peers are those of `servers` whose address is known now.
+    """Have keepalived on a server; its peers are the `servers` whose addresses are known now.
 
     `first`: wait until the API answers at the VIP.
     """

@@ -15,7 +15,7 @@ from bootstrap.planning.view import ClusterView
 def healthy_server(view: ClusterView, *, besides: Collection[MachineName] = ()) -> MachineSpec | None:
     """A server that is Ready and whose VM runs: others join through it. None where no API answers.
 
-    One that is to stay goes before one that is on its way out.
+    One that stays goes before one that is being removed.
 
     Args:
         view: The cluster, as wanted and as seen.
