@@ -112,6 +112,10 @@ def test_deployment_runs_its_pods_spread_over_the_nodes_that_take_them(
     shown = cluster.kubectl("get", "pods", "-n", space, "-o", "wide")
     assert shown.count("1/1") == 6
     assert shown.count("Running") == 6
+    web: Any = client.AppsV1Api(cluster.api_client).read_namespaced_deployment("web", space)
+    assert [(c.type, c.status, c.reason) for c in web.status.conditions] == [
+        ("Available", "True", "MinimumReplicasAvailable")
+    ]
 
 
 def test_deployment_replaces_scales_rolls_and_takes_its_pods_along(

@@ -128,9 +128,9 @@ class Controllers:
 def deployment_status(deployment: Obj, pods: list[Obj], digest: str, wanted: int) -> Obj:
     ready = count_ready(pods)
     updated = sum(1 for pod in pods if labels_of(pod).get(TEMPLATE_HASH) == digest)
-    available = {"type": "Available", "status": "True", "reason": "MinimumavailableReplicas", "message": ""}
+    available = {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable", "message": ""}
     if ready < wanted:
-        available |= {"status": "False", "reason": "MinimumUnavailableReplicas"}
+        available |= {"status": "False", "reason": "MinimumReplicasUnavailable"}
     status = {"observedGeneration": deployment["metadata"].get("generation", 1), "replicas": len(pods),
               "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": ready,
               "unavailableReplicas": max(0, wanted - ready), "conditions": [available]}  # fmt: skip
