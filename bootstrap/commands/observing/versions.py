@@ -36,6 +36,12 @@ def choose_version(view: ClusterView, ports: Ports, *, resolved: str | None = No
         ) from error
 
 
+def with_k3s(view: ClusterView, version: str) -> ClusterView:
+    """The view, preferring a template with this k3s."""
+    spec = view.spec
+    return replace(view, spec=replace(spec, template=replace(spec.template, k3s=version)))
+
+
 def server_versions(view: ClusterView, ports: Ports) -> tuple[str, ...]:
     """The k3s releases of the servers: as Kubernetes reports them, else as the machines do. Reads only."""
     told = [kube_node.version for kube_node in view.kube_servers]

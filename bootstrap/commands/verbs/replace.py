@@ -14,9 +14,8 @@ from bootstrap.commands.observing.ip_conflicts import with_conflicts
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.preflight import check_artifacts, check_privileges, observe_checked
 from bootstrap.commands.observing.settings import with_settings
-from bootstrap.commands.observing.versions import choose_version
+from bootstrap.commands.observing.versions import choose_version, with_k3s
 from bootstrap.commands.verb import Verb
-from bootstrap.commands.verbs.up import with_k3s
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
@@ -52,7 +51,7 @@ class Replace(Verb):
         taken = with_conflicts(seen_after(view, asked), ports).observed.taken
         view = with_settings(replace(view, observed=replace(view.observed, taken=taken)), ports)
         version = choose_version(view, ports)
-        plan = plan_replace(replace(view, spec=with_k3s(view.spec, version)), asked, version=version)
+        plan = plan_replace(with_k3s(view, version), asked, version=version)
         check_artifacts(plan, spec, ports)
         return plan
 

@@ -15,9 +15,8 @@ from bootstrap.commands.observing.preflight import (
     observe_checked,
 )
 from bootstrap.commands.observing.settings import with_settings
-from bootstrap.commands.observing.versions import choose_version
+from bootstrap.commands.observing.versions import choose_version, with_k3s
 from bootstrap.commands.verb import Verb
-from bootstrap.commands.verbs.up import with_k3s
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
@@ -55,9 +54,8 @@ class Scale(Verb):
         plan = plan_scale(view, pools=pools, version="", rules=self.rules)
         if steps_of(plan, FetchK3s):  # else the k3s release is not needed, and may be out of reach
             version = choose_version(view, ports)
-            wanted = with_k3s(view.spec, version)
-            plan = plan_scale(replace(view, spec=wanted), pools=pools, version=version, rules=self.rules)
-            check_artifact_directory(plan, wanted, ports)
+            plan = plan_scale(with_k3s(view, version), pools=pools, version=version, rules=self.rules)
+            check_artifact_directory(plan, spec, ports)
         noted = unfinished(sized, ports)
         # The note of another command counts no more, even where nothing has to be undone.
         return replace(plan, marked=True) if noted is not None and noted.command in ("scale", "replace") else plan

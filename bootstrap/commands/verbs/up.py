@@ -28,7 +28,7 @@ from bootstrap.commands.observing.preflight import (
     observe_checked,
 )
 from bootstrap.commands.observing.settings import with_settings
-from bootstrap.commands.observing.versions import choose_version
+from bootstrap.commands.observing.versions import choose_version, with_k3s
 from bootstrap.commands.verb import Verb
 from bootstrap.commands.verbs.template import builds_for
 from bootstrap.errors import HomelabError, PreflightError
@@ -165,16 +165,11 @@ def with_notes(plan: Plan, first: Iterable[str]) -> Plan:
     return replace(plan, notes=(*first, *plan.notes))
 
 
-def with_k3s(spec: ClusterSpec, version: str) -> ClusterSpec:
-    """The spec, preferring a template with this k3s."""
-    return replace(spec, template=replace(spec.template, k3s=version))
-
-
 def with_builds(
     view: ClusterView, ports: Ports, *, version: str, restore: Path | None = None, migrates: bool = False
 ) -> Plan:
     """The plan; if templates are missing that we build, the plan of their builds, which the plan follows."""
-    view = replace(view, spec=with_k3s(view.spec, version))
+    view = with_k3s(view, version)
     foreseen = replace(view, observed=with_planned(view))
     plan = plan_up(foreseen, version=version, restore=restore, migrates=migrates)
     asked = wanted_builds(view.spec, plan)
