@@ -56,11 +56,7 @@ class FirstPage:
     @property
     def at(self) -> datetime | None:
         """Its clock, to the second."""
-        try:
-            at = parsedate_to_datetime(self.date)
-        except ValueError:
-            return None
-        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        return parse_http_date(self.date)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +95,15 @@ def unchecked() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def parse_http_date(text: str) -> datetime | None:
+    """The time of a `Date` header; None for another text."""
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def fingerprint_of(der: bytes) -> str:

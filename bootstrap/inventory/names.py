@@ -16,7 +16,6 @@ from bootstrap.inventory.values.scalars import RefusedError
 CONTROL_PLANE: Final = "control-plane"
 _MOST: Final = 200
 """How many machines of a pool are named at most."""
-_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,4 +59,4 @@ def _count(pool: Node | None) -> int:
     """A pool's count: a number alone, the key, or one."""
     node = pool.entries.get("count") if isinstance(pool, Mapping) else pool
     text = node.text if isinstance(node, Scalar) else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1

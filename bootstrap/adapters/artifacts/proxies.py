@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _NEAR = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
 """Suffixes that public DNS does not have (RFC 6761, 6762, 8375; ICANN reserved `internal`), and `.lan` by custom."""
-_HTTP = ("http", "https")
-_SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
 
 def is_near(host: str) -> bool:
@@ -49,9 +47,9 @@ def proxy_problem(proxy: str) -> str:
     if not host:
         return "it has no host"
     scheme = parts.scheme.lower()
-    if scheme in _SOCKS:
+    if scheme in ("socks4", "socks4a", "socks5", "socks5h"):
         return "" if importlib.util.find_spec("socks") else f"{scheme}:// needs PySocks, which is not installed"
-    return "" if scheme in _HTTP else f"proxies of the type {scheme}:// are not supported"
+    return "" if scheme in ("http", "https") else f"proxies of the type {scheme}:// are not supported"
 
 
 def unusable_proxy(problem: str, *, what: str) -> ArtifactError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.client.rest import RESTResponse
 
 from bootstrap.adapters.calls import calling
+from bootstrap.adapters.first_page import parse_http_date
 from bootstrap.adapters.kube.answers import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Answer, check, whole
 from bootstrap.adapters.kube.credentials import Credentials, tls_context
 from bootstrap.errors import KubernetesError
@@ -128,11 +128,5 @@ class BoundedClient(ApiClient):
 
 
 def _answer(response: Any) -> Answer:  # noqa: ANN401 - the client's `data` has no type
-    return Answer(status=response.status, text=response.data.decode(errors="replace"), at=_date(response.headers))
-
-
-def _date(headers: Mapping[str, str]) -> datetime:
-    try:
-        return parsedate_to_datetime(headers.get("Date", ""))
-    except (ValueError, OverflowError):
-        return datetime.now(UTC)
+    at = parse_http_date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return Answer(status=response.status, text=response.data.decode(errors="replace"), at=at)

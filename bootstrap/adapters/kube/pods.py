@@ -15,7 +15,6 @@ SNAPSHOTS = ("k3s.cattle.io", "v1", "etcdsnapshotfiles")
 _NAMESPACE = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
 """The API's own forms (DNS labels and subdomains): they become parts of paths."""
-_MIRROR = "kubernetes.io/config.mirror"
 
 
 def parse_pod(pod: object) -> Pod:
@@ -30,7 +29,7 @@ def parse_pod(pod: object) -> Pod:
         uid=metadata.at("uid").text(""),
         controller=next((owner.at("kind").text("") for owner in owners if owner.at("controller").flag()), ""),
         finished=status.at("phase").value in ("Succeeded", "Failed"),
-        mirror=not metadata.at("annotations").at(_MIRROR).absent,
+        mirror=not metadata.at("annotations").at("kubernetes.io/config.mirror").absent,
         local_data=any(not volume.at("emptyDir").absent for volume in volumes),
         leaving=not metadata.at("deletionTimestamp").absent,
     )

@@ -18,7 +18,6 @@ from bootstrap.model.reading_yaml import YAML_ERRORS
 
 MAX_DEPTH = 32
 _LOADER = getattr(yaml, "CLoader", yaml.Loader)
-_MERGE = "tag:yaml.org,2002:merge"
 
 T = TypeVar("T", bound=Node)
 
@@ -140,7 +139,7 @@ def _look_up(mapping: Node | None, key: str, seen: set[int]) -> Node | None:
         if _is_key(name, key):
             return value  # type: ignore[no-any-return]
     for name, value in mapping.value:
-        if name.tag == _MERGE:
+        if name.tag == "tag:yaml.org,2002:merge":
             for source in value.value if isinstance(value, SequenceNode) else (value,):
                 found = _look_up(source, key, seen)
                 if found is not None:

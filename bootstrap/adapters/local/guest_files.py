@@ -7,13 +7,12 @@ import re
 from functools import cache
 
 _NEEDS = re.compile(r"^# needs: (.+)$", re.MULTILINE)
-_FOLDERS = ("guest", "units")
 
 
 @cache
 def guest_file(name: str) -> bytes:
     """A guest file's content by its name. Raises FileNotFoundError (a bug in this program)."""
-    for folder in _FOLDERS:
+    for folder in ("guest", "units"):
         file = importlib.resources.files("bootstrap") / "data" / folder / name
         if file.is_file():
             return file.read_bytes()

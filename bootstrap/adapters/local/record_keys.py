@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.adapters.local.files import ensure_private_directory, locked, write_private
-from bootstrap.adapters.local.state import DirectoryStateStore
+from bootstrap.adapters.local.state import DirectoryStateStore, read_state_file
 from bootstrap.adapters.ssh.keys import make_key_pair, private_bytes, read_key
 from bootstrap.errors import HomelabError
-from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
 from bootstrap.records.state.state_items import OWN_KEY, RECORD_KEY
 from bootstrap.records.vms.seal import SECRET_BYTES, RecordKey, parse_record_key, render_record_key
@@ -104,12 +103,7 @@ class FileRecordKeys:
         return None if secret is None else RecordKey(_hkdf(secret, purpose))
 
     def _home(self) -> RecordKey | None:
-        try:
-            return parse_record_key(read_regular_text(self._home_file))
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise HomelabError(f"cannot read the state file {self._home_file}", details=str(error)) from error
+        return parse_record_key(read_state_file(self._home_file))
 
     def _make_home(self) -> RecordKey:
         path = self._home_file

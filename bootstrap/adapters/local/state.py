@@ -73,13 +73,7 @@ class DirectoryStateStore:
 
     def read(self, cluster: ClusterName, item: str) -> str | None:
         """An item's text, or None. Raises HomelabError where it exists but cannot be read."""
-        path = self.path(cluster, item)
-        try:
-            return read_regular_text(path)
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise HomelabError(f"cannot read the state file {path}", details=str(error)) from error
+        return read_state_file(self.path(cluster, item))
 
     def write(self, cluster: ClusterName, item: str, text: str) -> None:
         """Write an item atomically, mode 0600 in directories of mode 0700."""
@@ -140,6 +134,16 @@ class DirectoryStateStore:
                 private.chmod(PRIVATE_DIRECTORY)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def read_state_file(path: Path) -> str | None:
+    """A file's text, or None where there is none. Raises HomelabError where it cannot be read."""
+    try:
+        return read_regular_text(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomelabError(f"cannot read the state file {path}", details=str(error)) from error
 
 
 def _unwritable(path: Path, error: OSError) -> HomelabError:

@@ -37,7 +37,6 @@ from bootstrap.proxmox import sent_settings as vm_settings
 from bootstrap.proxmox.reading import answers, configs, containers, guest_agent
 
 _CHANGED = "something else is changing the VM; run the command again"
-_SHRINKING = "shrinking disks is not supported"
 
 
 class ProxmoxHypervisor(GuestPower, NamedThings):
@@ -197,7 +196,7 @@ class ProxmoxHypervisor(GuestPower, NamedThings):
                 self._tasks.repeat("put", f"{guest.path}/resize", what=what, parameters=parameters, warn=warn)
             except HypervisorError as error:
                 # It is larger already. No look before: the caller has just seen that it is smaller.
-                if _SHRINKING not in error.details:
+                if "shrinking disks is not supported" not in error.details:
                     raise
             grown_gib = self._disk_gib(guest, disk)
             if grown_gib < size_gib:

@@ -17,7 +17,6 @@ from bootstrap.errors import (
 )
 from bootstrap.model.ids import MachineName
 
-_FULL = "No space left on device"
 _LOST = "check that the machine is up and reachable; see its console in Proxmox"
 MORE_DISK = (
     "free some space on the machine's disk; or set a larger one for its pool in the inventory, then replace the machine"
@@ -60,7 +59,7 @@ def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: 
         return
     said = stderr.strip() or stdout.strip()
     details = head_and_tail(said)
-    if _FULL in said:
+    if "No space left on device" in said:
         raise GuestSetupError(f"{machine}: its disk is full ({script})", details=details, resolution=MORE_DISK)
     ended = f"failed with status {status}" if status > 0 else "was ended by a signal"
     raise ScriptError(f"{machine}: {script} {ended}", status=status, details=details)

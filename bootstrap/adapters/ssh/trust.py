@@ -33,7 +33,7 @@ def expect(client: paramiko.SSHClient, machine: MachineName, host_key: str | Non
         # Not in the policy: like this paramiko asks the server for its key of this type; it may have several.
         pinned = _parsed(machine, host_key)
         client.get_host_keys().add(name, pinned.get_name(), pinned)
-    client.set_missing_host_key_policy(_Told(machine, fingerprint))
+    client.set_missing_host_key_policy(_Fingerprint(machine, fingerprint))
 
 
 def shown(transport: paramiko.Transport) -> str:
@@ -92,7 +92,7 @@ class _Again(AuthHandler):
         self._parse_service_accept(accepted)  # type: ignore[attr-defined]  # the stubs have public names alone
 
 
-class _Told(paramiko.MissingHostKeyPolicy):
+class _Fingerprint(paramiko.MissingHostKeyPolicy):
     """Compares with a fingerprint, where there is one."""
 
     def __init__(self, machine: MachineName, fingerprint: str | None) -> None:

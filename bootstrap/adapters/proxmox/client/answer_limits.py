@@ -14,7 +14,6 @@ MOST_BYTES = 64 << 20
 MOST_AGENT_BYTES = 1 << 20
 """Of a guest agent's answer, which root in the machine controls. Proxmox VE passes it on as it is."""
 
-_AGENT = "/agent/"
 _CHUNK = 1 << 16
 
 
@@ -40,7 +39,7 @@ def read_whole(answer: requests.Response) -> requests.Response:
             f"{answer.url} answered HTTP {answer.status_code} and sends on to {answer.headers['Location']}",
             response=answer,
         )
-    most = MOST_AGENT_BYTES if _AGENT in answer.url else MOST_BYTES
+    most = MOST_AGENT_BYTES if "/agent/" in answer.url else MOST_BYTES
     body = bytearray()
     for chunk in answer.iter_content(_CHUNK):
         body += chunk

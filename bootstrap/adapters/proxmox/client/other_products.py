@@ -14,7 +14,6 @@ STRANGE = MAY_BE_VE | {404, 405, 406, 410}
 
 _VE = "Proxmox Virtual Environment"
 _OTHERS = ("Proxmox Backup Server", "Proxmox Mail Gateway", "Proxmox Datacenter Manager")
-_BACKUP_PORT = 8007
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ def found_at(host: str, port: int) -> Found:
     """
     title = title_at(host, port)
     known = next((product for product in _OTHERS if product in title), "")
-    if known or _VE in title or port != _BACKUP_PORT:
+    if known or _VE in title or port != 8007:
         return Found(title=title, product=known)
     return Found(title=title, product=f"most likely {_OTHERS[0]}")
 

@@ -28,8 +28,6 @@ _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
 _LOOK_S = 0.5
-_HA_TASKS = ("hastart", "hastop")
-_NO_OVERRULE = "Not applicable for HA resources"
 _STOPPING = ("request_stop", "stopped", "disabled")
 
 logger = logging.getLogger(__name__)
@@ -81,7 +79,7 @@ class GuestPower:
         try:
             self._off("stop", guest, {"overrule-shutdown": 1}, warn)
         except HypervisorError as error:
-            if _NO_OVERRULE not in error.details:
+            if "Not applicable for HA resources" not in error.details:
                 raise
             self._off("stop", guest, {}, warn)
 
@@ -136,7 +134,7 @@ class GuestPower:
 
         upid = self._guests.follow(guest.vmid, guest.pve_node, act)
         task = parse_upid(upid)
-        if task is not None and task.kind in _HA_TASKS:
+        if task is not None and task.kind in ("hastart", "hastop"):
             self._await_ha(verb, guest, wait_s=self._ha_wait_s + wait_s)
 
     def _await_ha(self, verb: str, guest: GuestAt, *, wait_s: float) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from bootstrap.adapters.proxmox.client.api import Api
@@ -33,8 +34,6 @@ from bootstrap.records.vms.machine import is_ours
 
 _THREADS = 4
 """Configs are read by Proxmox VE's API process; more at once would only slow down others."""
-_KINDS = ("qemu", "lxc")
-_MAINTENANCE = "maintenance"
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +154,7 @@ def _facts_of(
 ) -> tuple[PveNodeFacts, ...]:
     """The facts of all Proxmox nodes, by name."""
     facts = (
-        node_facts(reading, guests, maintenance=ha_of.get(f"node/{reading.name}") == _MAINTENANCE, odd=odd)
+        node_facts(reading, guests, maintenance=ha_of.get(f"node/{reading.name}") == "maintenance", odd=odd)
         for reading in look.pve_nodes
     )
     return tuple(sorted(facts, key=lambda facts: facts.name))
@@ -204,7 +203,7 @@ def _read_guests(api: Api, named: NamedRow, odd: PassOver) -> NodeReading:
     if not online:
         return NodeReading(name=name, row=row, online=False)
     try:
-        guests = ask(name, lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind, odd)))
+        guests = ask(name, lambda: tuple(_list_guests(api, name, odd)))
     except NotAskedError as unasked:
         return NodeReading(name=name, row=row, online=False, problem=unasked.error)
     return NodeReading(name=name, row=row, online=True, guests=guests)
@@ -243,11 +242,12 @@ def _networks(api: Api, name: PveNodeName) -> tuple[Reading, ...]:
     return _if_allowed(lambda: api.read(f"nodes/{name}/network", what=what, type="any_bridge").items(), ())
 
 
-def _list_guests(api: Api, name: PveNodeName, kind: str, odd: PassOver) -> Iterable[ListedGuest]:
-    listing = _if_allowed(lambda: api.read(f"nodes/{name}/{kind}", what=f"list the guests of {name}"), None)
-    if listing is None:
-        return ()
-    return answers.rows(listing, lambda row: listed_guest(row, kind=kind, pve_node=name), odd)
+def _list_guests(api: Api, name: PveNodeName, odd: PassOver) -> Iterator[ListedGuest]:
+    for kind in WORDS.values():
+        read = partial(api.read, f"nodes/{name}/{kind}", what=f"list the guests of {name}")
+        listing = _if_allowed(read, None)
+        if listing is not None:
+            yield from answers.rows(listing, partial(listed_guest, kind=kind, pve_node=name), odd)
 
 
 def _if_allowed(read: Callable[[], T], otherwise: Otherwise) -> T | Otherwise:

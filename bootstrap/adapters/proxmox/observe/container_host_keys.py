@@ -22,7 +22,6 @@ from bootstrap.proxmox.reading import answers
 _KIND = "vzcreate"
 _TASKS = 50
 _LINES = 5000
-_MAKING = re.compile(r"Creating SSH host key 'ssh_host_ed25519_key'")
 _DONE = re.compile(r"done: (SHA256:[A-Za-z0-9+/]{43}) root@\S+\s*")
 
 
@@ -56,7 +55,7 @@ def fingerprint(log: Sequence[str]) -> str | None:
     """The ed25519 key's fingerprint in the log of a task that made a container, or None."""
     for making, done in itertools.pairwise(log):
         found = _DONE.fullmatch(done)
-        if found and _MAKING.match(making):
+        if found and making.startswith("Creating SSH host key 'ssh_host_ed25519_key'"):
             return found[1]
     return None
 

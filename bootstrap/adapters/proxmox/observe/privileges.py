@@ -18,8 +18,6 @@ _POOL = r"/pool/[A-Za-z0-9._/-]{1,200}"
 
 def missing(api: Api, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
     """What the token lacks: one entry for each path to grant it on, and one for tags that it may not set."""
-    bridges = {each.partition("/")[0] for each in grants.bridges_of(rights)}
-    zones = vnet_zones(api) if not rights.vnets.isdisjoint(bridges) else {}
     held: dict[str, Mapping[str, int]] = {}
     lacking: dict[str, dict[str, None]] = {}
 
@@ -30,7 +28,7 @@ def missing(api: Api, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
                     held[path] = _held(api, path)
             lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held)))
 
-    look(grants.needs(rights, version=api.version(), zones=zones))
+    look(grants.needs(rights, version=api.version(), zones=_zones(api, rights)))
     if not rights.templates and any("VM.Audit" in names for names in lacking.values()):
         look(grants.blind_needs())
     found = [_lack(api, path, names) for path, names in lacking.items() if names]
@@ -38,6 +36,12 @@ def missing(api: Api, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         found = [_with_pools(api, lack) for lack in found]
     on_tags = _tags(api, rights)
     return (*found, *([on_tags] if on_tags else []))
+
+
+def _zones(api: Api, rights: RightsNeeded) -> Mapping[str, str]:
+    """The zones of SDN vnets; read only where a vnet is among the bridges."""
+    bridges = {each.partition("/")[0] for each in grants.bridges_of(rights)}
+    return {} if rights.vnets.isdisjoint(bridges) else vnet_zones(api)
 
 
 def held(api: Api) -> tuple[str, ...]:
