@@ -1,6 +1,6 @@
-"""The steps that keep a cluster: machines leave, k3s is upgraded, data is saved and brought back.
+"""The steps of an existing cluster: machines are removed, k3s is upgraded, data is saved and restored.
 
-As in `steps`: frozen values that name machines and say what is to be true of them, never addresses or secrets.
+As in `steps`: frozen values that name machines and the state wanted, never addresses or secrets.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from bootstrap.planning.base_step import BaseStep
 
 @dataclass(frozen=True, kw_only=True)
 class MarkLeaving(BaseStep, phase="mark", title="mark as being removed"):
-    """Have the machine's record say that it is being removed, so that the next command knows."""
+    """Record that the machine is being removed, so that the next command knows."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreMarks(BaseStep, phase="mark", title="restore name and tags"):
-    """Have the VM's name and tags in Proxmox VE as the machine's record says."""
+    """Restore the VM's name and tags in Proxmox VE from the machine's record."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reclaim(BaseStep, phase="mark", title="take back into service"):
-    """Have a machine that was being removed back in service: its record says so, and it takes pods again."""
+    """Keep a machine that was being removed: correct its record and uncordon its node."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drain(BaseStep, phase="drain", title="cordon and drain"):
-    """Have the Kubernetes node cordoned and its pods evicted, PodDisruptionBudgets respected.
+    """Cordon the Kubernetes node and evict its pods, respecting PodDisruptionBudgets.
 
     Where that fails, the node is uncordoned again and the error names what blocks.
 
     Attributes:
-        delete_local_data: Whether pods with emptyDir volumes may go, which loses what is in them.
-        delete_bare: Whether pods that no controller brings back may go.
+        delete_local_data: Whether pods with emptyDir volumes are evicted too, which loses what is in these.
+        delete_bare: Whether pods that no controller manages are evicted too.
         timeout_s: For all evictions together.
     """
 
@@ -55,14 +55,14 @@ class Drain(BaseStep, phase="drain", title="cordon and drain"):
 
 @dataclass(frozen=True, kw_only=True)
 class Uncordon(BaseStep, phase="uncordon", title="uncordon"):
-    """Have pods come to the Kubernetes node again."""
+    """Let pods be scheduled to the Kubernetes node again."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteKubeNode(BaseStep, phase="leave"):
-    """Have the Kubernetes node gone; `server`: and its etcd member, which k3s removes with it."""
+    """Delete the Kubernetes node; `server`: with its etcd member, which k3s removes then."""
 
     machine: MachineName
     server: bool
@@ -75,14 +75,14 @@ class DeleteKubeNode(BaseStep, phase="leave"):
 
 @dataclass(frozen=True, kw_only=True)
 class RetireServer(BaseStep, phase="leave", title="stop k3s"):
-    """Have k3s stopped and disabled on a server that is no member of etcd any more, before its VM goes."""
+    """Stop and disable k3s on a server that has left etcd, before its VM is destroyed."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpgradeK3s(BaseStep, phase="upgrade", title="upgrade to k3s {version}"):
-    """Have the machine run another k3s version: binary, settings, restart, and the unit active again."""
+    """Install another k3s version: binary, settings, restart, and wait for the unit to be active."""
 
     machine: MachineSpec
     version: str
@@ -90,7 +90,7 @@ class UpgradeK3s(BaseStep, phase="upgrade", title="upgrade to k3s {version}"):
 
 @dataclass(frozen=True, kw_only=True)
 class AwaitVersion(BaseStep, phase="ready", title="wait until Ready with {version}"):
-    """See the Kubernetes node Ready with a kubelet of this version."""
+    """Wait until the Kubernetes node is Ready with a kubelet of this version."""
 
     machine: MachineName
     version: str
@@ -98,11 +98,11 @@ class AwaitVersion(BaseStep, phase="ready", title="wait until Ready with {versio
 
 @dataclass(frozen=True, kw_only=True)
 class ApplySettings(BaseStep, phase="settings"):
-    """Have k3s of a machine run with the inventory's settings: on its node, in its files, and restarted with them.
+    """Apply the inventory's settings on a machine: to its node and in its files; then restart k3s.
 
     Attributes:
-        changes: What becomes another, in a few words each, for showing; no secrets.
-        stale_labels: Labels with the values that our earlier settings gave its node, to be removed.
+        changes: What changes, in a few words each, to be shown; no secrets.
+        stale_labels: Labels with their values that earlier settings gave its node: they are removed.
         stale_taints: Taints, likewise.
     """
 
@@ -120,14 +120,14 @@ class ApplySettings(BaseStep, phase="settings"):
 
 @dataclass(frozen=True, kw_only=True)
 class MigrateToEtcd(BaseStep, phase="migrate", title="move sqlite to etcd"):
-    """Have the only server's sqlite data in embedded etcd: a restart with `cluster-init` (k3s 1.22.2 and newer)."""
+    """Migrate the only server from sqlite to embedded etcd: a restart with `cluster-init` (k3s 1.22.2 and newer)."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigureVip(BaseStep, phase="vip", title="set up the VIP"):
-    """Have keepalived on a server; its peers are the `servers` whose addresses are known now.
+    """Set up keepalived on a server; its peers are the `servers` whose addresses are known now.
 
     `first`: wait until the API answers at the VIP.
     """
@@ -139,14 +139,14 @@ class ConfigureVip(BaseStep, phase="vip", title="set up the VIP"):
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadVip(BaseStep, phase="vip", title="configure keepalived on the servers"):
-    """Have every server's keepalived know all the others."""
+    """Give every server's keepalived all others as peers."""
 
     servers: tuple[MachineName, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveVip(BaseStep, phase="vip", title="remove the VIP"):
-    """Have the servers' keepalived serve no VIP any more: the inventory has none."""
+    """Stop the servers' keepalived: the inventory no longer has a VIP."""
 
     servers: tuple[MachineName, ...]
 
@@ -156,13 +156,13 @@ class Upload(StrEnum):
 
     NO = "no"
     TRY = "try"
-    """It does, but a bucket that is in trouble keeps nothing up: that is a warning."""
+    """It does, and a bucket that fails is only a warning."""
     MUST = "must"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TakeSnapshot(BaseStep, phase="snapshot", title="take the snapshot {name}"):
-    """Have a new snapshot of the cluster's data, on the server and, with `to`, in a directory here, mode 0600.
+    """Take a snapshot of the cluster's data, on the server and, with `to`, in a local directory, mode 0600.
 
     Attributes:
         name: What the snapshot's name begins with.
@@ -178,17 +178,17 @@ class TakeSnapshot(BaseStep, phase="snapshot", title="take the snapshot {name}")
 
 @dataclass(frozen=True, kw_only=True)
 class StopK3s(BaseStep, phase="stop", title="stop k3s"):
-    """Have k3s stopped on a machine; pods go on running."""
+    """Stop k3s on a machine; pods keep running."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreSnapshot(BaseStep, phase="restore"):
-    """Have the data of a snapshot on a server whose k3s is stopped, as the only etcd member, serving again.
+    """Restore a snapshot on a server whose k3s is stopped: it serves again, as the only etcd member.
 
     Attributes:
-        source: A snapshot's name on that server or in the inventory's bucket (`s3`), or a file here.
+        source: A snapshot's name on that server or in the inventory's bucket (`s3`), or a local file.
         folder: Where in the bucket, empty for its top.
     """
 
@@ -206,42 +206,42 @@ class RestoreSnapshot(BaseStep, phase="restore"):
 
 @dataclass(frozen=True, kw_only=True)
 class RejoinServer(BaseStep, phase="restore", title="join again with an empty data directory"):
-    """Have a stopped server join again: its old data goes, etcd's comes from the others."""
+    """Let a stopped server join again: its old data is deleted, it gets etcd's from the others."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class RotateToken(BaseStep, phase="rotate", title="replace the token"):
-    """Have the cluster's token replaced by a new one; the state directory has it, and the agents', before it does."""
+    """Replace the cluster's token; the state directory gets it, and the agents', before the cluster does."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenewToken(BaseStep, phase="rotate", title="restart with the new token"):
-    """Have a machine's k3s run with the cluster's token as it is now."""
+    """Restart a machine's k3s with the cluster's current token."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavePasswords(BaseStep, phase="rotate", title="save the passwords in the cluster's data"):
-    """Have the passwords that a server was started with in the cluster's data, which its next start is held against."""
+    """Save the passwords that a server was started with in the cluster's data: its next start is checked against it."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaveIdentity(BaseStep, phase="save", title="save the cluster's CAs and token"):
-    """Have the cluster's CAs and token in the state directory, mode 0600, for a server to come."""
+    """Save the cluster's CAs and token in the state directory, mode 0600, for a new server."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoteRebuild(BaseStep, phase="save", title="save what will be rebuilt"):
-    """Have it noted in the state directory that the machines go so that the cluster is built again, and how."""
+    """Note in the state directory that the machines are removed to rebuild the cluster, and how."""
 
     cluster: ClusterName
     note: str
@@ -249,7 +249,7 @@ class NoteRebuild(BaseStep, phase="save", title="save what will be rebuilt"):
 
 @dataclass(frozen=True, kw_only=True)
 class AdoptVm(BaseStep, phase="adopt", title="sign its record"):
-    """Have the record of a VM signed that was foreign, as the user has seen it."""
+    """Sign the record of a foreign VM, as the user has seen it."""
 
     machine: MachineName
     record: MachineRecord
@@ -257,10 +257,10 @@ class AdoptVm(BaseStep, phase="adopt", title="sign its record"):
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorizeKey(BaseStep, phase="adopt", title="have it accept the SSH key"):
-    """Have a machine that refuses our SSH key accept it: its guest agent writes it.
+    """Authorize our SSH key on a machine that refuses it: its guest agent writes it.
 
     Attributes:
-        new_key: The key was made a moment ago, so that a machine that cannot be asked refuses it, too.
+        new_key: The key is new, so that a machine that cannot be asked refuses it, too.
     """
 
     machine: MachineName

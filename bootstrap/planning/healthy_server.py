@@ -1,4 +1,4 @@
-"""Through which server a cluster that stands is reached."""
+"""The server that an existing cluster is reached through."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bootstrap.planning.view import ClusterView
 def healthy_server(view: ClusterView, *, besides: Collection[MachineName] = ()) -> MachineSpec | None:
     """A server that is Ready and whose VM runs: others join through it. None where no API answers.
 
-    One that stays goes before one that is being removed.
+    One that stays is preferred to one that is being removed.
 
     Args:
         view: The cluster, as wanted and as seen.
-        besides: Servers that will not do.
+        besides: Servers that are not taken.
     """
     ready = {each.name for each in view.kube_servers if each.ready and each.name not in besides} - view.twins.keys()
     candidates = sorted(

@@ -1,4 +1,4 @@
-"""The steps of a plan: frozen values that name machines and say what is to be true of them.
+"""The steps of a plan: frozen values that name machines and the state wanted.
 
 Steps never hold addresses, tokens or keys: what a run discovers is in its `Findings`.
 """
@@ -17,7 +17,7 @@ from bootstrap.planning.templates.steps import TemplateStep
 
 @dataclass(frozen=True, kw_only=True)
 class FetchK3s(BaseStep, phase="fetch", title="fetch k3s {version} for {arch}"):
-    """Have a k3s release here, its checksum verified. `arch` is amd64 or arm64."""
+    """Fetch a k3s release and verify its checksum. `arch` is amd64 or arm64."""
 
     version: str
     arch: str
@@ -25,14 +25,14 @@ class FetchK3s(BaseStep, phase="fetch", title="fetch k3s {version} for {arch}"):
 
 @dataclass(frozen=True, kw_only=True)
 class CloneVm(BaseStep, phase="clone"):
-    """Have the machine's VM.
+    """Clone the machine's VM.
 
     Attributes:
         template_pve_node: The template's Proxmox node; another one than the machine's only with shared storage.
-        vmid: Where to try first; a taken one is passed over.
-        storage: Where a full clone goes; None: where the template is.
-        locks: The storage whose lock it takes, for taking turns; with its Proxmox node unless it is shared.
-        after_build: The template is built first, and `template` stands for its vmid: for showing only.
+        vmid: The first one to try; one that is taken is skipped.
+        storage: A full clone's storage; None: the template's.
+        locks: The storage whose lock it takes, so that clones take turns; with its Proxmox node unless shared.
+        after_build: The template is built first, and `template` is only its expected vmid.
     """
 
     machine: MachineSpec
@@ -55,14 +55,14 @@ class CloneVm(BaseStep, phase="clone"):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateContainer(BaseStep, phase="create"):
-    """Have the machine's container, whole: unlike a clone it is configured by the very request that makes it.
+    """Create the machine's container: unlike a clone it is configured by the same request.
 
     Attributes:
-        vmid: Where to try first; a taken one is passed over.
-        ostemplate: Volume it is made of.
-        storage: Where its root file system goes.
+        vmid: The first one to try; one that is taken is skipped.
+        ostemplate: The container template's volume.
+        storage: The storage of its root file system.
         bridge: The bridge net0 is on.
-        locks: The storage whose lock it takes, for taking turns.
+        locks: The storage whose lock it takes, so that requests take turns.
     """
 
     machine: MachineSpec
@@ -86,7 +86,7 @@ class CreateContainer(BaseStep, phase="create"):
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigureVm(BaseStep, phase="configure"):
-    """Have the VM's hardware, cloud-init and record as wanted, and its disk of the wanted size."""
+    """Set the VM's hardware, cloud-init and record, and grow its disk to the wanted size."""
 
     machine: MachineSpec
     disk: str
@@ -102,21 +102,21 @@ class ConfigureVm(BaseStep, phase="configure"):
 
 @dataclass(frozen=True, kw_only=True)
 class StartVm(BaseStep, phase="start", title="power on"):
-    """Have the VM running."""
+    """Start the VM, or resume it."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwaitGuest(BaseStep, phase="boot", title="wait for the guest"):
-    """Know the guest's address and host key, be able to log in, and see cloud-init done."""
+    """Wait for the guest's address, host key and login, and for the end of cloud-init."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareGuest(BaseStep, phase="install", title="send k3s {version}"):
-    """Have the k3s binary on the guest."""
+    """Put the k3s binary on the guest."""
 
     machine: MachineName
     version: str
@@ -124,11 +124,11 @@ class PrepareGuest(BaseStep, phase="install", title="send k3s {version}"):
 
 @dataclass(frozen=True, kw_only=True)
 class InitServer(BaseStep, phase="join"):
-    """Have the first server serving, its token and kubeconfig known.
+    """Start the first server, and read its token and kubeconfig.
 
     Attributes:
         etcd: With embedded etcd, else sqlite.
-        serves: It is known to serve already: the others are reached through it.
+        serves: It serves already: the others are reached through it.
     """
 
     machine: MachineSpec
@@ -145,49 +145,49 @@ class InitServer(BaseStep, phase="join"):
 
 @dataclass(frozen=True, kw_only=True)
 class JoinServer(BaseStep, phase="join", title="join as server"):
-    """Have a further server joined."""
+    """Join a further server."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class JoinAgent(BaseStep, phase="join", title="join as agent"):
-    """Have an agent joined."""
+    """Join an agent."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwaitReady(BaseStep, phase="ready", title="wait until Ready"):
-    """See the Kubernetes node Ready, with the wanted labels and taints."""
+    """Wait until the Kubernetes node is Ready, with the wanted labels and taints."""
 
     machine: MachineSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class WriteKubeconfig(BaseStep, phase="ready", title="write the kubeconfig"):
-    """Have the kubeconfig in the state directory and merged where the user wants it."""
+    """Write the kubeconfig to the state directory, and merge it where the user wants it."""
 
     cluster: ClusterName
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopVm(BaseStep, phase="stop", title="power off"):
-    """Have the VM powered off, by pulling the plug: it is destroyed next. Ownership is checked first."""
+    """Power the VM off without a shutdown: it is destroyed next. Ownership is checked first."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class DestroyVm(BaseStep, phase="destroy", title="destroy the VM"):
-    """Have the VM gone with its disks. Ownership is checked first."""
+    """Destroy the VM with its disks. Ownership is checked first."""
 
     machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForgetCluster(BaseStep, phase="forget", title="remove kubeconfig entries and state"):
-    """Have no trace of the cluster here: our kubeconfig entries and the state directory's."""
+    """Remove the cluster's kubeconfig entries and its state from this computer."""
 
     cluster: ClusterName
 

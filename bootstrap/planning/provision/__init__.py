@@ -1,1 +1,1 @@
-"""How machines join, leave and are replaced; shared by the plans of the verbs."""
+"""How machines join, are removed, replaced and upgraded; shared by the plans of the verbs."""

@@ -65,7 +65,7 @@ def removal_lane(member: Member, *, role: Role, rules: DrainRules, needs: tuple[
     """The lane that removes a machine.
 
     Args:
-        member: What there is of it.
+        member: Its VM and Kubernetes node.
         role: A server leaves etcd too.
         rules: How it is drained.
         needs: Gates before it is drained; it is marked at once.

@@ -125,7 +125,7 @@ class JoinLanes:
 
     @cached_property
     def _turns(self) -> Mapping[MachineName, tuple[Gate, ...]]:
-        """What each further server waits for besides.
+        """The gates that each further server waits for in addition.
 
         One etcd member at a time: of two servers that join at once, one fails (docs/k3s.md#joining).
         """
@@ -146,7 +146,7 @@ class JoinLanes:
         return join_lane(self.allocation, machine_state, self.version, needs=needs, begins=begins)
 
     def _first_steps(self, machine: MachineSpec) -> tuple[LaneStep, ...]:
-        """How the first server comes to serve; an interrupted restore may have left k3s running on it."""
+        """How the first server is started; an interrupted restore may have left k3s running on it."""
         if self.restore is None:
             return (init_step(self.allocation.view.spec, machine),)
         return (

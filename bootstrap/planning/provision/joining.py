@@ -86,11 +86,11 @@ def join_lane(
     needs: tuple[Gate, ...] = (API_REACHABLE,),
     begins: tuple[Gate, ...] = (),
 ) -> Lane:
-    """A machine's lane from what there is of it to Ready.
+    """A machine's lane from its present state to Ready.
 
     Args:
         allocation: What new machines get.
-        machine_state: What there is of it.
+        machine_state: Its present state.
         version: The k3s version it gets.
         init: For the server that all others join through: the steps instead of a join.
         needs: Gates before it joins.

@@ -60,7 +60,7 @@ def count_notes(spec: ClusterSpec, kept: ClusterSpec, *, command: str) -> Iterat
 
     Args:
         spec: With the inventory's sizes.
-        kept: What `with_kept_counts` made of it.
+        kept: The same with `with_kept_counts`.
         command: What keeps them: `replace`.
     """
     sizes = {pool.name: pool.count for pool in kept.pools}

@@ -1,4 +1,4 @@
-"""A setting of k3s that is to become another, as the user is told of it. Pure."""
+"""A setting of k3s that changes, as the user reads it. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAMES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A setting that is to become another.
+    """A setting that changes.
 
     Attributes:
         key: k3s's name of it.

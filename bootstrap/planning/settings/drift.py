@@ -60,7 +60,7 @@ class Drift:
 
     @property
     def restarts(self) -> bool:
-        """Whether k3s is to be restarted."""
+        """Whether k3s has to restart."""
         return bool(self.changes) or self.pending
 
     @property
@@ -210,7 +210,7 @@ def _secrets(files: GuestSettings, wanted: Settings) -> Iterator[Change]:
     replaced = {key for file in files.others for key in file.settings or {} if not key.endswith("+")}
     for key in sorted(SECRET & {*files.ours, *wanted} - replaced):
         have, want = files.ours.get(key, ()), wanted.get(key, ())
-        # A bucket's keys come from the environment: where they are not in there, nothing is known of them.
+        # A bucket's keys come from the environment: without them there it is unknown whether they changed.
         unknown = not want and BUCKET in wanted
         if have != want and not unknown and _is_ours(key):
             yield Change(key=key, have=(OMITTED,) * bool(have), want=(OMITTED,) * bool(want))

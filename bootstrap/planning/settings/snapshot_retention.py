@@ -1,8 +1,8 @@
-"""Which snapshots in a bucket are a cluster's own, and how many of those that we take are kept. Pure.
+"""Which snapshots in a bucket are a cluster's own, and how many on-demand snapshots are kept. Pure.
 
-k3s keeps to its own retention for those that it takes on a schedule: their names begin with `etcd-snapshot`. All others
-it keeps for ever. It lists whatever lies in a bucket's folder, and prunes there by the beginning of a name alone (k3s:
-pkg/etcd/s3/s3.go): of two clusters in one folder each takes the other's for its own.
+k3s prunes only scheduled snapshots, whose names begin with `etcd-snapshot`, and keeps all others. It lists all files in
+a bucket's folder, and prunes there by the beginning of a name alone (k3s: pkg/etcd/s3/s3.go): two clusters in one
+folder take each other's snapshots for their own.
 """
 
 from __future__ import annotations
@@ -83,20 +83,20 @@ def is_left_behind(snapshot: Snapshot, spec: ClusterSpec) -> bool:
 
 
 def upload_of(spec: ClusterSpec, *, asked: bool) -> Upload:
-    """Whether a snapshot goes to the bucket: where asked it must, else it is tried where there is one."""
+    """Whether a snapshot goes to the bucket: it must where asked, else it is tried where there is a bucket."""
     if asked:
         return Upload.MUST
     return Upload.NO if spec.backup.s3 is None else Upload.TRY
 
 
 def kept_on_demand(spec: ClusterSpec, *, upgrade: bool = False) -> int | None:
-    """How many of those that we take are kept of one kind and server; None for all."""
+    """How many on-demand snapshots of one kind and server are kept; None for all."""
     default = KEPT_OF_UPGRADES if upgrade else None
     return spec.backup.on_demand_retention or default
 
 
 def surplus(taken: str, there: Iterable[str], *, keep: int, cluster: ClusterName) -> tuple[str, ...]:
-    """Names of those that are one too many now that another was taken, oldest first: of its kind and its server alone.
+    """Names of surplus snapshots once another was taken, oldest first: of its kind and its server alone.
 
     Args:
         taken: The new one's name.

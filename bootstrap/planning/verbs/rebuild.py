@@ -139,7 +139,7 @@ def plan_teardown(
     if through is None or not saves:
         first = Lane.of("state", note)
     else:
-        # A machine has one lane: that of the server which saves all goes on with its own removal.
+        # A machine has one lane: the server that saves all is removed in the same lane.
         own = removals.pop(through.name, None)
         first = access_lane(view.spec, through, *saves, note, *(own.steps if own is not None else ()))
     fetching = (Lane(name="k3s", steps=fetches),) if fetches else ()

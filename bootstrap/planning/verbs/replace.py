@@ -47,7 +47,7 @@ from bootstrap.planning.view import ClusterView
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaceOptions:
-    """What is to be replaced, and how.
+    """What is replaced, and how.
 
     Attributes:
         pool: The pool concerned.
@@ -330,7 +330,7 @@ class _Replacement:
             )
         if self.options.surge and not self.places.surge and self.new:
             more = count(self.options.at_once, "machine")
-            yield f"there is no room for {more} more: each goes before its successor comes"
+            yield f"there is no room for {more} more: each is removed before its successor is created"
 
 
 def _is_begun(member: Member, options: ReplaceOptions) -> bool:

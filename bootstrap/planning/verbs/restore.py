@@ -116,7 +116,7 @@ def _on_disk_of(snapshot: Snapshot) -> MachineName | None:
 
 
 def _stopping(each: Present) -> list[Step | LaneStep]:
-    """Until k3s is stopped on a server; a VM that is off or paused is started, lest it comes back with its old data."""
+    """Steps until k3s is stopped on a server; a VM that is off is started, so that its old data does not come back."""
     name = each.machine.name
     start: list[Step | LaneStep] = [StartVm(machine=name)] if each.vm.idle else []
     stop = LaneStep(step=StopK3s(machine=each.machine), opens=(stopped(name),))

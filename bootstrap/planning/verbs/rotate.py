@@ -72,7 +72,7 @@ def _lane(each: Present, *, after: Present) -> Lane:
 
 def _notes(machines: tuple[Present, ...], *, unfinished: bool) -> tuple[str, ...]:
     notes = ["an interrupted rotation is completed; no further token is created"] if unfinished else []
-    # A server holds who joins to what it has read at its start (k3s: pkg/server/handlers/token.go writes files alone).
+    # A server checks new machines against what it read at its start (k3s: pkg/server/handlers/token.go only writes).
     notes.append("until all servers have restarted, machines can still join with the old token")
     notes += [
         Advice("{} is {}: it gets the new token from `homelab-k8s up`", each.machine.name, each.vm.idle)

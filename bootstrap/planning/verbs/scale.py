@@ -111,7 +111,7 @@ class _Scaling:
 
     @cached_property
     def wanted(self) -> tuple[MachineState, ...]:
-        """The machines that the pools are to have."""
+        """The wanted machines of the pools."""
         names = {pool.name for pool in self.pools}
         return tuple(each for each in self.view.states if each.machine.pool in names)
 
@@ -137,7 +137,7 @@ class _Scaling:
         return Allocation.of(self.view, [*others, *(each for each in self.work if each.missing)])
 
     def check_reachable(self) -> None:
-        """Refuse to add what may exist, unreachable, and to choose who goes where not all can be asked."""
+        """Refuse to add machines that may exist, and to choose which to remove, while machines are unreachable."""
         name = self.view.spec.name
         if any(each.doubtful for each in self.wanted):
             require_reachable(self.view, what=f"no machine can be added to {name}")
@@ -191,7 +191,7 @@ def what_etcd_means(plan: Plan) -> str:
         return ""
     servers = sum(each.spec.role is Role.CONTROL_PLANE and each.action is not Action.DESTROY for each in plan.machines)
     return Advice(
-        "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the API is unavailable meanwhile; "
+        "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the API is unavailable until then; "
         "from then on {} of the {} servers must be running; the only way back to SQLite is to restore a backup into "
         "a new cluster (`homelab-k8s backup` first)",
         plan.cluster,

@@ -106,8 +106,9 @@ def _reasons(view: ClusterView, rollout: Rollout) -> Mapping[MachineName, str]:
 
 
 def _reason(machine_state: MachineState, view: ClusterView) -> str:
-    unknown = machine_state.need is Need.JOIN and view.observed.kube_nodes is None
-    return "must not join the cluster" if unknown else machine_state.reason
+    if machine_state.need is Need.JOIN and view.observed.kube_nodes is None:
+        return "unknown whether it has joined the cluster"
+    return machine_state.reason
 
 
 def _lanes_with_work(view: ClusterView, joins: JoinLanes, rollout: Rollout, lost: LostMachines) -> tuple[Lane, ...]:

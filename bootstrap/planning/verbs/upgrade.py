@@ -45,7 +45,7 @@ class UpgradeOptions:
     """How machines are upgraded.
 
     Attributes:
-        max_unavailable: How many agents at a time; servers go one at a time whatever it is.
+        max_unavailable: How many agents at a time; servers are always upgraded one at a time.
         snapshot: Whether the cluster's data is saved before anything is touched.
         rules: How machines are drained.
     """

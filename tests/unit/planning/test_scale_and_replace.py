@@ -27,7 +27,7 @@ from bootstrap.planning.day2_steps import (
     RetireServer,
     SpreadVip,
 )
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.steps import AwaitReady, CloneVm, DestroyVm, JoinServer, Step, StopVm
 from bootstrap.planning.verbs.replace import ReplaceOptions, plan_replace
@@ -234,6 +234,14 @@ def test_without_the_keys_of_its_bucket_no_server_is_made_but_workers_are() -> N
     with pytest.raises(PreflightError, match="keys of the bucket saved"):
         plan_up(ClusterView(spec, seen()), version=VERSION)
     assert not scaled(spec, small(), workers=4).empty
+
+
+def test_while_the_api_does_not_answer_a_plan_does_not_claim_to_know_what_has_joined() -> None:
+    silent = replace(small(), kube_nodes=None)
+    plan = plan_up(ClusterView(cluster(agents=3), silent), version=VERSION)
+    running = [machine for machine in plan.machines if machine.action is not Action.CREATE]
+    assert running
+    assert {machine.reason for machine in running} == {"unknown whether it has joined the cluster"}
 
 
 @pytest.mark.parametrize("stated", [1, 3, 5])
