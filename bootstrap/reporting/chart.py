@@ -106,9 +106,10 @@ def _rect(kind: str, time: Bar | Wait, y: int, height: int, end_s: float) -> str
 
 
 def _tip(bar: Bar) -> str:
+    waited = f", of which {seconds(bar.waited_s)} waiting" if bar.waits else ""
     lines = [
         f"{bar.lane}: {bar.title} ({bar.phase})",
-        f"{bar.began_s:.2f} s to {bar.ended_s:.2f} s: {seconds(bar.took_s)}, of which {seconds(bar.waited_s)} waiting",
+        f"{bar.began_s:.2f} s to {bar.ended_s:.2f} s: {seconds(bar.took_s)}{waited}",
     ]
     lines += [f"waited {seconds(wait.took_s)} for {wait.what}" for wait in bar.waits]
     if bar.needs:

@@ -112,8 +112,8 @@ def _path_table(run: RecordedRun, path: Sequence[Link]) -> str:
     headings = ("machine", "phase", "step", "started after", "at (s)", "took (s)", "waited (s)", "mostly for")
     said = (
         "Each of these steps started when the one above it ended: the run gets shorter only if one of them does. "
-        f"They took {seconds(took_s)}, of which {seconds(waited_s)} were spent waiting; between them passed "
-        f"{seconds(gaps_s)}."
+        f"They took {seconds(took_s)}, of which {seconds(waited_s)} were spent waiting; {seconds(gaps_s)} passed "
+        "outside of them."
     )
     return f"<section><h2>Critical path</h2><p>{said}</p>{_table(headings, rows, numbers=(4, 5, 6))}</section>"
 

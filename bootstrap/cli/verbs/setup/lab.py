@@ -167,7 +167,7 @@ def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | Non
         info = _start(session, LabOptions(guests=(start or Guests.AUTO).value), k3s_request(os.environ, overrides))
     if start not in (None, Guests.AUTO, info.kind):
         raise HomelabError(
-            f"the running lab has {info.kind} guests, not {start}",
+            f"the guests of the running lab are {info.kind}, not {start}",
             resolution=Advice("stop it first: `homelab-k8s lab stop`"),
         )
     user, _, name = info.token_id.partition("!")
