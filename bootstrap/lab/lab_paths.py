@@ -94,14 +94,14 @@ class LabPlaces:
         """Lock the lab against other starts and stops.
 
         Raises:
-            LabError: Another start or stop is under way.
+            LabError: Another start or stop is in progress.
         """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.directory / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise LabError("another start or stop of the lab is under way; wait for it to end") from error
+                raise LabError("another start or stop of the lab is in progress; wait for it to end") from error
             yield
 
 

@@ -1,4 +1,4 @@
-"""A cluster in a lab that can be made ill, and what one command on it told and how it ended."""
+"""A cluster in a lab with faults, and the output and result of one command on it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ REQUEST_TIMEOUT_S = 3.0
 TAKER = "somebody-elses-"
 """How the VM of `vmid-taken` begins its name."""
 FOREIGN = {"somebody-elses": 7001, "demo-workers-9": 7950}
-"""VMs that are not ours: one sits on a vmid of ours, one has a name like ours."""
+"""VMs of others: one on a VMID of the cluster's range, one with a name like a machine's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class FaultyCluster(KillableCluster):
         assert not to_do, f"{command} ended before {at_step} steps had: the fault never came"
         took_s = time.monotonic() - began_s
         if not self._told.exists():
-            return Said(code=ended.code, crash=ended.error or "it told nothing", took_s=took_s)
+            return Said(code=ended.code, crash=ended.error or "no output", took_s=took_s)
         return replace(Said(**json.loads(self._told.read_text())), took_s=took_s)
 
     def _act(self, command: str, writing: int) -> int:
@@ -146,7 +146,7 @@ class FaultyCluster(KillableCluster):
         options = RunOptions(timeouts=self.timeouts, kubeconfig=KubeconfigTarget(path=self._kubeconfig))
         if command == "status":
             found = homelab.look(cluster_status)
-            # That the foreign VM is left alone is always told, and here it is always there.
+            # The foreign VM is always reported as ignored.
             told.extend(problem for problem in found.problems if "is ignored" not in problem)
             return 1 if told else 0
         if command == "down":
@@ -216,7 +216,7 @@ class FaultyCluster(KillableCluster):
         return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
     def power_off(self, name: str) -> None:
-        """As somebody does in Proxmox's own pages."""
+        """As another client does, such as Proxmox's web interface."""
         self._power(name, "stop", "stopped")
 
     def power_on(self, name: str) -> None:

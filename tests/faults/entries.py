@@ -20,7 +20,7 @@ class Expected:
     Attributes:
         exit: Its code.
         brief, details, resolution: Words that each part of the one error has.
-        says: Words in what it tells on the way (warnings) or, for `status`, in its problems.
+        says: Words in its warnings or, for `status`, in its problems.
         never: Words that no part of the error has.
     """
 
@@ -47,7 +47,7 @@ class Entry:
         expect: How it ends.
         within_s: And by when, in seconds.
         leaves: Names of our machines that have a VM then; None: not looked at.
-        then_off: Machines that somebody powers off afterwards, since the fault is in what they booted with.
+        then_off: Machines that are powered off afterwards, since the fault took effect at their boot.
         heals: Whether the same command, run again without the fault, ends as an unbroken run does.
     """
 

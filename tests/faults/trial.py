@@ -19,7 +19,7 @@ UNCOUNTED = frozenset(
         *("storage-full", "storage-inactive", "tags-keep-case", "package-version"),
     }
 )
-"""Faults that are a state: the lab does not count whom they strike, the words expected tell."""
+"""Faults that are a state: the lab does not count their strikes, so the expected words decide."""
 
 
 @dataclass
@@ -147,12 +147,12 @@ def _ended_as_expected(entry: Entry, said: Said) -> Iterable[str]:
         yield f"exit code {said.code}, not {expect.exit}"
     for part in ("brief", "details", "resolution"):
         yield from (f"no {words!r} in its {part}" for words in getattr(expect, part) if words not in said.part(part))
-    yield from (f"it does not tell {words!r}" for words in expect.says if not any(words in line for line in said.told))
+    yield from (f"its output lacks {words!r}" for words in expect.says if not any(words in line for line in said.told))
     yield from (f"it says {words!r}" for words in expect.never if words in said.text)
 
 
 def _standing(cluster: FaultyCluster, entry: Entry, before: set[str], whole: Unbroken) -> Iterable[str]:
-    """What stands after the command under its fault: nobody else's VM touched, none lost."""
+    """The VMs after the command under its fault: no foreign VM changed, none lost."""
     configs = cluster.configs()
     for name in FOREIGN:
         if configs.get(name) != whole.down.configs[name]:

@@ -21,12 +21,11 @@ INSIDE: Final = re.compile(r"\b(?:lanes?|traces?|gates?)\b", re.IGNORECASE)
 """How a plan is made: shown with `--dry-run -v` and in traces alone."""
 
 EXCEPTIONS: Final = {
-    "bootstrap/lab/": "the lab's faults and front: for developers",
     "bootstrap/planning/checks/status_problems.py": "the states half-made and out of sight, values in JSON",
     "bootstrap/cli/text/status.py": "translates those values",
 }
 INSIDE_EXCEPTIONS: Final = {
-    "bootstrap/lab/": "as above",
+    "bootstrap/lab/standin/kubelet/": "the kubelet's flags",
     "bootstrap/reporting/": "the chart's markup, and the trace, which has gates",
     "bootstrap/cli/options.py": "--trace",
     "bootstrap/cli/running/": "--trace, and records of a run",

@@ -22,7 +22,7 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 TOKEN = "open-sesame"
 
 PATIENCE_S = 60.0
-"""What is waited for comes within a second or two; how long a busy machine may take over it is nobody's concern."""
+"""Usually a wait ends within a second or two; a busy machine may take longer."""
 
 PATIENT = ["leader-elect-renew-deadline=60s"]
 """For servers: one that has lost its majority ends after 2 s, and here is no systemd that starts it again."""
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def eventually(check: Callable[[], T], what: str, *, told: Callable[[], str] = str) -> T:
-    """Wait until `check` gives something true, and return it; where it never does, say what was `told` meanwhile."""
+    """Wait until `check` returns something true, and return that; on failure show `told()`."""
     deadline = time.monotonic() + PATIENCE_S
     while not (found := check()):
         assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}\n{told()}"
@@ -55,7 +55,7 @@ class Machine:
         self.process: subprocess.Popen[bytes] | None = None
 
     def configure(self, **settings: object) -> None:
-        """Write its settings: these beside those that all have; None takes one away."""
+        """Write its settings: these and the common ones; None removes one."""
         base: dict[str, object] = {"node-name": self.name, "node-ip": self.address, "token": TOKEN}
         if "bind_address" in settings:
             given = settings.pop("kube_controller_manager_arg", [])
@@ -119,7 +119,7 @@ class Machine:
         eventually(lambda: self.log.count(text) >= times, what, told=self.tail)
 
     def up(self) -> None:
-        """Wait until k3s is up; tells the journal if it ended instead."""
+        """Wait until k3s is up; shows the journal if it exited instead."""
         eventually(lambda: "is up and running" in self.log or self.exit_code() is not None, "k3s is up", told=self.tail)
         assert self.exit_code() is None, self.log
 

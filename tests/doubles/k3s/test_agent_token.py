@@ -74,7 +74,7 @@ def test_a_wrong_one_is_refused(machines: Machines) -> None:
         agent.kill()
 
 
-def test_nodes_tell_that_the_environment_has_one_and_not_what_it_is(machines: Machines) -> None:
+def test_nodes_show_that_the_environment_has_one_but_mask_it(machines: Machines) -> None:
     server = machines.add("s1")
     server.configure(bind_address=server.address)
     server.start("server", K3S_AGENT_TOKEN=AGENTS)

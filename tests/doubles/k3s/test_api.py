@@ -188,7 +188,7 @@ def changes(listing: Callable[..., object], *arguments: object, **options: objec
         yield from stream
 
 
-def test_watch_tells_what_happens_and_goes_on_from_a_version(small: Cluster) -> None:
+def test_watch_reports_changes_and_resumes_from_a_version(small: Cluster) -> None:
     name, core = "watched", small.core
     seen: list[tuple[str, str]] = []
     begun, done = threading.Event(), threading.Event()

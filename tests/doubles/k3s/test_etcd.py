@@ -1,4 +1,4 @@
-"""The members of the stand-in's etcd: how they come, go, and are told of."""
+"""The members of the stand-in's etcd: joins, removals and conditions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def voter(cluster: Cluster, name: str) -> tuple[str, str]:
 
 
 def members(server: Machine) -> set[str]:
-    """The machines of the members, as a server tells them to others."""
+    """The machines of the members, as a server lists them."""
     done = server.run("kubectl", "get", "nodes", "-o", "json")
     assert done.returncode == 0, done.stderr
     nodes: list[dict[str, Any]] = json.loads(done.stdout)["items"]
@@ -34,7 +34,7 @@ def members(server: Machine) -> set[str]:
     return {name for name, conditions in states.items() if conditions.get("EtcdIsVoter") == "MemberNotLearner"}
 
 
-def test_a_server_tells_by_a_condition_whether_it_votes(machines: Machines) -> None:
+def test_a_servers_condition_shows_whether_it_votes(machines: Machines) -> None:
     first = etcd_server(machines, "s1", secrets_encryption=True)
     second = etcd_server(machines, "s2", first, secrets_encryption=True)
     agent = machines.agent("a1", first)

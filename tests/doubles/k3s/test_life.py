@@ -25,7 +25,7 @@ def etcd_server(machines: Machines, name: str, first: Machine | None = None, **s
     return machines.server(name, **start, **settings)
 
 
-def test_restart_keeps_everything_and_writes_the_kubeconfig_anew(machines: Machines) -> None:
+def test_restart_keeps_everything_and_rewrites_the_kubeconfig(machines: Machines) -> None:
     server = machines.server("s1")
     cluster = Cluster(server)
     cluster.core.create_namespaced_config_map("default", {"metadata": {"name": "kept"}, "data": {"a": "b"}})
@@ -80,7 +80,7 @@ def test_deleted_node_registers_again_only_after_a_restart(machines: Machines) -
     cluster.close()
 
 
-def test_systemd_is_told_once_it_serves(machines: Machines) -> None:
+def test_systemd_is_notified_once_it_serves(machines: Machines) -> None:
     machine = machines.add("s1")
     machine.configure(bind_address=machine.address)
     path = machine.root / "notify"
@@ -123,7 +123,7 @@ def test_starts_take_as_long_as_the_pace_says(machines: Machines) -> None:
     assert time.monotonic() - began >= 6, "12 s at the pace of k3s itself"
 
 
-def test_systemd_is_told_late_of_an_agent_whose_node_is_ready(machines: Machines) -> None:
+def test_systemd_is_notified_late_of_an_agent_whose_node_is_ready(machines: Machines) -> None:
     server = machines.server("s1")
     cluster = Cluster(server)
     agent = machines.add("a1")
@@ -170,7 +170,7 @@ def test_servers_that_join_at_once_collide(machines: Machines) -> None:
     loser.up()
 
 
-def test_join_that_was_cut_short_begins_anew(machines: Machines) -> None:
+def test_an_interrupted_join_starts_again(machines: Machines) -> None:
     first = etcd_server(machines, "s1")
     second = machines.add("s2")
     second.configure(bind_address=second.address, server=first.url)

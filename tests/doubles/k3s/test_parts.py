@@ -113,7 +113,7 @@ def test_links_name_the_subcommand(tmp_path: Path) -> None:
     assert "k3s stand-in" in refused.stderr
 
 
-def test_secrets_are_masked_in_what_a_node_tells_of_its_settings() -> None:
+def test_secrets_are_masked_in_a_nodes_settings() -> None:
     """k3s: pkg/nodeconfig/nodeconfig.go."""
     given = {"disable": ["traefik"], "etcd-s3-access-key": ["AK"], "etcd-s3-secret-key": ["SK"], "token": ["T"]}
     assert shown_arguments(given) == [

@@ -264,7 +264,7 @@ def test_a_bucket_that_is_not_there_keeps_k3s_from_any_snapshot(machines: Machin
     save(server, "--etcd-s3=false")
 
 
-def test_bucket_that_refuses_is_told_of(machines: Machines, bucket: s3.Buckets) -> None:
+def test_a_refusing_bucket_is_reported(machines: Machines, bucket: s3.Buckets) -> None:
     server = machines.server("s1", cluster_init=True, **in_bucket(bucket, etcd_s3_secret_key="wrong"))
     done = server.run("etcd-snapshot", "save")
     assert done.returncode == 1
@@ -274,7 +274,7 @@ def test_bucket_that_refuses_is_told_of(machines: Machines, bucket: s3.Buckets) 
     assert "bucket nobody does not exist" in missing.stderr
 
 
-def test_reset_restores_a_snapshot_and_the_others_join_anew(machines: Machines) -> None:
+def test_reset_restores_a_snapshot_and_the_others_join_again(machines: Machines) -> None:
     first = etcd_server(machines, "s1")
     others = [etcd_server(machines, "s2", first), etcd_server(machines, "s3", first)]
     agent = machines.agent("a1", first)

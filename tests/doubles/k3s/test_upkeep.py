@@ -83,7 +83,7 @@ def test_server_that_joins_with_the_token_of_before_ends(machines: Machines) -> 
     assert OTHER_TOKEN in done.stderr
 
 
-def test_encryption_tells_whether_it_is_on(machines: Machines) -> None:
+def test_encryption_status_shows_whether_it_is_on(machines: Machines) -> None:
     encrypted = machines.server("s1", secrets_encryption=True)
     plain = machines.server("s2")
     shown = encrypted.run("secrets-encrypt", "status").stdout.splitlines()
@@ -93,7 +93,7 @@ def test_encryption_tells_whether_it_is_on(machines: Machines) -> None:
     assert plain.run("secrets-encrypt", "status").stdout == "Encryption Status: Disabled, no configuration file found\n"
 
 
-def test_certificates_tell_how_long_they_are_good_for(machines: Machines) -> None:
+def test_certificate_check_shows_how_long_they_are_valid(machines: Machines) -> None:
     server = machines.server("s1")
     done = server.run("certificate", "check", "-o", "json")
     found = {row["Filename"]: row for row in json.loads(done.stdout)["Certificates"]}

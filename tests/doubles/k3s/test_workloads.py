@@ -264,7 +264,7 @@ def test_pods_of_a_silent_node_stay_and_those_of_a_deleted_one_go(
     eventually(lambda: not is_ready(cluster.core.read_namespaced_pod(lost, space)), "its pod is not Ready")
     cluster.core.delete_namespaced_pod(lost, space)
     eventually(lambda: sum(is_ready(pod) for pod in pods_of(cluster, space)) == 3, "another pod took its place")
-    assert cluster.core.read_namespaced_pod(lost, space).metadata.deletion_timestamp, "nobody is there to end it"
+    assert cluster.core.read_namespaced_pod(lost, space).metadata.deletion_timestamp, "no kubelet ends it"
     cluster.kubectl("delete", "node", "a3")
     running(cluster, space, 3)
     agent.start("agent")

@@ -68,7 +68,7 @@ def test_a_pools_acl_reaches_its_guests_and_storages(lab: Lab, pve: Any) -> None
     pve.pools["kpool"].add(202)
     pve.grant(TOKEN, "/vms/202", "NoAccess")
     everything = held(lab)
-    assert sorted(everything) == ["/pool/kpool", "/storage/local", "/vms/201"], "what is empty is not told"
+    assert sorted(everything) == ["/pool/kpool", "/storage/local", "/vms/201"], "empty entries are left out"
     assert everything["/vms/201"] == dict.fromkeys(sorted((*GUESTS, "Datastore.AllocateSpace")), 0)
     assert everything["/pool/kpool"]["VM.Clone"] == 1
     assert held(lab, "/vms/203") == {"/vms/203": {}}
@@ -134,9 +134,9 @@ def test_user_tag_access_keeps_a_token_to_some_tags(lab: Lab, pve: Any, access: 
     got = {tag for tag in ("debian-12", "demo", "mine", "template") if put_tags(lab, 7001, tag) == "OK"}
     if access:
         assert got <= allowed
-        told = lab.send("GET", "/api2/json/cluster/options", token=f"{TOKEN}=secret").json()["data"]
-        assert set(told) == {"allowed-tags"}, "without Sys.Audit on / there is nothing else"
-        assert set(told["allowed-tags"]) == allowed
+        shown = lab.send("GET", "/api2/json/cluster/options", token=f"{TOKEN}=secret").json()["data"]
+        assert set(shown) == {"allowed-tags"}, "without Sys.Audit on / there is nothing else"
+        assert set(shown["allowed-tags"]) == allowed
     else:
         assert got == {"debian-12", "demo", "mine", "template"}
 
@@ -161,9 +161,9 @@ def test_a_vlan_tag_may_be_the_tokens_alone(lab: Lab, pve: Any) -> None:
     pve.grant(TOKEN, "/sdn/zones/localnetwork/vmbr0/20", "SDN.Use")
     assert create(lab, 7001) == "OK"
     path = "/api2/json/nodes/pve1/qemu/7001/config"
-    for net, told in (
+    for net, shown in (
         ("virtio,bridge=vmbr0,tag=20", "OK"),
         ("virtio,bridge=vmbr0,tag=21", "Permission check failed (/sdn/zones/localnetwork/vmbr0/21, SDN.Use)"),
         ("virtio,bridge=vmbr0", "Permission check failed (/sdn/zones/localnetwork/vmbr0, SDN.Use)"),
     ):
-        assert lab.send("PUT", path, {"net0": net}, token=f"{TOKEN}=secret").reason == told
+        assert lab.send("PUT", path, {"net0": net}, token=f"{TOKEN}=secret").reason == shown

@@ -28,9 +28,9 @@ def lab_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_lab_starts_answers_and_stops(lab_dir: Path) -> None:
-    told: list[str] = []
-    info = control.start(OPTIONS, progress=told.append)
-    assert told == ["guests: none (requested: VMs without guests)"]
+    lines: list[str] = []
+    info = control.start(OPTIONS, progress=lines.append)
+    assert lines == ["guests: none (requested: VMs without guests)"]
     assert control.status() == info
     url = f"{info.endpoint}/api2/json/nodes"
     header = {"Authorization": f"PVEAPIToken={info.token_id}={info.token_secret}"}
@@ -51,12 +51,12 @@ def test_secrets_are_the_users_alone(lab_dir: Path) -> None:
 
 
 def test_a_second_start_finds_the_first(lab_dir: Path) -> None:
-    told: list[str] = []
-    first = control.start(OPTIONS, progress=told.append)
-    assert control.start(OPTIONS, progress=told.append) == first
-    assert told[-1] == f"the lab is already running at {first.endpoint}"
+    lines: list[str] = []
+    first = control.start(OPTIONS, progress=lines.append)
+    assert control.start(OPTIONS, progress=lines.append) == first
+    assert lines[-1] == f"the lab is already running at {first.endpoint}"
     with pytest.raises(LabError, match="with other options; stop it first") as refused:
-        control.start(LabOptions(guests="none", port=0, cores=3), progress=told.append)
+        control.start(LabOptions(guests="none", port=0, cores=3), progress=lines.append)
     assert "cores: None there, 3 requested" in str(refused.value)
 
 
@@ -66,16 +66,16 @@ def test_a_killed_lab_is_noticed_and_cleared_away(lab_dir: Path) -> None:
     while is_running(first.pid, first.pid_start):
         time.sleep(0.01)
     assert control.status() is None
-    told: list[str] = []
-    second = control.start(OPTIONS, progress=told.append)
-    assert told[0] == "cleaning up after a killed lab"
+    lines: list[str] = []
+    second = control.start(OPTIONS, progress=lines.append)
+    assert lines[0] == "cleaning up after a killed lab"
     assert second.pid != first.pid
     os.kill(second.pid, signal.SIGKILL)
     assert control.stop()
     assert not lab_dir.exists()
 
 
-def test_a_pid_that_is_somebody_elses_now_is_no_lab(lab_dir: Path) -> None:
+def test_a_pid_of_another_process_is_no_lab(lab_dir: Path) -> None:
     info = control.start(OPTIONS, progress=lambda _line: None)
     control.stop()
     lab_dir.mkdir()

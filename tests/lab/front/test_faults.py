@@ -57,12 +57,12 @@ def refused(lab: Lab) -> bool:
     return False
 
 
-def test_the_endpoint_tells_what_it_knows(lab: Lab) -> None:
-    told = faults(lab).json()
-    assert told["known"].keys() == KINDS.keys()
-    assert told["known"]["api-slow"]["values"] == {"method": "", "path": "", "seconds": 5.0}
-    assert {"machine", "vmid", "pve_node", "times", "after", "for_s"} == told["selectors"].keys()
-    assert told["faults"] == []
+def test_the_endpoint_lists_the_known_faults(lab: Lab) -> None:
+    listed = faults(lab).json()
+    assert listed["known"].keys() == KINDS.keys()
+    assert listed["known"]["api-slow"]["values"] == {"method": "", "path": "", "seconds": 5.0}
+    assert {"machine", "vmid", "pve_node", "times", "after", "for_s"} == listed["selectors"].keys()
+    assert listed["faults"] == []
 
 
 def test_faults_are_put_in_force_counted_and_ended(lab: Lab) -> None:
@@ -97,7 +97,7 @@ def test_what_cannot_be_asked_for_is_refused_with_the_reason(lab: Lab, body: Any
 
 @pytest.mark.parametrize("guests", ["container", "qemu"])
 def test_faults_of_simulated_guests_are_refused_where_guests_are_real(guests: str) -> None:
-    """They were taken, and struck nobody: a test of them would have passed."""
+    """They were accepted without effect, so a test of them would have passed."""
     for word, kind in KINDS.items():
         if kind.where == "proxmox":
             Faults(guests).add(word)
@@ -300,7 +300,7 @@ def test_a_start_that_fails_though_the_vm_runs(lab: Lab) -> None:
     assert lab.api("GET", f"{ONE}/status/current")["status"] == "running"
 
 
-def test_a_config_that_somebody_changes_meanwhile(lab: Lab) -> None:
+def test_a_config_changed_by_another_client(lab: Lab) -> None:
     lab.clone(201)
     digest = lab.api("GET", f"{ONE}/config")["digest"]
     cause(lab, "config-changed", times=1)

@@ -19,7 +19,7 @@ def as_root(lab: Lab, method: str, path: str, **values: Any) -> Any:
     return reply.json()["data"]
 
 
-def told(lab: Lab, path: str = ONE) -> dict[str, Any]:
+def shown(lab: Lab, path: str = ONE) -> dict[str, Any]:
     return lab.api("GET", f"{path}/status/current")  # type: ignore[no-any-return]
 
 
@@ -37,24 +37,24 @@ def managed(lab: Lab) -> Lab:
 
 
 def test_a_vm_is_managed_once_root_says_so(managed: Lab) -> None:
-    assert told(managed)["ha"] == {"managed": 1, "state": "started"}
+    assert shown(managed)["ha"] == {"managed": 1, "state": "started"}
     rows = managed.api("GET", "/cluster/resources", {"type": "vm"})
     assert {row["vmid"]: row.get("hastate") for row in rows} == {201: "started", 9000: None, 9001: None}
     assert as_root(managed, "GET", "/cluster/ha/resources") == [{"sid": "vm:201", "type": "vm", "state": "started"}]
     as_root(managed, "DELETE", "/cluster/ha/resources/vm:201")
-    assert told(managed)["ha"] == {"managed": 0}
+    assert shown(managed)["ha"] == {"managed": 0}
     assert as_root(managed, "GET", "/cluster/ha/resources") == []
 
 
 def test_a_stop_is_a_request_and_the_vm_runs_on_for_a_while(managed: Lab) -> None:
     upid = managed.api("POST", f"{ONE}/status/shutdown", {"timeout": 20, "forceStop": 1})
     assert upid.split(":")[5] == "hastop"
-    assert (told(managed)["status"], told(managed)["ha"]) == ("running", {"managed": 1, "state": "request_stop"})
-    until(lambda: told(managed)["status"] == "stopped")
+    assert (shown(managed)["status"], shown(managed)["ha"]) == ("running", {"managed": 1, "state": "request_stop"})
+    until(lambda: shown(managed)["status"] == "stopped")
     upid = managed.api("POST", f"{ONE}/status/start")
     assert upid.split(":")[5] == "hastart"
-    assert told(managed)["status"] == "stopped"
-    until(lambda: told(managed)["status"] == "running")
+    assert shown(managed)["status"] == "stopped"
+    until(lambda: shown(managed)["status"] == "running")
 
 
 def test_it_refuses_what_proxmox_refuses(managed: Lab) -> None:
@@ -82,18 +82,18 @@ def test_the_printed_role_may_not_ask_ha(managed: Lab) -> None:
 
 def test_a_vm_that_powers_itself_off_is_started_again(managed: Lab) -> None:
     managed.guests.guests[201].on = False
-    until(lambda: told(managed)["status"] == "stopped")
-    until(lambda: told(managed)["status"] == "running")
+    until(lambda: shown(managed)["status"] == "stopped")
+    until(lambda: shown(managed)["status"] == "running")
 
 
 def test_a_fault_manages_what_runs_until_it_is_gone(lab: Lab) -> None:
     lab.clone(201, start=True)
     lab.clone(202)
     cause(lab, "ha-managed")
-    assert told(lab)["ha"]["managed"] == 1
-    assert told(lab, "/nodes/pve1/qemu/202")["ha"]["managed"] == 0
+    assert shown(lab)["ha"]["managed"] == 1
+    assert shown(lab, "/nodes/pve1/qemu/202")["ha"]["managed"] == 0
     end_all(lab)
-    assert told(lab)["ha"]["managed"] == 0
+    assert shown(lab)["ha"]["managed"] == 0
 
 
 def test_a_node_in_maintenance_says_so_in_the_resources(lab: Lab) -> None:
@@ -109,12 +109,12 @@ def test_a_node_in_maintenance_says_so_in_the_resources(lab: Lab) -> None:
     assert states() == {"pve1": None, "pve2": None}
 
 
-def test_a_vm_that_somebody_moves_runs_on_elsewhere(lab: Lab) -> None:
+def test_a_vm_moved_by_another_client_keeps_running(lab: Lab) -> None:
     lab.clone(201, start=True)
     cause(lab, "vm-moved", path="/config", times=1)
     gone = "Configuration file 'nodes/pve1/qemu-server/201.conf' does not exist"
     assert refusal(lab, "GET", f"{ONE}/config")[:2] == (500, gone)
-    assert told(lab, ELSEWHERE)["status"] == "running"
+    assert shown(lab, ELSEWHERE)["status"] == "running"
     assert lab.guests.guests[201].on
     assert {vm["vmid"] for vm in lab.api("GET", "/nodes/pve2/qemu")} == {201, 9001}
     assert refusal(lab, "GET", "/cluster/nextid?vmid=201")[0] == 400
@@ -125,7 +125,7 @@ def test_ha_moves_what_was_on_a_dead_node_and_starts_it(managed: Lab) -> None:
     cause(managed, "pve-node-offline", pve_node="pve1")
     managed.send("GET", "/api2/json/version")
     until(lambda: managed.server.pve.vm(201).node == "pve2")
-    until(lambda: told(managed, ELSEWHERE)["status"] == "running")
+    until(lambda: shown(managed, ELSEWHERE)["status"] == "running")
     end_all(managed)
     assert managed.send("GET", f"/api2/json{ONE}/config").status_code == 500
 
@@ -134,4 +134,4 @@ def test_what_has_its_disk_on_the_dead_node_is_moved_in_vain(managed: Lab) -> No
     cause(managed, "pve-node-offline", pve_node="pve1")
     managed.send("GET", "/api2/json/version")
     until(lambda: managed.server.pve.vm(201).node == "pve2")
-    assert told(managed, ELSEWHERE)["ha"] == {"managed": 1, "state": "error"}
+    assert shown(managed, ELSEWHERE)["ha"] == {"managed": 1, "state": "error"}

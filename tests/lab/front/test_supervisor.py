@@ -135,7 +135,7 @@ def test_a_vmid_that_is_used_again_gets_a_new_guest() -> None:
     run(scenario)
 
 
-def test_a_start_that_fails_is_told_and_leaves_the_vm_stopped() -> None:
+def test_a_failed_start_is_reported_and_leaves_the_vm_stopped() -> None:
     async def scenario(pve: Any, guests: MemoryGuests, supervisor: Supervisor) -> None:
         vm = pve.add_vm(201, "a", config=CONFIG)
         guests.refusals[201] = "no room in the inn"

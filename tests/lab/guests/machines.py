@@ -90,7 +90,7 @@ async def eventually(what: str, probe: Callable[[], Awaitable[Any]], *, timeout_
 
 
 async def address_of(driver: GuestDriver, spec: GuestSpec) -> str | None:
-    """The IPv4 address the guest's own agent tells for the interface with the spec's MAC."""
+    """The IPv4 address that the guest's own agent reports for the interface with the spec's MAC."""
     try:
         interfaces = await driver.agent(spec.vmid, "guest-network-get-interfaces")
     except AgentSilentError:

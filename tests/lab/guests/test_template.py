@@ -36,7 +36,7 @@ def test_sources_of_both_formats_are_read_and_strangers_left_out(tmp_path: Path)
     ]
 
 
-def test_a_machine_without_a_source_of_its_own_suite_is_told(tmp_path: Path) -> None:
+def test_a_machine_without_a_source_of_its_own_suite_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text("deb http://mirror.example/debian trixie main\n")
     with pytest.raises(GuestError, match="no source for Debian bookworm"):
         debian_sources("bookworm", apt=tmp_path)

@@ -59,7 +59,7 @@ class Guest:
         return self.thread.run(self.driver.agent(self.spec.vmid, command, arguments))
 
     def address(self) -> str:
-        """What the guest agent tells; "" while it tells none."""
+        """What the guest agent reports; "" while it reports none."""
         try:
             interfaces = self.agent("guest-network-get-interfaces")
         except AgentSilentError:

@@ -57,7 +57,7 @@ class Cluster:
             return error.code
 
     def power_cycle(self, kind: str) -> None:
-        """Every machine of a kind at once: its units start by themselves, without a command of ours."""
+        """Every machine of a kind at once: its units start by themselves, without the client's commands."""
         info = json.loads((self.home.directory / "state/homelab-k8s/lab/lab.json").read_text())
         machines = self.run("status")["machines"]
         assert isinstance(machines, list)

@@ -44,7 +44,7 @@ def test_a_fresh_guest(guests: Guests) -> None:
     assert facts["hostname"] == "guest201"
     assert facts["default_route"] == "eth0"
     assert facts["machine_id"] == guest.spec.smbios_uuid.replace("-", "")
-    assert guest.run("logins.sh") == {"known": "1"}, "sshd tells its settings, and nobody gets in with a password"
+    assert guest.run("logins.sh") == {"known": "1"}, "sshd reports its settings, and accepts no password"
     assert guest.host_key().startswith("ssh-ed25519 ")
     guest.connect(host_key=guest.host_key()).close()
 

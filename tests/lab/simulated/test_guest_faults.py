@@ -99,7 +99,7 @@ def test_a_key_that_is_refused(simulated: Guests, faults: Faults) -> None:
 
 
 def _refused(guest: Guest, *, user: str) -> bool:
-    """Whether sshd answers and takes no key of ours."""
+    """Whether sshd answers and rejects all keys."""
     try:
         guest.connect(user=user).close()
     except KeyRefusedError:
@@ -117,7 +117,7 @@ def _answers(guest: Guest) -> bool:
     return True
 
 
-def test_another_host_key_than_the_agent_tells(simulated: Guests, faults: Faults) -> None:
+def test_another_host_key_than_the_agent_reports(simulated: Guests, faults: Faults) -> None:
     faults.add("other-host-key")
     guest = simulated.start(201)
     assert guest.shell

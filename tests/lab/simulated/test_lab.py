@@ -1,4 +1,4 @@
-"""A lab with simulated guests as a process: what it tells of itself, and what it leaves."""
+"""A lab with simulated guests as a process: its info, and its leftovers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def quiet(_line: str) -> None:
     """Hear of no progress."""
 
 
-def test_it_tells_where_its_guests_are(lab_dir: Path) -> None:
+def test_its_info_has_the_guests_network(lab_dir: Path) -> None:
     info = control.start(OPTIONS, progress=quiet)
     assert (info.kind, info.ssh_port, info.bridge) == ("simulated", 2222, "")
     network = IPv4Network(info.network)

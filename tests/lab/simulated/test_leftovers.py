@@ -1,4 +1,4 @@
-"""What is left of a unit's pods, as systemd tells it: lines that push k3s's own out of a journal's end."""
+"""A unit's leftover pods in systemd's messages, which push k3s's own lines out of a journal's end."""
 
 from __future__ import annotations
 

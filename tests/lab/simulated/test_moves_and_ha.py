@@ -87,7 +87,7 @@ def test_down_removes_a_machine_that_moved_since_the_plan(lab: Lab) -> None:
 
 
 def test_down_keeps_the_state_while_a_machine_may_be_on_a_node_that_is_off(lab: Lab) -> None:
-    """It moves to a Proxmox node that dies with it: nobody can say that it is gone."""
+    """It moves to a Proxmox node that dies with it: its absence cannot be proved."""
     lab.up()
     there = lab.machines()["lab-workers-1"][0]
     other = "pve2" if there == "pve1" else "pve1"

@@ -1,4 +1,4 @@
-"""The VIP on a simulated guest is as on a real one: who serves the API has it, and tells so."""
+"""The VIP on a simulated guest is as on a real one: the guest that serves the API has it, and reports it."""
 
 from __future__ import annotations
 

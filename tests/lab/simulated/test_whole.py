@@ -24,7 +24,7 @@ def test_up_builds_a_cluster_that_kubectl_sees_ready(home: Home) -> None:
 
 
 def check_calls(home: Home, shown: str) -> None:
-    """Calls of all three kinds are told, each in a line, and no secret of the run is in them."""
+    """Calls of all three kinds are logged, each in a line, and no secret of the run is in them."""
     assert "proxmox POST /nodes/pve1/qemu/9000/clone -> 200 (" in shown
     assert "kubernetes GET /api/v1/nodes" in shown
     assert "ssh lab-cp-1: run install-k3s.sh -> status 0 (" in shown
