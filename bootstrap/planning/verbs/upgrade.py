@@ -21,7 +21,6 @@ from bootstrap.k3s.versions import (
     minors_between,
     parse_version,
 )
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode, VmRecord
@@ -178,7 +177,7 @@ def plan_upgrade(
     strange = _strange_notes(view, target)
     if not rollout.working:
         return bare_plan("upgrade", view, machines=machines, notes=strange)
-    notes = (_way(start.lowest, rungs), *rollout.notes(), *strange, *_inventory_notes(view.spec, target))
+    notes = (_way(start.lowest, rungs), *rollout.notes(), *strange)
     return bare_plan("upgrade", view, machines=machines, lanes=rollout.lanes(view.spec), notes=notes)
 
 
@@ -218,9 +217,3 @@ def _strange_notes(view: ClusterView, target: K3sVersion) -> tuple[str, ...]:
         for name, kube_node in view.kube_nodes.items()
         if name not in view.vm_of and kube_node.version != str(target)
     )
-
-
-def _inventory_notes(spec: ClusterSpec, target: K3sVersion) -> tuple[str, ...]:
-    if spec.k3s.version in (None, str(target)):
-        return ()
-    return (f"the inventory says k3s.version: {spec.k3s.version}: change it afterwards to {target}",)
