@@ -117,10 +117,10 @@ def test_a_file_that_is_read_only_stays_as_it_is(file: Path) -> None:
 
 def test_a_file_that_somebody_has_changed_meanwhile_stays_as_it_is(file: Path) -> None:
     file.write_text(INVENTORY.replace('"3"', '"7"'))
-    with pytest.raises(HomelabError, match="changed meanwhile"):
+    with pytest.raises(HomelabError, match="was changed by another program and was not overwritten"):
         change(file, Stated(keys=COUNT, text="3"), "4")
     file.write_text("cluster: demo\n")
-    with pytest.raises(HomelabError, match="changed meanwhile"):
+    with pytest.raises(HomelabError, match="was changed by another program and was not overwritten"):
         change(file, Stated(keys=COUNT, text="3"), "4")
     file.unlink()
     with pytest.raises(HomelabError, match="cannot"):

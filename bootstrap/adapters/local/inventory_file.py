@@ -95,7 +95,7 @@ def _changed(text: str, was: Stated, value: str, path: Path) -> str:
     if place is None or place.text != was.text:
         now = f"it says {place.text} now" if place is not None else "it no longer contains the key"
         raise HomelabError(
-            f"{path} was changed meanwhile and was not overwritten",
+            f"{path} was changed by another program and was not overwritten",
             details=f"{'.'.join(was.keys)}: {now}, {was.text} before",
             resolution="edit it by hand",
         )

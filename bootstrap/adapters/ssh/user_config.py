@@ -125,19 +125,19 @@ class UserSshConfig:
         user, _, place = text.rpartition("@")
         host, port = _split(place)
         wanted = [*(("-l", user) if user else ()), *(("-p", port) if port else ())]
-        told = self._ask(host, *wanted) or {}
+        settings = self._ask(host, *wanted) or {}
         hop = Hop(
             name=host,
-            host=_first(told, "hostname") or host,
-            port=int(_first(told, "port") or port or 22),
-            user=_first(told, "user") or user,
-            identities=_paths(told.get("identityfile", [])),
+            host=_first(settings, "hostname") or host,
+            port=int(_first(settings, "port") or port or 22),
+            user=_first(settings, "user") or user,
+            identities=_paths(settings.get("identityfile", [])),
             known_hosts=_paths(
-                word for key in ("userknownhostsfile", "globalknownhostsfile") for word in _first(told, key).split()
+                word for key in ("userknownhostsfile", "globalknownhostsfile") for word in _first(settings, key).split()
             ),
-            known_as=_first(told, "hostkeyalias"),
+            known_as=_first(settings, "hostkeyalias"),
         )
-        return hop, _first(told, "proxyjump")
+        return hop, _first(settings, "proxyjump")
 
     def _ask(self, target: str, *options: str) -> Settings | None:
         """The output of `ssh -G` for a target; None where it fails."""

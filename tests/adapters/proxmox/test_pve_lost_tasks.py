@@ -38,7 +38,7 @@ def test_a_task_out_of_sight_is_started_once(lab: Lab, vm: Vmid, verb: str, meth
     hypervisor = lab.connect_to(lab.endpoint, retry_for_s=BLIND_S)
     before = lab.requests(method, path_end)
     lab.pve.fail("GET", "/tasks", 595, "Connection refused", times=10_000)
-    with pytest.raises(HypervisorError, match="lost sight of the task") as raised:
+    with pytest.raises(HypervisorError, match="the Proxmox task can no longer be observed") as raised:
         act(lab, hypervisor, vm, verb)
     assert not isinstance(raised.value, TransientError)
     assert lab.requests(method, path_end) == before + 1

@@ -174,7 +174,9 @@ class Tasks:
         except TransientError as error:
             # Not a transient error, which is retried: the task was started.
             raise HypervisorError(
-                f"cannot {what}: lost sight of the task", details=error.details, resolution=error.resolution
+                f"cannot {what}: the Proxmox task can no longer be observed",
+                details=error.details,
+                resolution=error.resolution,
             ) from error
         finally:
             tasks.leave(upid)
