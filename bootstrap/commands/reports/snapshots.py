@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap.commands.observing.bucket import bucket_of
+from bootstrap.commands.observing.bucket import BucketList, bucket_of
 from bootstrap.commands.observing.guests import Guest, ask, ask_all, server_guests
 from bootstrap.commands.observing.local_snapshots import local_snapshots
 from bootstrap.commands.observing.observe import ask_servers, observe_cluster
@@ -47,10 +47,9 @@ def snapshots_of(view: ClusterView, ports: Ports, *, directory: Path) -> Snapsho
     """The same, of a cluster that was observed."""
     spec = view.spec
     disks = ask_all(server_guests(view), lambda server: _on_server(server, spec, ports))
+    found = [snapshot for disk in disks for snapshot in disk.snapshots]
     bucket = bucket_of(view, ports)
-    listed = _listed(recorded_snapshots(view, ports) or (), complete=bucket.complete)
-    afar = [each for each in (*listed, *bucket.snapshots) if is_file_name(each.name) and is_own(each, spec)]
-    found = (snapshot for disk in disks for snapshot in disk.snapshots)
+    afar = list(_afar(bucket, recorded_snapshots(view, ports) or (), spec))
     return SnapshotList(
         snapshots=newest_first([*found, *afar, *local_snapshots(directory)]),
         problems=tuple(disk.problem for disk in disks if disk.problem),
@@ -58,12 +57,13 @@ def snapshots_of(view: ClusterView, ports: Ports, *, directory: Path) -> Snapsho
     )
 
 
-def _listed(told: Iterable[Snapshot], *, complete: bool) -> Iterator[Snapshot]:
-    """What only k3s knows: snapshots in the bucket, unless the bucket was listed, and snapshots that failed.
+def _afar(bucket: BucketList, recorded: Iterable[Snapshot], spec: ClusterSpec) -> Iterator[Snapshot]:
+    """The cluster's own in the bucket, and those that only k3s knows: that failed, or all if the bucket was not listed.
 
     Disks are listed by the servers: k3s compares its records with them only every ten minutes.
     """
-    return (each for each in told if each.problem or (in_bucket(each) and not complete))
+    listed = (each for each in recorded if each.problem or (in_bucket(each) and not bucket.complete))
+    return (each for each in (*listed, *bucket.snapshots) if is_file_name(each.name) and is_own(each, spec))
 
 
 def _left_behind(snapshots: Iterable[Snapshot], spec: ClusterSpec) -> tuple[str, ...]:

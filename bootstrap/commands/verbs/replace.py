@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -20,7 +20,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.ids import ClusterName, MachineName, PoolName
 from bootstrap.model.words import did_you_mean
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.pool_members import members
@@ -115,31 +115,35 @@ def _with_pool(view: ClusterView, asked: ReplaceOptions, noted: Intention | None
     """With the pool of its machines; one that an earlier run removed still gets its successor.
 
     Raises:
-        PreflightError: There are no such machines.
+        PreflightError: There are no such machines, or no such pool.
     """
-    spec = view.spec
-    pools = _pools(view, noted)
-    unknown = [name for name in asked.machines if name not in pools]
-    if unknown:
-        raise PreflightError(
-            f"{spec.name} has no machine {', '.join(unknown)}",
-            details=f"its machines: {', '.join(pools) or 'none'}",
-            resolution=Advice("`homelab-k8s status` lists them"),
-        )
-    found = {pools[name] for name in asked.machines} or {asked.pool}
-    if len(found) > 1:
-        raise PreflightError(
-            f"{', '.join(asked.machines)} are of several pools: {', '.join(sorted(found))}",
-            resolution="pass machines of one pool only",
-        )
-    (pool,), known = found, [each.name for each in spec.pools]
+    pool = _pool_of(asked.machines, _pools(view, noted), view.spec.name) if asked.machines else asked.pool
+    known = [each.name for each in view.spec.pools]
     if pool not in known:
         raise PreflightError(
-            f"{spec.name} has no pool {pool}",
+            f"{view.spec.name} has no pool {pool}",
             details=f"its pools: {', '.join(known)}",
             resolution=did_you_mean(pool, known) or "name one of them",
         )
-    return replace(asked, pool=PoolName(pool))
+    return replace(asked, pool=pool)
+
+
+def _pool_of(machines: Sequence[MachineName], pools: Mapping[MachineName, PoolName], cluster: ClusterName) -> PoolName:
+    """The one pool that all machines are of."""
+    unknown = [name for name in machines if name not in pools]
+    if unknown:
+        raise PreflightError(
+            f"{cluster} has no machine {', '.join(unknown)}",
+            details=f"its machines: {', '.join(pools) or 'none'}",
+            resolution=Advice("`homelab-k8s status` lists them"),
+        )
+    found = sorted({pools[name] for name in machines})
+    if len(found) > 1:
+        raise PreflightError(
+            f"{', '.join(machines)} are of several pools: {', '.join(found)}",
+            resolution="pass machines of one pool only",
+        )
+    return found[0]
 
 
 def _pools(view: ClusterView, noted: Intention | None) -> Mapping[MachineName, PoolName]:
