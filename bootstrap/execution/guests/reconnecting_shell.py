@@ -35,7 +35,7 @@ _BY_SIGNALS = frozenset({-1, 129, 137, 143})
 _BOOT_S = 60.0
 
 
-class LastingShell:
+class ReconnectingShell:
     """Implements `bootstrap.ports.GuestShell`; for one thread at a time.
 
     Args:
@@ -70,9 +70,9 @@ class LastingShell:
     def run(self, script: GuestScript, *, timeout_s: float) -> str:
         """See `bootstrap.ports.GuestShell.run`."""
         if script.name in READS:
-            return self._lastingly(lambda: self._shell.run(script, timeout_s=timeout_s))
+            return self._until_done(lambda: self._shell.run(script, timeout_s=timeout_s))
         if script.name in REPEATED and self._boot:
-            told = self._lastingly(lambda: self._shell.run(script, timeout_s=timeout_s), reads=False)
+            told = self._until_done(lambda: self._shell.run(script, timeout_s=timeout_s), reads=False)
         else:
             told = self._shell.run(script, timeout_s=timeout_s)
         self._sent.clear()  # it has taken what lay beside it
@@ -80,12 +80,12 @@ class LastingShell:
 
     def upload(self, source: Path, *, name: str) -> None:
         """See `bootstrap.ports.GuestShell.upload`; a part that arrived is never taken for the whole."""
-        self._lastingly(lambda: self._shell.upload(source, name=name))
+        self._until_done(lambda: self._shell.upload(source, name=name))
         self._sent[name] = source
 
     def download(self, name: str, *, target: Path) -> None:
         """See `bootstrap.ports.GuestShell.download`; a part that arrived is never taken for the whole."""
-        self._lastingly(lambda: self._shell.download(name, target=target))
+        self._until_done(lambda: self._shell.download(name, target=target))
 
     def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
         """See `bootstrap.ports.GuestShell.command`; it is run once, since what it does is not known."""
@@ -95,7 +95,7 @@ class LastingShell:
         """See `bootstrap.ports.GuestShell.close`."""
         self._shell.close()
 
-    def _lastingly(self, act: Callable[[], T], *, reads: bool = True) -> T:
+    def _until_done(self, act: Callable[[], T], *, reads: bool = True) -> T:
         """Do it until it is done, over new connections; what does not only read, where the first attempt has ended."""
         for _ in range(ATTEMPTS - 1):
             try:

@@ -8,7 +8,7 @@ from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, Ssh
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.first_boot import await_cloud_init, await_host_key
 from bootstrap.execution.guests.host_keys import log_in
-from bootstrap.execution.guests.reconnecting_shell import LastingShell
+from bootstrap.execution.guests.reconnecting_shell import ReconnectingShell
 from bootstrap.execution.guests.scripts import parse_facts, run_script
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.selinux import selinux_problem
@@ -52,7 +52,7 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, context: RunContext) -> Gue
     lacking = selinux_problem(build.name, told.lines)
     if lacking:
         context.warn(lacking)
-    context.findings.shells.put(build.key, LastingShell(shell, connect=login, warn=context.warn))
+    context.findings.shells.put(build.key, ReconnectingShell(shell, connect=login, warn=context.warn))
     return context.findings.guests.put(build.key, facts)
 
 

@@ -10,7 +10,7 @@ from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.scripts import WITHIN_S
 from bootstrap.execution.guests.scripts import told as value_told
-from bootstrap.execution.k3s.start_failures import Blame
+from bootstrap.execution.k3s.start_failures import StartFailures
 from bootstrap.k3s.diagnosis.unit import parse_runs
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
@@ -146,7 +146,7 @@ class Starting:
         self._clock = context.ports.clock
         self._asked_s = self._clock.now_s()
         self._restarts = "0"
-        self._blame = Blame(stands_s=context.timeouts.final_cause_s)
+        self._failures = StartFailures(stands_s=context.timeouts.final_cause_s)
 
     @property
     def began(self) -> datetime:
@@ -175,7 +175,7 @@ class Starting:
         self._restarts = restarts
         if has_ended or self._clock.now_s() - self._asked_s >= self._context.timeouts.journal_every_s:
             self._read_journal(result=state.one("result", "unknown"))
-        return f"{self._unit} is {active} ({sub}): {self._blame.said or 'starting'}"
+        return f"{self._unit} is {active} ({sub}): {self._failures.said or 'starting'}"
 
     def wait_for(self, what: str, poll: Callable[[], bool | NotYet], *, timeout_s: float, every_s: float = 0.3) -> None:
         """Wait for what the start is to bring; where that takes too long, the error ends with what the journal says."""
@@ -188,10 +188,10 @@ class Starting:
 
     def _explain(self, error: DeadlineError) -> None:
         """Say what the journal said last, and what helps against it."""
-        if not self._blame.evidence:
+        if not self._failures.evidence:
             self._read_journal(result="")
-        found = self._blame.found
-        error.details = "\n".join(filter(None, (error.details, self._blame.evidence)))
+        found = self._failures.found
+        error.details = "\n".join(filter(None, (error.details, self._failures.evidence)))
         if found is not None:
             error.resolution = Advice("{}; {}", found.cause.advice(self._name), error.resolution)
 
@@ -205,12 +205,12 @@ class Starting:
             SINCE=str(self._since_s),
             BESIDES=self._before,
         )
-        self._blame.hear(parse_runs(journal), now_s=self._asked_s, result=result)
-        settled = self._blame.settled
+        self._failures.hear(parse_runs(journal), now_s=self._asked_s, result=result)
+        settled = self._failures.settled
         if settled is not None:
             raise GuestError(
                 f"{self._name}: {self._unit} does not start: {settled.cause.brief}",
-                details=self._blame.evidence,
+                details=self._failures.evidence,
                 resolution=Advice(
                     "{} (on {}: journalctl -u {})", settled.cause.advice(self._name), self._name, self._unit
                 ),

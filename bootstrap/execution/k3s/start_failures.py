@@ -19,7 +19,7 @@ _OUT_OF_MEMORY = Cause(
 )
 
 
-class Blame:
+class StartFailures:
     """What the runs of one start have shown so far.
 
     A run that ended is judged once, the present one at each look. A cause that no waiting changes settles the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, KubernetesError, ScriptError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.handlers.k3s.join import put_right
+from bootstrap.execution.handlers.k3s.join import correct_address
 from bootstrap.execution.k3s.agent_start import start_agent
 from bootstrap.execution.k3s.identity import new_token, put_passwords
 from bootstrap.execution.k3s.node_looks import listed
@@ -104,7 +104,7 @@ def renew_token(step: RenewToken, context: RunContext) -> Done:
     files = _token_files(machine.role, _tokens_now(context))
     lines = context.run(machine.name, "renew-token.sh", files=files, UNIT=unit, DONE="0").lines
     # Restored data may have the node as it was: with an old address, or not at all.
-    moved = put_right(machine, context)
+    moved = correct_address(machine, context)
     restart = lines.flag("restart") or moved or not _is_known(machine.name, context)
     if restart:
         _restart(machine, context)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bootstrap.errors import HomelabError, KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.handlers.cluster.identity import keep_old_token
-from bootstrap.execution.handlers.k3s.join import gain_access, install, install_to_join, put_right
+from bootstrap.execution.handlers.k3s.join import correct_address, gain_access, install, install_to_join
 from bootstrap.execution.handlers.k3s.upgrade import await_etcd
 from bootstrap.execution.k3s.identity import put_passwords
 from bootstrap.execution.k3s.kube_retries import KubeWrites, once_it_answers
@@ -151,7 +151,7 @@ def _tidy(machine: MachineSpec, context: RunContext) -> str:
     """
     ours = {place.machine for place in context.findings.places.values()}
     _forget_passwords(machine, sorted(ours), context)
-    put_right(machine, context)
+    correct_address(machine, context)
     listed = once_it_answers(context.kube.kube_nodes, what="Kubernetes to list its nodes", context=context)
     gone = sorted(kube_node.name for kube_node in listed if kube_node.name not in ours)
     for name in gone:
@@ -175,7 +175,7 @@ def rejoin_server(step: RejoinServer, context: RunContext) -> Done:
     # First: a server without its data and without another to join would begin a cluster of its own.
     install_to_join(machine, context)
     context.run(machine.name, "rejoin.sh")
-    put_right(machine, context)
+    correct_address(machine, context)
     context.findings.restored.put(machine.name, True)
     start_unit(machine, context, restart=False)
     return Done()

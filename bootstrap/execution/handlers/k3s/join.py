@@ -39,7 +39,7 @@ def init_server(step: InitServer, context: RunContext) -> Done:
         changed = install(machine, context, tokens=_first_tokens(machine.name, context), etcd=step.etcd, join=None)
         await_api(machine, context, starting=_start(machine, context, changed=changed))
     access = gain_access(machine, context)
-    put_right(machine, context)
+    correct_address(machine, context)
     return Done(changed=changed, note=f"https://{access.address}:6443")
 
 
@@ -51,7 +51,7 @@ def _first_tokens(name: MachineName, context: RunContext) -> ClusterTokens:
     return ClusterTokens(server=inherit(name, context) or context.token, agent=context.agent_token)
 
 
-def put_right(machine: MachineSpec, context: RunContext) -> bool:
+def correct_address(machine: MachineSpec, context: RunContext) -> bool:
     """Correct the address of a node that a machine has from before; whether it was another.
 
     k3s ends with "failed to find interface with specified node ip" where it starts on a node with an address that the
@@ -127,7 +127,7 @@ def _forget_stale(machine: MachineSpec, context: RunContext) -> str:
     """
     # A run that was killed may have cloned it: without a k3s unit it has never joined.
     if not context.findings.cloned.get(machine.name) and context.guest(machine.name).active_state:
-        put_right(machine, context)
+        correct_address(machine, context)
         return ""
     stale = context.kube.await_kube_node(machine.name, accept=lambda _kube_node: True, timeout_s=_REGISTERS_IN_S)
     KubeWrites(context).delete_kube_node(machine.name)

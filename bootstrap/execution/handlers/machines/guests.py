@@ -19,7 +19,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.first_boot import await_cloud_init, await_host_key
 from bootstrap.execution.guests.host_keys import log_in
 from bootstrap.execution.guests.paused import PauseWatch
-from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, LastingShell
+from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, ReconnectingShell
 from bootstrap.execution.guests.scripts import Lines, parse_facts, run_script
 from bootstrap.execution.guests.scripts import told as value_told
 from bootstrap.execution.handlers.machines.vms import owned_vm
@@ -75,7 +75,7 @@ def _meet(step: AwaitGuest, context: RunContext) -> Done:
         shell.close()
         raise
     facts = parse_facts(told, machine=step.machine, address=address, address6=address6)
-    lasting = LastingShell(
+    lasting = ReconnectingShell(
         shell,
         connect=lambda: _await_login(step.machine, vm, address, host_key, context),
         warn=context.warn,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.errors import GuestError, ScriptError, SshUnreachableError
-from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, READS, REPEATED, LastingShell
+from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, READS, REPEATED, ReconnectingShell
 from bootstrap.ports import CommandOutcome, GuestScript
 
 GUEST_SCRIPTS = Path(__file__).parents[3] / "bootstrap" / "data" / "guest"
@@ -46,12 +46,12 @@ class Machine:
         self.closed += 1
 
 
-def lasting(machine: Machine, warnings: list[str]) -> LastingShell:
+def lasting(machine: Machine, warnings: list[str]) -> ReconnectingShell:
     def connect() -> Machine:
         machine.logins += 1
         return machine
 
-    return LastingShell(machine, connect=connect, warn=warnings.append)
+    return ReconnectingShell(machine, connect=connect, warn=warnings.append)
 
 
 @pytest.mark.parametrize("name", sorted(READS))
@@ -131,7 +131,7 @@ class Rebooting(Machine):
         self.beside.add(name)
 
 
-def followed(machine: Rebooting, warnings: list[str]) -> LastingShell:
+def followed(machine: Rebooting, warnings: list[str]) -> ReconnectingShell:
     def connect() -> Machine:
         machine.logins += 1
         return machine
@@ -139,7 +139,7 @@ def followed(machine: Rebooting, warnings: list[str]) -> LastingShell:
     def settle(_shell: object) -> None:
         machine.done.append("settle")
 
-    return LastingShell(machine, connect=connect, warn=warnings.append, boot="a-1", settle=settle)
+    return ReconnectingShell(machine, connect=connect, warn=warnings.append, boot="a-1", settle=settle)
 
 
 class TestAReboot:
