@@ -89,7 +89,7 @@ def test_a_bug_is_one_line_and_a_log_with_the_traceback(state: Path) -> None:
     log = next((state / "logs").glob("*-up.log"))
     assert told.splitlines()[-3:] == [
         "error: up stopped on an internal error: KeyError: 'maxcpu of demo'",
-        "→ please report it together with the log",
+        "→ please report it, with the log",
         f"log: {log}",
     ]
     assert "Traceback" not in told
