@@ -191,7 +191,7 @@ def what_etcd_means(plan: Plan) -> str:
         return ""
     servers = sum(each.spec.role is Role.CONTROL_PLANE and each.action is not Action.DESTROY for each in plan.machines)
     return Advice(
-        "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the API is unavailable until then; "
+        "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the API is unavailable until it is up; "
         "from then on {} of the {} servers must be running; the only way back to SQLite is to restore a backup into "
         "a new cluster (`homelab-k8s backup` first)",
         plan.cluster,
