@@ -12,7 +12,7 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 WAIT_ONLINE=/etc/systemd/system/systemd-networkd-wait-online.service.d
 changed=0
 
-trap 'rm -f ./k3s.bin /usr/local/bin/.k3s.new ./apt.log' EXIT
+trap 'rm -f ./k3s.bin /usr/local/bin/.k3s.new /usr/local/bin/k3s.new ./apt.log' EXIT
 
 # shellcheck source=/dev/null
 . ./put-k3s.sh

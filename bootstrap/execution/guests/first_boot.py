@@ -7,13 +7,16 @@ from bootstrap.errors import AgentNotRunningError, GuestError, PermissionDeniedE
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, host_key
 from bootstrap.execution.guests.scripts import WITHIN_S, Lines, run_script
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.ports import GuestShell
 from bootstrap.waiting import NotYet
 
 
 def await_host_key(vm: VmRecord, name: str, context: RunContext) -> str | None:
-    """Its `host_key`, once its guest agent reports one."""
+    """Its `host_key`, once its guest agent reports one; a container's is in the log of its creation."""
+    if vm.kind is MachineKind.LXC:
+        return host_key(vm, context.spec, context.ports)
 
     def poll() -> str | NotYet | None:
         try:
@@ -31,13 +34,15 @@ def await_host_key(vm: VmRecord, name: str, context: RunContext) -> str | None:
             timeout_s=context.timeouts.agent_s,
         )
     except PermissionDeniedError as error:
-        raise GuestError(
+        refused = GuestError(
             f"{name}: its SSH host key cannot be read through the guest agent",
             details=str(error),
             resolution=Advice(
                 "{}; or set ssh.host_keys: accept-new to trust the first key that is seen", error.resolution
             ),
-        ) from error
+        )
+        refused.again_helps = False
+        raise refused from error
 
 
 def await_cloud_init(

@@ -6,8 +6,7 @@ import logging
 from dataclasses import replace
 
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.adapters.proxmox.client.reachable_nodes import NotAskedError, ask
-from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
+from bootstrap.errors import AuthenticationError, HypervisorError, PermissionDeniedError, UnreadableError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import LostQuorum, VmRecord
@@ -54,10 +53,10 @@ def with_halt(api: Api, vm: VmRecord) -> VmRecord:
         return vm
     path = f"nodes/{vm.pve_node}/qemu/{vm.vmid}/status/current"
     try:
-        halted = ask(
-            vm.pve_node, lambda: configs.halted(api.read(path, what=f"read the status of {vm.name} on {vm.pve_node}"))
-        )
-    except (PermissionDeniedError, VmNotFoundError, NotAskedError) as error:
+        halted = configs.halted(api.read(path, what=f"read the status of {vm.name} on {vm.pve_node}"))
+    except AuthenticationError:
+        raise
+    except HypervisorError as error:
         logger.info("%s", error)
         return vm
     return replace(vm, halted=halted)
