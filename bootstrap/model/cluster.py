@@ -321,6 +321,7 @@ class ClusterSpec:
         control_plane: The servers' pool; its count is odd.
         workers: The agents' pools, in the inventory's order.
         onboot: Whether VMs start with their Proxmox node.
+        protect: Whether the removal of the cluster, and of any of its servers, is refused.
         vip: The API's own address, or None: then it is the first server's.
         api_name: A DNS name of the user's for the API, or None.
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
@@ -335,6 +336,7 @@ class ClusterSpec:
     workers: tuple[NodePool, ...] = ()
     clone: CloneMode = CloneMode.LINKED
     onboot: bool = True
+    protect: bool = False
     network: NetworkSpec = field(default_factory=NetworkSpec)
     ssh: SshSpec = field(default_factory=SshSpec)
     k3s: K3sSpec = field(default_factory=K3sSpec)

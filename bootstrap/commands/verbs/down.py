@@ -11,6 +11,7 @@ from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.model.cluster import ClusterSpec
+from bootstrap.planning.checks.protection import check_cluster_removal
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.unfinished import machines_to_remove
 from bootstrap.planning.verbs.down import plan_down
@@ -28,6 +29,7 @@ class Down(Verb):
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`: finds what is ours, machines whose creation was interrupted too."""
+        check_cluster_removal(spec, command="down")
         view = observe_proxmox(spec, ports)
         check_sight(spec, ports, view.observed.vms)
         has_traces = any(ports.state.read(spec.name, item) is not None for item in (TOKEN, KUBECONFIG))

@@ -38,6 +38,7 @@ from bootstrap.k3s.dual_stack import check_families
 from bootstrap.k3s.versions import check_not_older, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
+from bootstrap.planning.checks.protection import check_cluster_removal
 from bootstrap.planning.day2_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
@@ -94,6 +95,7 @@ class Rebuild(Verb):
         noted = read_rebuild(spec.name, ports)
         if noted is not None and noted.stage is Stage.BUILDING:
             return self._plan_building(spec, ports, noted)
+        check_cluster_removal(spec, command="rebuild")
         view = observe_cluster(spec, ports)
         require_reachable(view, what=f"{spec.name} cannot be rebuilt")
         check_version(view)

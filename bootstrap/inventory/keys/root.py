@@ -96,6 +96,12 @@ class Root(
         doc="Clone type of VMs: linked where possible, or full.",
     )
     onboot = Key(kind=Boolean(), default=True, example=False, doc="Start VMs when their Proxmox node boots.")
+    protect = Key(
+        kind=Boolean(),
+        default=False,
+        example=True,
+        doc="Refuse `down`, `rebuild` and everything that leaves fewer servers, until this is removed or false.",
+    )
     labels_from_proxmox = Key(
         kind=Boolean(),
         default=True,

@@ -19,6 +19,7 @@ from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import Placement
 from bootstrap.planning.checks.drift import older_inventory_notes
+from bootstrap.planning.checks.protection import check_server_removal
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import foreign_notes
@@ -90,6 +91,7 @@ def plan_replace(view: ClusterView, options: ReplaceOptions, *, version: str) ->
     """
     outgoing = _Outgoing.of(view, options)
     outgoing.check()
+    _check_number(outgoing, options)
     replacement = _Replacement(options=options, outgoing=outgoing, version=version)
     replacement.check()
     kept = outgoing.view
@@ -348,6 +350,14 @@ def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
     """Whether machines were removed and their successors are still missing: what an interrupted run leaves at last."""
     half_made = any(m.vm and m.vm.record and m.vm.record.state is RecordState.CLONING for m in there)
     return half_made or sum(bool(member.vm or member.unreachable) for member in there) < pool.count
+
+
+def _check_number(outgoing: _Outgoing, options: ReplaceOptions) -> None:
+    """Refuse that a protected cluster loses servers for good: those that an interrupted `scale` was removing."""
+    if outgoing.is_server and options.asked:
+        surplus = max(len(members(outgoing.view, outgoing.pool)) - outgoing.pool.count, 0)
+        going = [member.name for member in outgoing.all][:surplus]
+        check_server_removal(outgoing.view.spec, going, command=f"replace --pool {outgoing.pool.name}")
 
 
 def _check_servers(view: ClusterView, targets: Sequence[Member]) -> None:

@@ -13,6 +13,7 @@ from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, Role
 from bootstrap.model.words import did_you_mean
 from bootstrap.planning.checks.drift import older_inventory_notes
+from bootstrap.planning.checks.protection import check_server_removal
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import MachineState
@@ -87,6 +88,8 @@ def plan_scale(view: ClusterView, *, pools: frozenset[PoolName], version: str, r
     notes = (*older_inventory_notes(view), *foreign_notes(view))
     if not scaling.work and not scaling.going:
         return bare_plan("scale", view, machines=scaling.shown(), notes=notes)
+    servers = view.spec.control_plane
+    check_server_removal(view.spec, scaling.servers_going, command=f"scale {servers.name} {servers.count}")
     scaling.check_servers()
     notes = (*scaling.allocation.notes, *notes)
     lanes = scaling.lanes(version, rules)

@@ -46,6 +46,7 @@ proxmox:
 template: {tag: k3s}
 clone: full
 onboot: false
+protect: true
 labels_from_proxmox: false
 network:
   bridge: vmbr1
@@ -194,6 +195,7 @@ def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None
         template=TemplateRef(tag="k3s"),
         clone=CloneMode.FULL,
         onboot=False,
+        protect=True,
         api_name="api.home.arpa",
         labels_from_proxmox=False,
         control_plane=NodePool(
