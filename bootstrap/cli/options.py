@@ -41,10 +41,14 @@ Lab = Annotated[bool, typer.Option("--lab", help="Use the lab, a local Proxmox V
 OutputForm = Annotated[Output, typer.Option("--output", "-o", help="Output format.")]
 ProgressForm = Annotated[Progress, typer.Option("--progress", help="Style of the progress output.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-MaxUnavailable = Annotated[
+Parallel = Annotated[
     int,
     typer.Option(
-        "--max-unavailable", metavar="N", min=1, help="Maximum number of workers that are unavailable at a time."
+        "--parallel",
+        "--max-unavailable",
+        metavar="N",
+        min=1,
+        help="Number of workers that are drained and changed at the same time; servers always one by one.",
     ),
 ]
 

@@ -37,6 +37,25 @@ def test_the_dry_run_of_an_upgrade_prints_the_ladder(run: Run, machine_state: Wo
     assert machine_state.journal == []
 
 
+@pytest.mark.parametrize("flag", ["--parallel", "--max-unavailable"])
+def test_workers_upgraded_together_are_shown_and_asked_about(run: Run, world: World, flag: str) -> None:
+    """The second flag is the older name."""
+    assert run("up", "--cluster", "demo", "--workers", "3").exit_code == 0
+    world.channels |= {"v1.34": NEXT}
+    plan = run("upgrade", *DEMO, "--to", NEXT, flag, "2", "--dry-run").stdout
+    assert "  - 2 workers at a time; servers one at a time" in plan.splitlines()
+    assert "at a time" not in run("upgrade", *DEMO, "--to", NEXT, "--dry-run").stdout
+    asked = run("upgrade", *DEMO, "--to", NEXT, flag, "2").stderr
+    assert "This upgrades 4 machines, servers drained one by one, workers up to 2 at a time;" in asked
+    assert run("upgrade", *DEMO, "--to", NEXT, flag, "0").exit_code == 2
+
+
+def test_workers_replaced_together_are_shown(run: Run, world: World) -> None:
+    assert run("up", "--cluster", "demo", "--workers", "3").exit_code == 0
+    plan = run("replace", *DEMO, "--pool", "workers", "--parallel", "2", "--dry-run")
+    assert "  - 2 workers at a time" in plan.stdout.splitlines(), plan.stderr
+
+
 def test_an_upgrade_ends_with_what_runs_now(run: Run, machine_state: World) -> None:
     refused = run("upgrade", *DEMO, "--channel", "stable")
     assert refused.exit_code == 2

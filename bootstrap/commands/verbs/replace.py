@@ -96,9 +96,10 @@ class Replace(Verb):
         asked = self._continuing(view, ports)
         kept = asked.kept(view)
         typed = shlex.join(asked.machines) if asked.machines else f"--pool {asked.pool}"
+        turns = f" --parallel {asked.at_once}" if asked.at_once > 1 else ""
         return Intention(
             command="replace",
-            again=f"replace {typed}",
+            again=f"replace {typed}{turns}",
             since=ports.processes.utc_text(),
             counts=tuple((pool.name, pool.count) for pool in kept.pools if pool.name == asked.pool),
             machines=tuple((dict(machines_to_remove(plan)) | dict(asked.begun)).items()),

@@ -87,7 +87,8 @@ class Upgrade(Verb):
         """The version; None where no release is fetched, since little is left to do."""
         if self.to is None:
             return None
-        again = f"upgrade --to {self.to}"
+        turns = f" --parallel {self.how.max_unavailable}" if self.how.max_unavailable > 1 else ""
+        again = f"upgrade --to {self.to}{turns}"
         return Intention(command="upgrade", again=again, since=ports.processes.utc_text(), version=self.to)
 
     def _target(self, spec: ClusterSpec, ports: Ports) -> K3sVersion:

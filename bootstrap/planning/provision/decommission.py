@@ -85,6 +85,20 @@ def removal_lane(member: Member, *, role: Role, rules: DrainRules, needs: tuple[
     return Lane.of(name, *steps, StopVm(machine=name), LaneStep(step=DestroyVm(machine=name), opens=(removed(name),)))
 
 
+def schedulable(view: ClusterView) -> frozenset[MachineName]:
+    """Nodes that pods can be scheduled to once the machines are uncordoned: Ready, not tainted."""
+    return frozenset(
+        name
+        for name, kube_node in view.kube_nodes.items()
+        if kube_node.ready
+        and not any(
+            taint.effect in ("NoSchedule", "NoExecute") and "unschedulable" not in taint.key
+            for taint in kube_node.taints
+        )
+        and (name in view.vm_of or not kube_node.unschedulable)
+    )
+
+
 def planned_removal(member: Member, reason: str) -> PlannedMachine | None:
     """How the plan shows a machine that is removed; None for one that has no VM."""
     vm = member.vm

@@ -100,6 +100,8 @@ class UpgradeRollout:
                 f"{self.at_once} instead of {self.max_unavailable} workers at a time, so that pods have nodes to "
                 "move to"
             )
+        elif self.at_once > 1:
+            yield f"{self.at_once} workers at a time; servers one at a time"
         staying = [candidate.name for candidate in self.working if not self._drains(candidate)]
         if staying:
             yield (

@@ -36,6 +36,7 @@ from bootstrap.planning.provision.decommission import (
     planned_removal,
     removal_lane,
     removed,
+    schedulable,
     why_removed,
     with_record_state,
 )
@@ -53,7 +54,8 @@ class ReplaceOptions:
     Attributes:
         pool: The pool concerned.
         machines: Which of it; empty for all, or for what an interrupted run has left to do.
-        at_once: How many at the same time; servers always one by one.
+        at_once: How many at the same time; servers always one by one, and where the old ones are removed first,
+            fewer if pods had no node left.
         surge: Whether the new machine is created first where there is room.
         rules: How machines are drained.
         begun: What an interrupted run was to replace, with the VMs' identities.
@@ -236,6 +238,13 @@ class _Replacement:
         return 1 if self.outgoing.is_server else max(self.options.at_once, 1)
 
     @cached_property
+    def turns(self) -> int:
+        """How many are drained at the same time, so that pods always have somewhere to go."""
+        if self.places.surge or not self.new:
+            return self.at_once  # a successor is Ready before each drain
+        return max(1, min(self.at_once, len(schedulable(self.outgoing.view)) - 1))
+
+    @cached_property
     def pairs(self) -> tuple[tuple[MachineState, Member | None], ...]:
         """Each new machine with the one it replaces. An earlier run has created those of the last to be removed."""
         return tuple(zip(self.new, (*self.outgoing.all, *repeat(None, len(self.new))), strict=False))
@@ -310,7 +319,7 @@ class _Replacement:
         drains: dict[MachineName, tuple[Gate, ...]] = {}
         successors = {member.name: each.name for each, member in self.pairs if member is not None}
         old = [member.name for member in self.outgoing.all]
-        for before, name in zip((*repeat(None, self.at_once), *old), old, strict=False):
+        for before, name in zip((*repeat(None, self.turns), *old), old, strict=False):
             successor = successors.get(name)
             waits = (removed(before),) if before else ()
             if successor is None:
@@ -330,9 +339,20 @@ class _Replacement:
                 f"{member.name} is the server used for all other steps: it is removed last, through one of the "
                 "new servers"
             )
+        yield from self._turn_notes()
         if self.options.surge and not self.places.surge and self.new:
-            more = count(self.options.at_once, "machine")
+            more = count(self.at_once, "machine")
             yield f"there is no room for {more} more: each is removed before its successor is created"
+
+    def _turn_notes(self) -> Iterator[str]:
+        """How many at a time, where more than one was asked for."""
+        asked = self.options.at_once
+        if asked > 1 and self.outgoing.is_server:
+            yield "servers are replaced one at a time"
+        elif self.turns < asked:
+            yield f"{self.turns} instead of {asked} workers at a time, so that pods have nodes to move to"
+        elif asked > 1:
+            yield f"{asked} workers at a time"
 
 
 def _is_begun(member: Member, options: ReplaceOptions) -> bool:

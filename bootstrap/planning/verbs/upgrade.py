@@ -31,7 +31,7 @@ from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Action, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
-from bootstrap.planning.provision.decommission import DrainRules
+from bootstrap.planning.provision.decommission import DrainRules, schedulable
 from bootstrap.planning.provision.upgrade_rollout import UpgradeCandidate, UpgradeRollout, interrupted
 from bootstrap.planning.settings.snapshot_retention import before_upgrade
 
@@ -168,7 +168,7 @@ def plan_upgrade(
         candidates=start.candidates,
         rungs=rungs,
         access=needed_server(view),
-        schedulable=_schedulable(view),
+        schedulable=schedulable(view),
         max_unavailable=upgrading.max_unavailable,
         snapshot=before_upgrade(str(target)) if upgrading.snapshot else None,
         rules=upgrading.rules,
@@ -179,20 +179,6 @@ def plan_upgrade(
         return bare_plan("upgrade", view, machines=machines, notes=strange)
     notes = (_way(start.lowest, rungs), *rollout.notes(), *strange)
     return bare_plan("upgrade", view, machines=machines, lanes=rollout.lanes(view.spec), notes=notes)
-
-
-def _schedulable(view: ClusterView) -> frozenset[MachineName]:
-    """Nodes that pods can be scheduled to once the machines are uncordoned: Ready, not tainted."""
-    return frozenset(
-        name
-        for name, kube_node in view.kube_nodes.items()
-        if kube_node.ready
-        and not any(
-            taint.effect in ("NoSchedule", "NoExecute") and "unschedulable" not in taint.key
-            for taint in kube_node.taints
-        )
-        and (name in view.vm_of or not kube_node.unschedulable)
-    )
 
 
 def _planned(candidate: UpgradeCandidate, rollout: UpgradeRollout, view: ClusterView) -> PlannedMachine:

@@ -25,6 +25,7 @@ from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.planning.verbs.replace import ReplaceOptions
+from bootstrap.planning.verbs.upgrade import UpgradeOptions
 from bootstrap.records.state.intention import Intention, parse_intention, render_intention
 from bootstrap.records.state.state_items import UNFINISHED
 from bootstrap.records.vms.lock import LockRecord
@@ -75,6 +76,15 @@ def upgrade(world: World, spec: ClusterSpec) -> None:
     verb_options.run(verb_options.plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
 
 
+def roll_two_at_a_time(world: World, spec: ClusterSpec) -> None:
+    roll(world, spec, ReplaceOptions(pool=WORKERS, at_once=2))
+
+
+def upgrade_two_at_a_time(world: World, spec: ClusterSpec) -> None:
+    verb_options = Upgrade(to=NEW, how=UpgradeOptions(max_unavailable=2))
+    verb_options.run(verb_options.plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
+
+
 def rotate(world: World, spec: ClusterSpec) -> None:
     RotateToken().run(RotateToken().plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
 
@@ -122,6 +132,8 @@ CASES: tuple[tuple[Act, str, int, str], ...] = (
     (roll, "install", 1, "replace --pool workers"),
     (roll_one, "destroy", 1, "replace demo-workers-2"),
     (upgrade, "restart", 2, f"upgrade --to {NEW}"),
+    (roll_two_at_a_time, "destroy", 1, "replace --pool workers --parallel 2"),
+    (upgrade_two_at_a_time, "restart", 2, f"upgrade --to {NEW} --parallel 2"),
     (restore, "restore", 1, "restore manual-demo-cp-1-1740830400.sqlite"),
     (rotate, "rotate", 1, "rotate token"),
 )

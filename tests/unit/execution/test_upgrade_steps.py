@@ -11,11 +11,12 @@ from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.versions import choose_version
 from bootstrap.commands.verbs.up import Up
 from bootstrap.commands.verbs.upgrade import Upgrade
-from bootstrap.errors import ArtifactError, GuestError, PreflightError, UsageError
+from bootstrap.errors import ArtifactError, GuestError, HomelabError, PreflightError, RunFailedError, UsageError
 from bootstrap.events import Event, StepFinished
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import Pod
 from bootstrap.planning.day2_steps import MigrateToEtcd
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.plan import Plan
@@ -24,6 +25,7 @@ from bootstrap.planning.verbs.upgrade import UpgradeOptions
 from bootstrap.records.state.token_history import ClusterTokens
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
+from tests.fakes.world.workloads import FakeBudget, FakePod
 
 OLD, NEXT, LAST = "v1.33.3+k3s1", "v1.34.6+k3s1", "v1.35.1+k3s1"
 HOW = UpgradeOptions(snapshot=False)
@@ -107,6 +109,47 @@ def test_a_machine_that_does_not_come_back_stops_all_that_follow_and_is_continue
     assert [call for call in world.journal if call.startswith("upload")] == ["upload demo-workers-2"]
     assert versions(world) == {NEXT}
     assert not any(node.unschedulable for node in world.kube_nodes.values())
+
+
+def in_parallel(world: World, number: int, spec: ClusterSpec) -> None:
+    ports, verb_options = world.ports, Upgrade(to=NEXT, how=replace(HOW, max_unavailable=number))
+    plan = verb_options.plan(spec, ports)
+    verb_options.run(plan, spec, ports, sink=lambda _event: None, options=RunOptions())
+
+
+def test_workers_that_fail_together_are_continued_one_by_one() -> None:
+    spec = cluster(1, 4)
+    world = made(spec)
+    failing = ("demo-workers-1", "demo-workers-2")
+    world.broken_units |= dict.fromkeys(failing, 'level=fatal msg="no space left on device"')
+    with pytest.raises(RunFailedError):
+        in_parallel(world, 2, spec)
+    assert sorted(restarts(world)) == ["demo-cp-1", *failing], "both began, and no third"
+    assert {node.name for node in world.kube_nodes.values() if node.unschedulable} == set(failing)
+
+    world.broken_units.clear()
+    world.journal.clear()
+    in_parallel(world, 1, spec)
+    assert restarts(world) == [f"demo-workers-{number}" for number in range(1, 5)]
+    assert versions(world) == {NEXT}
+    assert not any(node.unschedulable for node in world.kube_nodes.values())
+
+
+def test_a_budget_rules_over_drains_that_run_together() -> None:
+    spec = cluster(1, 3)
+    world = made(spec)
+    for number in (1, 2):
+        pod = Pod(namespace="shop", name=f"web-{number}", uid=f"web-{number}", controller="ReplicaSet")
+        world.workloads.pods.append(FakePod(pod=pod, on=MachineName(f"demo-workers-{number}"), app="web"))
+    world.workloads.budgets.append(FakeBudget(namespace="shop", name="web", app="web", min_available=2))
+    with pytest.raises(HomelabError, match="shop/web"):
+        in_parallel(world, 2, spec)
+    assert restarts(world) == ["demo-cp-1"], "neither was touched"
+    assert not any(node.unschedulable for node in world.kube_nodes.values())
+
+    world.workloads.budgets[:] = [FakeBudget(namespace="shop", name="web", app="web", min_available=1)]
+    in_parallel(world, 2, spec)
+    assert versions(world) == {NEXT}
 
 
 def test_a_binary_that_is_there_but_does_not_run_is_restarted(world: World) -> None:

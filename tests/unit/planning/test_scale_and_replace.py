@@ -185,6 +185,24 @@ def test_a_whole_pool_is_replaced_never_more_at_a_time_than_allowed(
     assert most <= (0 if surge else at_once)
 
 
+def test_of_agents_removed_first_as_many_at_a_time_as_leave_pods_a_node() -> None:
+    def plan(at_once: int, *, surge: bool) -> Plan:
+        options = ReplaceOptions(pool=WORKERS, at_once=at_once, surge=surge)
+        return plan_replace(ClusterView(cluster(agents=2), small(agents=2)), options, version=VERSION)
+
+    assert "2 instead of 3 workers at a time, so that pods have nodes to move to" in plan(3, surge=False).notes
+    assert "3 workers at a time" in plan(3, surge=True).notes, "each successor is Ready before a drain"
+    assert not [note for note in plan(1, surge=True).notes if "at a time" in note]
+
+
+def test_servers_are_replaced_one_by_one_whatever_was_asked_for() -> None:
+    view = ClusterView(cluster(3, 0), small(3, 0, etcd=True))
+    plan = plan_replace(view, ReplaceOptions(pool=CONTROL_PLANE_POOL, at_once=3), version=VERSION)
+    assert "servers are replaced one at a time" in plan.notes
+    alone = plan_replace(view, ReplaceOptions(pool=CONTROL_PLANE_POOL), version=VERSION)
+    assert plan.lanes == alone.lanes
+
+
 def _begins_to_lack(step: Step, observed: Observed) -> bool:
     """A machine is missed from its drain on, or where it is not drained, from when its node goes."""
     drained = {node.name for node in observed.kube_nodes or ()}

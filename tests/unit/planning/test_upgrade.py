@@ -294,6 +294,28 @@ def test_any_order_the_gates_allow_is_a_good_one(
     assert climb.most_agents_away <= at_once
 
 
+def test_agents_have_turns_together_and_the_next_follows_the_first_that_is_ready() -> None:
+    old, new = "v1.34.1+k3s1", "v1.34.4+k3s1"
+    observed = seen(*(server(n, old) for n in (1, 2, 3)), *(agent(n, old) for n in (1, 2, 3, 4)))
+    plan = plan_to(new, observed, UpgradeOptions(max_unavailable=2))
+    before = {
+        lane.name: {gate.of for step in lane.steps for gate in step.needs if gate.name == "upgraded"}
+        for lane in plan.lanes
+    }
+    assert before["demo-cp-2"] == {f"demo-cp-1/{new}"}
+    assert before["demo-workers-1"] == before["demo-workers-2"] == {f"demo-cp-3/{new}"}
+    assert before["demo-workers-3"] == {f"demo-workers-1/{new}"}
+    assert before["demo-workers-4"] == {f"demo-workers-2/{new}"}
+    assert "2 workers at a time; servers one at a time" in plan.notes
+
+
+def test_as_many_at_a_time_as_leave_pods_a_node() -> None:
+    old = "v1.34.1+k3s1"
+    observed = seen(server(1, old), agent(1, old), agent(2, old))
+    notes = plan_to("v1.34.4+k3s1", observed, UpgradeOptions(max_unavailable=5)).notes
+    assert "2 instead of 5 workers at a time, so that pods have nodes to move to" in notes
+
+
 def test_everything_is_at_hand_before_the_first_machine_is_touched() -> None:
     plan = plan_to("v1.35.1+k3s1", seen(server(1, "v1.33.8+k3s1"), agent(1, "v1.33.8+k3s1"), agent(2, "v1.33.8+k3s1")))
     lanes = {lane.name: lane.steps for lane in plan.lanes}

@@ -8,7 +8,7 @@ import typer
 
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Acting, Draining, MaxUnavailable, Target
+from bootstrap.cli.options import Acting, Draining, Parallel, Target
 from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.running.write_back import Fact, Write, write_back
 from bootstrap.model.words import count
@@ -30,7 +30,7 @@ def upgrade(
             "--channel", metavar="NAME", help="Upgrade to the current version of this channel: stable, v1.34."
         ),
     ] = None,
-    max_unavailable: MaxUnavailable = 1,
+    parallel: Parallel = 1,
     snapshot: Annotated[
         bool, typer.Option("--snapshot/--no-snapshot", help="Take a snapshot of the cluster's data first.")
     ] = True,
@@ -41,17 +41,18 @@ def upgrade(
 ) -> None:
     """Upgrade k3s, one minor version at a time: servers one by one, then workers; each node is drained first.
 
-    Default target: the inventory's version or channel. With --to or --channel, the version is written to the
-    inventory file if it states one. Run it again to continue an interrupted upgrade.
+    Workers are upgraded one by one too, or --parallel N at a time. Default target: the inventory's version or channel.
+    With --to or --channel, the version is written to the inventory file if it states one. Run it again to continue an
+    interrupted upgrade.
     """
     with working("upgrade", target, acting.common) as work:
         from bootstrap.commands.verbs.upgrade import Upgrade
         from bootstrap.planning.verbs.upgrade import UpgradeOptions
 
         rules = draining.rules()
-        how = UpgradeOptions(max_unavailable=max_unavailable, snapshot=snapshot, rules=rules)
+        how = UpgradeOptions(max_unavailable=parallel, snapshot=snapshot, rules=rules)
         verb = Upgrade(to=to, channel=channel, how=how)
-        ended = work.act(verb, acting, question=_question)
+        ended = work.act(verb, acting, question=lambda plan: _question(plan, parallel=parallel))
         if ended is not None:
             lines = write_back(work, _facts(work, ended, verb), write=write)
             work.result(
@@ -95,11 +96,11 @@ def _target(plan: Plan) -> str | None:
     return str(max(versions)) if versions else None
 
 
-def _question(plan: Plan) -> Question:
+def _question(plan: Plan, *, parallel: int) -> Question:
     way = next((f" {note[0].upper()}{note[1:]}." for note in plan.notes if note.startswith("upgrade path: ")), "")
+    turns = f"servers drained one by one, workers up to {parallel} at a time" if parallel > 1 else "drained one by one"
     return Question(
-        f"This upgrades {count(len(_upgraded(plan)), 'machine')}, drained one by one; the only way back is a "
-        f"snapshot.{way}"
+        f"This upgrades {count(len(_upgraded(plan)), 'machine')}, {turns}; the only way back is a snapshot.{way}"
     )
 
 

@@ -9,7 +9,7 @@ import typer
 from bootstrap.advice import Advice
 from bootstrap.cli.completing import machine_names, pool_names
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Acting, Draining, MaxUnavailable, Target
+from bootstrap.cli.options import Acting, Draining, Parallel, Target
 from bootstrap.cli.running.command_session import working
 from bootstrap.cli.verbs.machines.scale import closing, question
 from bootstrap.errors import UsageError
@@ -28,7 +28,7 @@ def replace(
     template: Annotated[
         str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID or tag:NAME.")
     ] = None,
-    max_unavailable: MaxUnavailable = 1,
+    parallel: Parallel = 1,
     surge: Annotated[
         bool, typer.Option("--surge/--no-surge", help="Add the new machine before the old one is removed.")
     ] = True,
@@ -38,7 +38,8 @@ def replace(
 ) -> None:
     """Replace machines with fresh clones of the template, one at a time, for example to get a patched OS.
 
-    A new machine gets a new name. Run it again to continue an interrupted replacement.
+    Workers can be replaced --parallel N at a time. A new machine gets a new name. Run it again to continue an
+    interrupted replacement.
     """
     from bootstrap.inventory import Overrides
 
@@ -60,7 +61,7 @@ def replace(
         asked = ReplaceOptions(
             pool=PoolName(pool or ""),
             machines=tuple(MachineName(machine) for machine in machines or ()),
-            at_once=max_unavailable,
+            at_once=parallel,
             surge=surge,
             rules=rules,
         )
