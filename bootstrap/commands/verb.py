@@ -131,12 +131,12 @@ class Verb(ABC):
 
 def _check_losses(plan: Plan, fresh: Plan, *, changed: str) -> None:
     seen = _removed(plan)
-    new = [name for key, name in _removed(fresh).items() if key not in seen]
+    new = {key: name for key, name in _removed(fresh).items() if key not in seen}
     if new:
-        kind = "templates" if steps_of(fresh, RemoveTemplate) else "machines"
+        kind = "templates" if any(isinstance(key, RemoveTemplate) for key in new) else "machines"
         raise HomelabError(
             f"{changed} changed: the plan is out of date, and it would now remove other {kind}; nothing was removed",
-            details=", ".join(new),
+            details=", ".join(new.values()),
             resolution=Advice("run `homelab-k8s {}` again to see and confirm the new plan", plan.command),
         )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,13 @@ echo "$@" >>"$SUDO_LOG"
 exec "$@"
 """
 SUDO_WITH_PASSWORD = "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n"
+
+
+def _transports(watched: Iterable[selectors.SelectorKey]) -> list[asyncio.WriteTransport]:
+    """The transports among what an event loop watches."""
+    handles = (handle for key in list(watched) for handle in key.data if handle is not None)
+    owners = (getattr(handle._callback, "__self__", None) for handle in handles)
+    return [owner for owner in owners if isinstance(owner, asyncio.WriteTransport)]
 
 
 class SshGuest:
@@ -99,6 +107,8 @@ class SshGuest:
             for _ in range(200):
                 for connection in list(self._connections):
                     connection.abort()
+                for transport in _transports(watched.values()):  # one whose connection asyncssh does not know yet, too
+                    transport.abort()
                 if len(watched) <= 1:
                     break
                 await asyncio.sleep(0.01)

@@ -54,7 +54,7 @@ class Guest:
 def guests_of(view: ClusterView) -> Mapping[MachineName, Guest]:
     """The machines that run and whose address is known."""
     known = dict(view.observed.addresses)
-    found = ((vm, record, known.get(record.machine)) for vm, record in view.machines)
+    found = ((vm, record, known.get(record.machine)) for vm, record in view.machines if vm.running)
     return {record.machine: Guest(vm, record, address) for vm, record, address in found if address is not None}
 
 

@@ -72,7 +72,7 @@ class Adopt(Verb):
 
 
 def _lacking(plan: Plan, spec: ClusterSpec, ports: Ports) -> Iterator[str]:
-    """That the token may not write files in guests: the user may grant it before machines_to_remove on."""
+    """That the token may not write files in guests: the user may grant it before `adopt` runs."""
     asked = {step.machine for step in steps_of(plan, AuthorizeKey)}
     vmids = tuple(machine.place.vmid for machine in plan.machines if machine.spec.name in asked)
     try:

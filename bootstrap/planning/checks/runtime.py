@@ -198,8 +198,8 @@ def check_spread(view: ClusterView) -> Check:
         return ok(
             f"{servers} servers on {len(held)} Proxmox nodes: the Kubernetes API outlives the loss of any of them"
         )
-    usable = {facts.name for facts in view.observed.pve_nodes if facts.online and view.may_use(facts.name)}
-    usable -= set(in_maintenance(view))
+    online = {facts.name for facts in view.observed.pve_nodes if facts.online} - set(in_maintenance(view))
+    usable = [name for name in online if view.may_use(name, view.spec.control_plane)]
     if spare * len(usable) < servers:
         return ok(f"{servers} servers on {count(len(usable), 'Proxmox node')}: too few nodes to outlive one's loss")
     says = f"{most} of {servers} servers are on {pve_node}: without this Proxmox node the Kubernetes API stops"

@@ -50,8 +50,8 @@ def with_counts(spec: ClusterSpec, counts: dict[PoolName, int]) -> ClusterSpec:
             raise PreflightError(
                 f"{spec.name} has no pool {name}",
                 details=f"its pools: {', '.join(known)}",
-                resolution=did_you_mean(name, known)
-                or f"add it to the inventory first: pools: {{{name}: {{count: {number}}}}}",
+                resolution=f"{did_you_mean(name, known)} To have this pool, add it to the inventory first: "
+                f"pools: {{{name}: {{count: {number}}}}}",
             )
         if name == CONTROL_PLANE_POOL and number % 2 == 0:
             raise PreflightError(

@@ -91,7 +91,8 @@ def test_an_older_cluster_grows_is_moved_over_and_starts_by_itself_twice(home: H
     cluster.resize(2)
     cluster.run("up")
     cluster.run("rotate", "token", "--yes")
-    assert cluster.run("status")["worker_token"] == "agent"
+    # k3s notes on its node how it was started a moment after it is Ready.
+    eventually("workers hold the agent token", lambda: cluster.run("status")["worker_token"] == "agent")
     agents = cluster.token("agent-token")
     assert "::node:" in agents
     assert cluster.asked("/v1-k3s/server-bootstrap", "node", agents) == 403

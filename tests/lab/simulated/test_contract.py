@@ -29,7 +29,7 @@ def install(guest: Guest, k3s: Path, role: str, *, token: str = TOKEN, **more: s
     return guest.run("install-k3s.sh", secret_files=files, ROLE=role, SHA256=sha256_of(k3s))
 
 
-def with_existing_sizes(guest: Guest, unit: str) -> None:
+def settled(guest: Guest, unit: str) -> None:
     eventually(f"{unit} is active", lambda: guest.run("unit-state.sh", UNIT=unit)["active_state"] == "active")
 
 
@@ -87,7 +87,7 @@ def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
 
     before = int(server.run("facts.sh", UNIT="k3s")["time"])
     assert server.run("start-k3s.sh", UNIT="k3s", RESTART="0").keys() == {"time"}
-    with_existing_sizes(server, "k3s")
+    settled(server, "k3s")
     eventually("readyz", lambda: server.text("readyz.sh").strip() == "ok")
     state = server.run("unit-state.sh", UNIT="k3s")
     assert before <= int(state.pop("since")) <= int(state.pop("time"))
@@ -113,7 +113,7 @@ def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
     began = server.run("start-k3s.sh", UNIT="k3s", RESTART="1")
     assert began.keys() == {"time", "before"}
     assert re.fullmatch("[0-9a-f]{32}", began["before"])
-    with_existing_sizes(server, "k3s")
+    settled(server, "k3s")
     assert server.text("read-token.sh").splitlines() == tokens
 
 
@@ -124,7 +124,7 @@ def _check_agents(guests: Guests, server: Guest, k3s: Path, token: str) -> None:
     install(wrong, k3s, "agent", token=token.replace(TOKEN, "wrong"), server=url)
     for guest in (agent, wrong):
         guest.run("start-k3s.sh", UNIT="k3s-agent", RESTART="0")
-    with_existing_sizes(agent, "k3s-agent")
+    settled(agent, "k3s-agent")
     words = "failed to retrieve configuration from server: not authorized"
     eventually("a refusal", lambda: words in journal(wrong))
     assert "/simulated/" not in journal(wrong) + journal(agent) + journal(server, "k3s")

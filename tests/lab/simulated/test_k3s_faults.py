@@ -9,14 +9,14 @@ import pytest
 from bootstrap.k3s.diagnosis.unit import diagnose, parse_runs
 from bootstrap.lab.faults.active import Faults
 from tests.lab.simulated.running import Guest, Guests, eventually
-from tests.lab.simulated.test_contract import TOKEN, install, journal, with_existing_sizes
+from tests.lab.simulated.test_contract import TOKEN, install, journal, settled
 
 
 def serving(guests: Guests, k3s: Path) -> Guest:
     server = guests.start(201)
     install(server, k3s, "server")
     server.run("start-k3s.sh", UNIT="k3s", RESTART="0")
-    with_existing_sizes(server, "k3s")
+    settled(server, "k3s")
     return server
 
 
@@ -51,7 +51,7 @@ def test_an_agent_that_cannot_join(simulated: Guests, faults: Faults, k3s: Path,
     eventually("the cause", lambda: cause_of(agent) == cause)
     assert agent.run("unit-state.sh", UNIT="k3s-agent")["active_state"] == "activating"
     faults.remove(active.id)
-    with_existing_sizes(agent, "k3s-agent")  # it has tried all the time
+    settled(agent, "k3s-agent")  # it has tried all the time
 
 
 def test_a_port_that_is_taken(simulated: Guests, faults: Faults, k3s: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_unit_that_loops(simulated: Guests, faults: Faults, k3s: Path) -> None
     eventually("restarts", lambda: int(server.run("unit-state.sh", UNIT="k3s")["restarts"]) > 1)
     assert server.run("unit-state.sh", UNIT="k3s")["result"] == "exit-code"
     faults.remove(active.id)
-    with_existing_sizes(server, "k3s")
+    settled(server, "k3s")
 
 
 def test_k3s_that_ends_when_it_is_up(simulated: Guests, faults: Faults, k3s: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_node_that_never_becomes_ready(simulated: Guests, faults: Faults, k3s:
     server = serving(simulated, k3s)
     agents = [joining(simulated, server, k3s, vmid) for vmid in (202, 203)]
     for agent in agents:
-        with_existing_sizes(agent, "k3s-agent")
+        settled(agent, "k3s-agent")
     eventually("guest203 is Ready", lambda: ready(simulated).get("guest203") == "True")
     assert ready(simulated) == {"guest201": "False", "guest202": "False", "guest203": "True"}
 
@@ -124,7 +124,7 @@ def test_another_k3s_than_the_stand_in_is_refused_aloud(simulated: Guests, tmp_p
 def test_a_server_comes_back_with_its_guest(simulated: Guests, k3s: Path) -> None:
     server = serving(simulated, k3s)
     agent = joining(simulated, server, k3s)
-    with_existing_sizes(agent, "k3s-agent")
+    settled(agent, "k3s-agent")
     token = server.text("read-token.sh")
     for guest in (server, agent):
         simulated.thread.run(simulated.driver.stop(guest.spec.vmid))
@@ -132,8 +132,8 @@ def test_a_server_comes_back_with_its_guest(simulated: Guests, k3s: Path) -> Non
         simulated.thread.run(simulated.driver.start(guest.spec))
         eventually("an address", guest.address)
         guest.reconnect()
-    with_existing_sizes(server, "k3s")
-    with_existing_sizes(agent, "k3s-agent")
+    settled(server, "k3s")
+    settled(agent, "k3s-agent")
     assert server.text("read-token.sh") == token
     assert TOKEN in token
     assert set(ready(simulated)) == {"guest201", "guest202"}
@@ -143,16 +143,16 @@ def test_three_servers_make_one_etcd(simulated: Guests, k3s: Path) -> None:
     first = simulated.start(201)
     install(first, k3s, "server", **{"cluster-init": "true"})
     first.run("start-k3s.sh", UNIT="k3s", RESTART="0")
-    with_existing_sizes(first, "k3s")
+    settled(first, "k3s")
     token, url = first.text("read-token.sh").strip(), f"https://{first.address()}:6443"
     for vmid in (202, 203):
         server = simulated.start(vmid)
         install(server, k3s, "server", token=token, server=url)
         server.run("start-k3s.sh", UNIT="k3s", RESTART="0")
-        with_existing_sizes(server, "k3s")
+        settled(server, "k3s")
     eventually("three nodes", lambda: len(ready(simulated)) == 3)
     agent = joining(simulated, first, k3s, 204)
-    with_existing_sizes(agent, "k3s-agent")
+    settled(agent, "k3s-agent")
     # The agent uses by another server when its own is gone.
     simulated.thread.run(simulated.driver.stop(201))
     second = simulated.driver.world.network  # type: ignore[attr-defined]
@@ -172,4 +172,4 @@ def test_an_agent_whose_unit_is_activating_though_its_node_is_ready(
     assert (state["active_state"], state["sub_state"], state["restarts"]) == ("activating", "start", "0")
     faults.remove(active.id)
     agent.run("start-k3s.sh", UNIT="k3s-agent", RESTART="1")
-    with_existing_sizes(agent, "k3s-agent")
+    settled(agent, "k3s-agent")

@@ -11,7 +11,7 @@ from bootstrap.k3s.keepalived import render_keepalived, router_id
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import ClusterName
 from tests.lab.simulated.running import Guest, Guests, eventually
-from tests.lab.simulated.test_contract import install, with_existing_sizes
+from tests.lab.simulated.test_contract import install, settled
 
 
 def state(guest: Guest, vip: VipSpec) -> dict[str, str]:
@@ -44,7 +44,7 @@ def test_who_serves_the_api_has_the_vip(guests: Guests, k3s: Path) -> None:
 
     install(server, k3s, "server")
     server.run("start-k3s.sh", UNIT="k3s", RESTART="0")
-    with_existing_sizes(server, "k3s")
+    settled(server, "k3s")
     eventually("the VIP", lambda: state(server, vip)["holder"] == "1")
     assert answer(vip) == b"pong"
     assert server.run("install-vip.sh", secret_files=settings, LOCK_S="1") == {"changed": "0"}

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.guests import guests_of
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.reports.status import cluster_status
 from bootstrap.commands.verbs.backup import Backup
 from bootstrap.commands.verbs.down import Down
@@ -111,3 +113,9 @@ def test_rebuild_removes_both_and_builds_one(world: World) -> None:
     plan = verb_options.plan(SPEC, world.ports)
     verb_options.run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert sorted(vm.name for vm in world.vms.values()) == ["demo-cp-1", "demo-workers-1", "demo-workers-2"]
+
+
+def test_of_a_running_vm_and_its_copy_that_is_off_the_running_one_is_asked(world: World) -> None:
+    world.vms[Vmid(7050)].running = False
+    view = observe_cluster(SPEC, world.ports)
+    assert guests_of(view)[MachineName("demo-workers-1")].vm.vmid == Vmid(7001)

@@ -65,3 +65,11 @@ def test_it_warns_where_and_only_where_another_placement_would_hold(servers: lis
     better = any(holds(places) for places in product(sorted(online), repeat=len(servers)))
     found = check_spread(view(tuple(servers), online=tuple(online)))
     assert (found.verdict is Verdict.WARNING) == (better and not holds(tuple(servers)))
+
+
+def test_nodes_that_the_control_plane_may_not_use_do_not_count() -> None:
+    seen_there = view(("pve1",) * 3)
+    pool = replace(seen_there.spec.control_plane, pve_nodes=(PveNodeName("pve1"),))
+    found = check_spread(replace(seen_there, spec=replace(seen_there.spec, control_plane=pool)))
+    assert found.verdict is Verdict.OK
+    assert "3 servers on 1 Proxmox node: too few" in found.says

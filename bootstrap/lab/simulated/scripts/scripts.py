@@ -244,12 +244,12 @@ EFFECTS: dict[str, Effect] = {
 """All known scripts, by file name."""
 
 
-async def _until(with_existing_sizes: Callable[[], bool], call: Call) -> None:
+async def _until(settled: Callable[[], bool], call: Call) -> None:
     """Poll for at most WITHIN_S, as the script does."""
     scale = call.guest.world.delays.scale
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + float(call.env.get("WITHIN_S", "0")) * scale
-    while not with_existing_sizes() and loop.time() < deadline_s:
+    while not settled() and loop.time() < deadline_s:
         await asyncio.sleep(LOOK_S * scale)
 
 
