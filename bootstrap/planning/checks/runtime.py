@@ -198,12 +198,18 @@ def check_spread(view: ClusterView) -> Check:
         return ok(
             f"{servers} servers on {len(held)} Proxmox nodes: the Kubernetes API outlives the loss of any of them"
         )
-    online = {facts.name for facts in view.observed.pve_nodes if facts.online} - set(in_maintenance(view))
-    usable = [name for name in online if view.may_use(name, view.spec.control_plane)]
-    if spare * len(usable) < servers:
-        return ok(f"{servers} servers on {count(len(usable), 'Proxmox node')}: too few nodes to outlive one's loss")
+    usable = _usable_by_servers(view)
+    if spare * usable < servers:
+        return ok(f"{servers} servers on {count(usable, 'Proxmox node')}: too few nodes to outlive one's loss")
     says = f"{most} of {servers} servers are on {pve_node}: without this Proxmox node the Kubernetes API stops"
     return warning(says, Advice("`homelab-k8s rebalance` shows which machines to replace"))
+
+
+def _usable_by_servers(view: ClusterView) -> int:
+    """How many Proxmox nodes can have servers now."""
+    away = in_maintenance(view)
+    online = (facts.name for facts in view.observed.pve_nodes if facts.online and facts.name not in away)
+    return sum(view.may_use(name, view.spec.control_plane) for name in online)
 
 
 def check_worker_token(held: WorkerToken | None) -> Check:
