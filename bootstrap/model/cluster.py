@@ -322,6 +322,8 @@ class ClusterSpec:
         workers: The agents' pools, in the inventory's order.
         onboot: Whether VMs start with their Proxmox node.
         protect: Whether the removal of the cluster, and of any of its servers, is refused.
+        tags: Further tags of all VMs, of the user's choice.
+        notes: Text for all VMs' descriptions, unless their pool has its own; empty for none.
         vip: The API's own address, or None: then it is the first server's.
         api_name: A DNS name of the user's for the API, or None.
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
@@ -337,6 +339,8 @@ class ClusterSpec:
     clone: CloneMode = CloneMode.LINKED
     onboot: bool = True
     protect: bool = False
+    tags: tuple[str, ...] = ()
+    notes: str = ""
     network: NetworkSpec = field(default_factory=NetworkSpec)
     ssh: SshSpec = field(default_factory=SshSpec)
     k3s: K3sSpec = field(default_factory=K3sSpec)

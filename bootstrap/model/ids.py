@@ -31,5 +31,8 @@ POOL_NAME_FORM = "[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?"
 MACHINE_NAME_FORM = "[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """The form of a machine's name, `<cluster>-<pool>-<number>`: a DNS label."""
 
+TAG_FORM = "[A-Za-z0-9_][A-Za-z0-9_.+-]*"
+"""The form of a tag in Proxmox VE (PVE::JSONSchema, pve-tag)."""
+
 VMIDS = (100, 999_999_999)
 """The lowest and the highest vmid there can be."""

@@ -82,6 +82,8 @@ class MachineShape:
         kind: VM or container; servers are VMs.
         ostemplate: Of containers: the template's volume (`local:vztmpl/NAME.tar.zst`) or the beginning of its name,
             whose newest version is meant; None for Debian's.
+        tags: Further tags of its VM in Proxmox, of the user's choice.
+        notes: Text for its VM's description in Proxmox; empty for none.
     """
 
     cores: int
@@ -96,6 +98,8 @@ class MachineShape:
     network: PoolNetwork = field(default_factory=PoolNetwork)
     kind: MachineKind = MachineKind.VM
     ostemplate: str | None = None
+    tags: tuple[str, ...] = ()
+    notes: str = ""
 
     def shape(self) -> dict[str, Any]:
         """The fields declared here, with their values."""
@@ -180,6 +184,7 @@ class MachineRecord:
     Attributes:
         replaces: Machines that it replaces, which were unreachable when it was made.
         cloned: Of a clone that is not configured yet: the request it comes of.
+        tags: The tags that it has from the inventory; others were added in Proxmox VE and stay.
     """
 
     cluster: ClusterName
@@ -191,3 +196,4 @@ class MachineRecord:
     address: IPv4Address | None = None
     replaces: tuple[Replaced, ...] = ()
     cloned: CloneAsked | None = None
+    tags: tuple[str, ...] = ()

@@ -22,10 +22,17 @@ class MarkLeaving(BaseStep, phase="mark", title="mark as being removed"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreMarks(BaseStep, phase="mark", title="restore name and tags"):
-    """Restore the VM's name and tags in Proxmox VE from the machine's record."""
+class RestoreMarks(BaseStep, phase="mark", title="restore name, tags and notes"):
+    """Restore the VM's name and tags in Proxmox VE from the machine's record; give it the inventory's tags and notes.
+
+    Attributes:
+        tags: Of the inventory, besides those that all our VMs have.
+        notes: Of the inventory; empty for none.
+    """
 
     machine: MachineName
+    tags: tuple[str, ...] = ()
+    notes: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

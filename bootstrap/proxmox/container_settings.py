@@ -38,7 +38,7 @@ def container_settings(
         "features": "nesting=1",
         "onboot": int(spec.onboot),
         "ssh-public-keys": public_key.strip(),
-        "tags": owner_tags(spec.name),
+        "tags": owner_tags(spec.name, machine.tags),
         "net0": _net(
             "eth0",
             bridge=bridge,

@@ -14,7 +14,8 @@ from bootstrap.proxmox.inherited import own_tags, taken_off
 from bootstrap.proxmox.macs import wanted_mac
 from bootstrap.proxmox.networks import ip_setting, resolver_settings, vlan_of
 from bootstrap.proxmox.reading.configs import properties
-from bootstrap.records.vms.machine import identity_of, render_record
+from bootstrap.records.vms.machine import identity_of, owner_tags, render_record
+from bootstrap.records.vms.notes import with_notes
 from bootstrap.records.vms.seal import RecordKey
 from bootstrap.records.vms.template import HASH_TAG, TEMPLATE_TAG
 
@@ -57,8 +58,10 @@ def vm_settings(
         "sshkeys": public_key.strip(),
         "ciupgrade": 0,  # else first boot runs an upgrade and holds apt's lock (cloud-init#2908)
         "ipconfig0": ip_setting(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
-        "tags": _tags(spec, vm, template_tags),
-        "description": render_record(record, key=key, identity=identity_of(vm), into=vm.description),
+        "tags": _tags(spec, machine, vm, template_tags),
+        "description": with_notes(
+            render_record(record, key=key, identity=identity_of(vm), into=vm.description), machine.notes
+        ),
     }
     if machine.hardware.cpu_weight is not None:
         settings["cpuunits"] = machine.hardware.cpu_weight
@@ -80,10 +83,10 @@ def vm_settings(
     return settings | ({"delete": ",".join(delete)} if delete else {})
 
 
-def _tags(spec: ClusterSpec, vm: VmRecord, template_tags: tuple[str, ...]) -> str:
+def _tags(spec: ClusterSpec, machine: MachineSpec, vm: VmRecord, template_tags: tuple[str, ...]) -> str:
     ours = {OWNER_TAG, str(spec.name)}
     theirs = own_tags(vm.tags, template=(*template_tags, TEMPLATE_TAG, *ours))
-    return ";".join(sorted(ours | {tag for tag in theirs if not tag.startswith(HASH_TAG)}))
+    return owner_tags(spec.name, {*machine.tags, *(tag for tag in theirs if not tag.startswith(HASH_TAG))})
 
 
 def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:

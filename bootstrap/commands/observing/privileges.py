@@ -104,7 +104,7 @@ def rights_needed(
         ostemplate_storages=tuple(sorted({StorageName(base.ostemplate.partition(":")[0]) for base in bases})),
         vmids=new_vmids(spec, observed),
         own_vmids=tuple(sorted(vm.vmid for vm in ClusterView(spec, observed).vms)),
-        tags=tuple(sorted({OWNER_TAG, spec.name})),
+        tags=tuple(sorted({OWNER_TAG, spec.name, *spec.tags, *(tag for pool in spec.pools for tag in pool.tags)})),
     )
 
 

@@ -125,6 +125,19 @@ class PoolKeys(Section):
         doc="Template of containers: a volume, or a name (the newest version is used).",
     )
 
+    tags = Key(
+        kind=ListOf(item=forms.VM_TAG),
+        default_doc="none",
+        example=["gpu"],
+        doc="Further tags of the pool's VMs in Proxmox VE, besides those of all VMs.",
+    )
+    notes = Key(
+        kind=forms.NOTES,
+        default_doc="those of all VMs",
+        example="Has the only GPU.",
+        doc="Text for the notes of the pool's VMs in Proxmox VE, instead of that of all VMs.",
+    )
+
     def pool(self, name: PoolName, role: Role, places: Places) -> NodePool:
         """The pool."""
         sizes = (PoolKeys.count, PoolKeys.cores, PoolKeys.memory, PoolKeys.disk)

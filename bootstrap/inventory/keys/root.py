@@ -12,7 +12,7 @@ from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
 from bootstrap.inventory.keys.template import DEFAULT_TEMPLATE_TAG, TemplateKeys
 from bootstrap.inventory.values import string_formats as forms
-from bootstrap.inventory.values.containers import MapOf
+from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
@@ -101,6 +101,18 @@ class Root(
         default=False,
         example=True,
         doc="Refuse `down`, `rebuild` and everything that leaves fewer servers, until this is removed or false.",
+    )
+    tags = Key(
+        kind=ListOf(item=forms.VM_TAG),
+        default_doc="none",
+        example=["production"],
+        doc="Further tags of all VMs in Proxmox VE, kept in step by `up`.",
+    )
+    notes = Key(
+        kind=forms.NOTES,
+        default_doc="none",
+        example="Ask Alex before a restart.",
+        doc="Text for the notes of all VMs in Proxmox VE (Markdown), kept in step by `up`.",
     )
     labels_from_proxmox = Key(
         kind=Boolean(),

@@ -18,6 +18,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import (
     CLUSTER_NAME_FORM,
     POOL_NAME_FORM,
+    TAG_FORM,
     ClusterName,
     PoolName,
     PveNodeName,
@@ -25,9 +26,15 @@ from bootstrap.model.ids import (
     Vmid,
 )
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Taint
+from bootstrap.model.observed import OWNER_TAG
 from bootstrap.model.words import did_you_mean
+from bootstrap.records.vms.machine import MARK as RECORD_MARK
+from bootstrap.records.vms.notes import BEGIN, END
+from bootstrap.records.vms.template import HASH_TAG, TEMPLATE_TAG
 
 _DNS_MOST: Final = 253
+_NOTES_MOST: Final = 4096
+"""A description has at most 8192 characters in Proxmox VE, and the record needs some (PVE::QemuServer, description)."""
 MAX_VMID: Final = 999_999_999
 _IP: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _LABEL_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
@@ -58,6 +65,21 @@ def _dns_name(text: str) -> str:
 def _name_hint(text: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-0123456789")
     return f"write {slug}" if slug and slug != text and len(slug) <= 20 else ""
+
+
+def _vm_tag(text: str) -> str:
+    if text in (OWNER_TAG, TEMPLATE_TAG) or text.startswith(HASH_TAG):
+        raise RefusedError(f"{shown(text)} is a tag of homelab-k8s itself", "choose another one")
+    return text
+
+
+def _notes(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()]
+    if any(line in (BEGIN, END) or line.startswith(RECORD_MARK) for line in lines):
+        raise RefusedError("contains a line that marks the record or the notes in a VM's description", "remove it")
+    if not any(lines):
+        raise RefusedError("is blank", "omit it for no notes")
+    return text.rstrip()
 
 
 def _pool_name(text: str) -> PoolName:
@@ -221,7 +243,18 @@ POOL_ID: Final = Text(
     label="a Proxmox resource pool's name", pattern=r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,2}", parse=str
 )
 VM_NAME: Final = Text(label="a VM's name", pattern=_DNS_NAME, parse=str)
-TAG: Final = Text(label="a Proxmox tag", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", parse=str)
+TAG: Final = Text(label="a Proxmox tag", pattern=TAG_FORM, parse=str)
+VM_TAG: Final = Text(
+    label="a Proxmox tag in lower case (letters, digits, '_', '-', '+', '.')",
+    pattern="[a-z0-9_][a-z0-9_.+-]*",
+    parse=_vm_tag,
+    explain=lambda text: f"write {text.lower()}" if re.fullmatch(TAG_FORM, text) else "",
+)
+NOTES: Final = Text(
+    label=f"a text of 1 to {_NOTES_MOST} characters, without control characters",
+    pattern=rf"[^\x00-\x08\x0b-\x1f\x7f]{{1,{_NOTES_MOST}}}",
+    parse=_notes,
+)
 IMAGE: Final = Text(
     label="an image's name (debian-13), an https address, or a volume (local:import/x.qcow2)",
     pattern=rf"[a-z0-9][a-z0-9.-]*|https?://{_HOST}(?::[0-9]{{1,5}})?/[^\s?#]+|"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
@@ -16,6 +17,7 @@ from bootstrap.planning.members.unreachable import Unreachable
 from bootstrap.planning.provision.successors import with_successors
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.macs import wanted_mac
+from bootstrap.records.vms.notes import notes_in
 
 MACHINE_LABEL = "homelab-k8s/machine"
 """The Kubernetes label of machines that are no VMs."""
@@ -36,7 +38,7 @@ def wanted_machines(view: ClusterView) -> tuple[MachineSpec, ...]:
             role=pool.role,
             pool=pool.name,
             mac=macs[name] if name in macs else wanted_mac(view.spec, name),
-            **pool.shape() | {"labels": _labels(pool)},
+            **pool.shape() | {"labels": _labels(pool)} | _marks(view, pool, name),
         )
         for pool in view.spec.pools
         for name in names(view, pool)
@@ -49,6 +51,14 @@ def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
     if pool.kind is MachineKind.VM:
         return pool.labels
     return tuple(sorted(({MACHINE_LABEL: pool.kind.value} | dict(pool.labels)).items()))
+
+
+def _marks(view: ClusterView, pool: NodePool, name: MachineName) -> dict[str, Any]:
+    """The tags and notes of a machine's VM; without an inventory file, a machine that exists keeps those it has."""
+    spec, vm = view.spec, view.vm_of.get(name)
+    if not spec.states_settings and vm is not None and vm.record is not None:
+        return {"tags": vm.record.tags, "notes": notes_in(vm.description)}
+    return {"tags": tuple(sorted({*spec.tags, *pool.tags})), "notes": pool.notes or spec.notes}
 
 
 def _macs(view: ClusterView) -> dict[MachineName, str | None]:

@@ -10,6 +10,7 @@ Proxmox keeps descriptions but for trailing newlines (docs/proxmox.md#config); a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -18,6 +19,7 @@ from bootstrap.model.ids import (
     CLUSTER_NAME_FORM,
     MACHINE_NAME_FORM,
     POOL_NAME_FORM,
+    TAG_FORM,
     VMIDS,
     ClusterName,
     MachineName,
@@ -69,6 +71,8 @@ def _body(record: MachineRecord) -> dict[str, object]:
         body["replaces"] = [{"machine": old.machine, "vmid": old.vmid} for old in record.replaces]
     if record.cloned is not None:
         body["template"], body["asked"] = record.cloned.template, record.cloned.asked_s
+    if record.tags:
+        body["tags"] = list(record.tags)
     return body
 
 
@@ -113,12 +117,13 @@ def _parse_body(body: Reading) -> MachineRecord:
         else CloneAsked(
             template=Vmid(body.at("template").integer(*VMIDS)), asked_s=body.at("asked").integer(0, LAST_UNIX_S)
         ),
+        tags=tuple(tag.word(TAG_FORM, "a tag") for tag in body.at("tags").items(optional=True)),
     )
 
 
-def owner_tags(cluster: ClusterName) -> str:
-    """The tags of a cluster's machines, as Proxmox VE keeps them."""
-    return ";".join(sorted({OWNER_TAG, cluster}))
+def owner_tags(cluster: ClusterName, further: Iterable[str] = ()) -> str:
+    """The tags of a cluster's machines, with those of the user's choice, as Proxmox VE keeps them."""
+    return ";".join(sorted({OWNER_TAG, cluster, *further}))
 
 
 def identity_of(vm: VmRecord) -> str:

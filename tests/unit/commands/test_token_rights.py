@@ -93,6 +93,8 @@ def test_rights_are_asked_on_the_vmids_that_machines_get_and_have() -> None:
     assert rights.own_vmids == (7001,)
     assert rights.vmids == (7000, 7002, 7019), "two workers, and the marker"
     assert rights.tags == ("demo", "homelab-k8s")
+    tagged = replace(spec, tags=("production",), workers=(replace(spec.workers[0], tags=("rack-2",)),))
+    assert rights_needed(tagged, (), there).tags == ("demo", "homelab-k8s", "production", "rack-2")
     assert new_vmids(spec, seen())[-1] == 7019
 
 

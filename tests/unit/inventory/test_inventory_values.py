@@ -53,6 +53,15 @@ FINGERPRINT = ":".join(["AB"] * 32)
         ("pools: [gpu]", "pools", "must be a mapping, not a list", ""),
         ("pools: {gpu: 3}", "pools.gpu", "must be a mapping, not a single value", "count, cores"),
         ("clone: {full: true}", "clone", "must be one of linked, full, not a mapping", ""),
+        # tags and notes of VMs
+        ("tags: [Prod]", "tags[0]", "must be a Proxmox tag in lower case", "write prod"),
+        ("tags: [a b]", "tags[0]", "must be a Proxmox tag in lower case", ""),
+        ("tags: [-a]", "tags[0]", "must be a Proxmox tag in lower case", ""),
+        ("workers: {tags: [homelab-k8s]}", "workers.tags[0]", "is a tag of homelab-k8s itself", "choose another one"),
+        ("tags: [hk8s-0123]", "tags[0]", "is a tag of homelab-k8s itself", "choose another one"),
+        ('notes: " "', "notes", "is blank", "omit it"),
+        ('notes: "a\\nhomelab-k8s-record: {}"', "notes", "contains a line that marks the record", "remove it"),
+        (f"notes: {'a' * 4097}", "notes", "must be a text of 1 to 4096 characters", ""),
         # unknown keys
         ("control-plane: {}", "control-plane", "is not a known key", "did you mean control_plane?"),
         ("netwrok: {}", "netwrok", "is not a known key", "did you mean network?"),

@@ -29,6 +29,7 @@ from bootstrap.ports import CloneRequest, ContainerRequest
 from bootstrap.proxmox.container_settings import container_settings
 from bootstrap.proxmox.vm_settings import vm_settings
 from bootstrap.records.vms.machine import identity_of, is_ours, owner_tags, render_record
+from bootstrap.records.vms.notes import with_notes
 from bootstrap.records.vms.seal import RecordKey
 from bootstrap.waiting import NotYet
 
@@ -140,8 +141,11 @@ def _create(step: CreateContainer, vmid: Vmid, context: RunContext) -> None:
         pve_node=step.pve_node,
         vmid=vmid,
         name=step.machine.name,
-        description=render_record(
-            _record(step.machine, context, vmid, state), key=record_key(context), identity=container_identity(mac)
+        description=with_notes(
+            render_record(
+                _record(step.machine, context, vmid, state), key=record_key(context), identity=container_identity(mac)
+            ),
+            step.machine.notes,
         ),
         settings=settings,
         resource_pool=step.resource_pool,
@@ -169,6 +173,7 @@ def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: Record
         state=state,
         address=machine.address,
         replaces=machine.replaces,
+        tags=machine.tags if state is RecordState.MADE else (),  # a clone request sets none
     )
 
 
@@ -177,8 +182,8 @@ def _finish(step: CloneVm | CreateContainer, vm: VmRecord, context: RunContext) 
     if isinstance(step, CloneVm) or vm.record is None or vm.record.state is not RecordState.CLONING:
         return
     record = _record(step.machine, context, vm.vmid, RecordState.MADE)
-    made = render_record(record, key=record_key(context), identity=identity_of(vm))
-    settings = {"tags": owner_tags(context.spec.name), "description": made}
+    made = render_record(record, key=record_key(context), identity=identity_of(vm), into=vm.description)
+    settings = {"tags": owner_tags(context.spec.name, step.machine.tags), "description": made}
     context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
 
 
@@ -239,13 +244,16 @@ def configure_vm(step: ConfigureVm, context: RunContext) -> Done:
 
 
 def restore_marks(step: RestoreMarks, context: RunContext) -> Done:
-    """Restore the VM's name and tags from its record."""
+    """Restore the VM's name from its record, and its tags and notes from the inventory. None of this needs a restart.
+
+    Source: PVE::QemuServer (vmconfig_hotplug_pending: name, tags and description are applied at once).
+    """
     vm = owned_vm(step.machine, context)
-    settings = marks_to_restore(vm)
+    settings = marks_to_restore(vm, step, key=record_key(context))
     if not settings:
         return Done(changed=False)
     context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
-    return Done(note=f"vmid {vm.vmid} {lost_marks(vm)}")
+    return Done(note=f"vmid {vm.vmid} {lost_marks(vm, step)}")
 
 
 def start_vm(step: StartVm, context: RunContext) -> Done:
