@@ -74,6 +74,19 @@ def test_later_files_replace_and_plus_appends(tmp_path: Path) -> None:
     assert merged == {"tls-san": ["a", "b"], "node-name": ["two"], "node-label": ["y=2"]}
 
 
+def test_an_unknown_key_ends_an_agent_where_a_server_skips_it(tmp_path: Path) -> None:
+    """k3s v1.36: pkg/configfilearg/defaultparser.go has the flags of `server` alone to skip others by."""
+    main = tmp_path / "config.yaml"
+    for text in ("unknown-thing: 1\n", "kube-apiserver-arg: [a=b]\n"):
+        main.write_text(f"node-name: one\n{text}")
+        with pytest.raises(Fatal, match="flag provided but not defined: -"):
+            read_config(main, flag_table("agent"), command="agent")
+    main.write_text("node-name: one\ndisable-apiserver-lb: true\n")
+    assert read_config(main, flag_table("server")) == {"node-name": ["one"]}
+    agents = read_config(main, flag_table("agent"), command="agent")
+    assert agents == {"node-name": ["one"], "disable-apiserver-lb": ["true"]}
+
+
 def test_release_directory_is_laid_out_as_k3s_releases_are(tmp_path: Path) -> None:
     folder = make_artifacts(tmp_path / "release", version="v1.34.1+k3s1", images=True)
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from bootstrap.lab.standin.settings.flags import flag_table
 from bootstrap.model.machine import Taint
 
 DROP_INS = "config.yaml.d/"
@@ -30,9 +31,11 @@ def _list(value: Any) -> list[Any]:
 
 
 def node_args(command: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The annotation k3s.io/node-args."""
-    told = [command]
+    """The annotation k3s.io/node-args. A server passes over keys that it does not know."""
+    told, known = [command], flag_table(command)
     for key, value in config.items():
+        if command == "server" and key not in known:
+            continue
         for each in _list(value):
             text = str(each).lower() if isinstance(each, bool) else str(each)
             told += [f"--{key}", "********" if key in _MASKED else text]

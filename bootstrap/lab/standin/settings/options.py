@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..files import ROOT
 from ..logs import Fatal, log
-from .flags import ALIASES, flag_table, parse_flags
+from .flags import ALIASES, flag_table, parse_flags, undefined
 from .yaml_reader import parse_config
 
 ENVIRONMENT = {
@@ -40,13 +40,19 @@ def config_files(main: Path) -> list[Path]:
     return [main, *sorted(extra)] if main.exists() else sorted(extra)
 
 
-def read_config(main: Path, known: dict[str, str]) -> dict[str, list[str]]:
-    """All files merged: a later one replaces a key, `key+` appends to it. Unknown keys warn, as in k3s."""
+def read_config(main: Path, known: dict[str, str], *, command: str = "server") -> dict[str, list[str]]:
+    """All files merged: a later one replaces a key, `key+` appends to it.
+
+    A server skips unknown keys with a warning; an agent ends over one (k3s: `ValidFlags` in
+    pkg/configfilearg/defaultparser.go has the server's flags alone).
+    """
     merged: dict[str, list[str]] = {}
     for path in config_files(main):
         for key, values in parse_config(path.read_text(), str(path)).items():
             name = key.rstrip("+")
             name = ALIASES.get(name, name)
+            if name not in known and command != "server":
+                raise undefined(name)
             if name not in known:
                 log("warning", f"Unknown flag --{name} found in config.yaml, skipping\n")
             elif len(values) > 1 and known[name] != "*" and not key.endswith("+"):
@@ -66,7 +72,7 @@ class Options:
         self.known = flag_table(command)
         flags = parse_flags(argv, self.known)
         main = flags.get("config", [environ.get("K3S_CONFIG_FILE", f"{root}/etc/rancher/k3s/config.yaml")])[-1]
-        self.given = {**read_config(Path(main), self.known), **flags}
+        self.given = {**read_config(Path(main), self.known, command=command), **flags}
         self.values = {**self._environment(), **self.given}
 
     def _environment(self) -> dict[str, list[str]]:
