@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bootstrap.events import EventSink, ignore
+from bootstrap.k3s.pass_through.flags import notes_on_unknown
 
 if TYPE_CHECKING:
     from bootstrap.commands.locked.carry_out import RunOptions
@@ -76,6 +77,11 @@ class Homelab:
         if not endpoint.tls.insecure:
             return ()
         return (f"{endpoint.url}: its certificate is NOT checked (insecure): anyone on the network can read the token",)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What in the inventory may be a mistake, and is passed on as it is."""
+        return notes_on_unknown(self._inventory.spec)
 
     def plan(self, verb: Verb) -> Plan:
         """What a verb would do, such as `Up()` or `Scale(counts={"workers": 5})`. Touches nothing.

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 import yaml
 
 from bootstrap.k3s.dual_stack import network_settings
+from bootstrap.k3s.pass_through.merge import with_pass_through
 from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
@@ -79,7 +80,7 @@ def machine_config(
             config |= _snapshot_settings(spec.backup)
     if alone:
         config["disable-agent"] = True
-    return config | _node_settings(machine)
+    return with_pass_through(config | _node_settings(machine), spec, machine)
 
 
 def _node_settings(machine: MachineSpec) -> dict[str, object]:
@@ -113,6 +114,7 @@ def _server_settings(spec: ClusterSpec, own: Sequence[str], *, first_with_etcd: 
         settings["cluster-init"] = True
     if k3s.disable:
         settings["disable"] = list(k3s.disable)
+    settings |= {f"disable-{name}": True for name in k3s.disable_components}
     return settings | network_settings(spec)
 
 

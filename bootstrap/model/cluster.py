@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
-from bootstrap.model.machine import NodePool
+from bootstrap.model.machine import K3sSettings, NodePool
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
 CHANNELS_URL = "https://update.k3s.io/v1-release/channels"
@@ -189,6 +189,10 @@ class K3sSpec:
         channels_url: Base of the channel redirects.
         tls_san: Further names and addresses for the API's certificate.
         disable: k3s components to leave out: traefik, servicelb, metrics-server, local-storage, coredns.
+        disable_components: Parts of k3s's own process to leave out: network-policy, kube-proxy, helm-controller,
+            cloud-controller.
+        server_config: Settings of all servers, in k3s's own keys.
+        agent_config: Settings of all machines, in k3s's own keys.
         cluster_cidr, service_cidr: None keeps k3s's 10.42.0.0/16 and 10.43.0.0/16.
         cluster_cidr6, service_cidr6: Their IPv6 side, where `network.ipv6` is on; None makes them from the name.
     """
@@ -200,6 +204,9 @@ class K3sSpec:
     channels_url: str = CHANNELS_URL
     tls_san: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
+    disable_components: tuple[str, ...] = ()
+    server_config: K3sSettings = ()
+    agent_config: K3sSettings = ()
     cluster_cidr: IPv4Network | None = None
     service_cidr: IPv4Network | None = None
     cluster_cidr6: IPv6Network | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, TypeAlias
 
 from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 
 CONTROL_PLANE_POOL = PoolName("control-plane")
+
+K3sSettings: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""Settings in k3s's own keys, `key+` to add to a list, each with its values as text."""
 
 
 class Role(StrEnum):
@@ -84,6 +87,7 @@ class MachineShape:
             whose newest version is meant; None for Debian's.
         tags: Further tags of its VM in Proxmox, of the user's choice.
         notes: Text for its VM's description in Proxmox; empty for none.
+        k3s_settings: Settings of its k3s in k3s's own keys.
     """
 
     cores: int
@@ -100,6 +104,7 @@ class MachineShape:
     ostemplate: str | None = None
     tags: tuple[str, ...] = ()
     notes: str = ""
+    k3s_settings: K3sSettings = ()
 
     def shape(self) -> dict[str, Any]:
         """The fields declared here, with their values."""

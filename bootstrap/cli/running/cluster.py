@@ -45,6 +45,8 @@ def open_homelab(
     homelab = Homelab(loaded, ports=session.ports, stop=session.stop, on_secret=session.masker.add_words)
     for warning in homelab.warnings:
         session.sink(Warned(subject="proxmox", message=warning, danger=True))
+    for note in homelab.notes:
+        session.sink(Warned(subject="k3s", message=note))
     return homelab
 
 

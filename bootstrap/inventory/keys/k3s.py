@@ -8,8 +8,10 @@ from bootstrap.inventory.files import Places
 from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf
+from bootstrap.inventory.values.k3s_settings import K3sConfig
 from bootstrap.inventory.values.scalars import Choice
 from bootstrap.inventory.values.section import Key, Section, fill
+from bootstrap.k3s.pass_through.flags import COMPONENTS
 from bootstrap.model.cluster import K3sSpec
 
 _K3S: Final = K3sSpec()
@@ -45,6 +47,24 @@ class K3sKeys(Section, exclusive=("version", "channel")):
         default_doc="none",
         example=["traefik"],
         doc="k3s components to disable.",
+    )
+    disable_components = Key(
+        kind=ListOf(item=Choice(options=COMPONENTS, parse=str)),
+        default_doc="none",
+        example=["network-policy"],
+        doc="Parts of k3s's own process to disable (its disable-NAME settings).",
+    )
+    server_config = Key(
+        kind=K3sConfig(for_servers=True),
+        default_doc="none",
+        example={"kube-apiserver-arg": ["event-ttl=2h"]},
+        doc="Further settings of all servers, in k3s's own keys.",
+    )
+    agent_config = Key(
+        kind=K3sConfig(for_servers=False),
+        default_doc="none",
+        example={"kubelet-arg": ["max-pods=200"]},
+        doc="Further settings of all machines, in k3s's own keys; servers have a kubelet, too.",
     )
     cluster_cidr = Key(
         kind=ip_forms.CIDRS,

@@ -10,6 +10,7 @@ from bootstrap.inventory.keys.network import PoolNetworkKeys
 from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
+from bootstrap.inventory.values.k3s_settings import K3sConfig
 from bootstrap.inventory.values.scalars import Boolean, Integer, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import VipSpec
@@ -136,6 +137,13 @@ class PoolKeys(Section):
         default_doc="those of all VMs",
         example="Has the only GPU.",
         doc="Text for the notes of the pool's VMs in Proxmox VE, instead of that of all VMs.",
+    )
+    k3s = Key(
+        kind=K3sConfig(for_servers=False),
+        default_doc="none",
+        example={"kubelet-arg+": ["system-reserved=memory=1Gi"]},
+        doc="Further settings of the pool's machines, in k3s's own keys, after k3s.agent_config.",
+        fills="k3s_settings",
     )
 
     def pool(self, name: PoolName, role: Role, places: Places) -> NodePool:

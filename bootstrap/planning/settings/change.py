@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bootstrap.k3s.dual_stack import PODS, SERVICES
+from bootstrap.k3s.pass_through.flags import COMPONENTS
 from bootstrap.k3s.settings import SECRET
 
 BUCKET: Final = "etcd-s3"
@@ -15,6 +16,7 @@ BUCKET: Final = "etcd-s3"
 FIXED: Final[Mapping[str, tuple[str, str]]] = {
     "cluster-cidr": ("k3s.cluster_cidr", str(PODS)),
     "service-cidr": ("k3s.service_cidr", str(SERVICES)),
+    "cluster-dns": ("k3s.server_config: cluster-dns", "10.43.0.10"),
     "flannel-ipv6-masq": ("flannel-ipv6-masq", "false"),
     "secrets-encryption": ("secrets-encryption", "false"),
 }
@@ -24,6 +26,7 @@ keep their pod ranges and services their addresses, and all servers have to agre
 NAMES: Final[Mapping[str, str]] = {
     "tls-san": "k3s.tls_san",
     "disable": "k3s.disable",
+    **{f"disable-{name}": f"k3s.disable_components ({name})" for name in COMPONENTS},
     "etcd-snapshot-schedule-cron": "backup.schedule",
     "etcd-snapshot-retention": "backup.retention",
     "node-label": "labels",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootstrap.advice import Advice
 from bootstrap.k3s.config import machine_config
+from bootstrap.k3s.pass_through.flags import SERVER_FLAGS
 from bootstrap.k3s.settings import OMITTED, SECRET, merged, parse_args, settings_of
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -79,8 +80,15 @@ def to_look_into(view: ClusterView) -> tuple[MachineName, ...]:
         for each, kube_node in _comparable(view, view.states)
         if (keepalived and each.is_server)
         or SECRET & set(_wanted(view.spec, each.machine, kube_node))
+        or _has_unknown(view.spec, each.machine, kube_node)
         or _drift(view, each, kube_node, None).changes
     )
+
+
+def _has_unknown(spec: ClusterSpec, machine: MachineSpec, kube_node: KubeNode) -> bool:
+    """Whether k3s runs with settings that may be the user's, or an earlier inventory's: its own file tells."""
+    known = SECRET | _PLACE | _wanted(spec, machine, kube_node).keys()
+    return any(key not in known and not _is_ours(key) for key in parse_args(kube_node.args or ()))
 
 
 def drifts(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[Drift, ...]:
@@ -105,18 +113,22 @@ def _reports(kube_node: KubeNode) -> bool:
 
 def _drift(view: ClusterView, machine_state: MachineState, kube_node: KubeNode, files: GuestSettings | None) -> Drift:
     running, wanted = parse_args(kube_node.args or ()), _wanted(view.spec, machine_state.machine, kube_node)
+    others, written = (files.others, files.ours) if files else ((), {})
     changes = [
-        *_changes(kube_node, running, merged(wanted, files.others if files else ()), wanted),
+        *_changes(kube_node, running, merged(wanted, others), {*wanted, *written}),
         *_joins_elsewhere(view, machine_state, running),
     ]
     if files is None:
         return _with_stale(Drift(machine_state=machine_state, changes=tuple(changes)))
-    conflicts, secrets = tuple(_conflicts(machine_state, files, wanted)), tuple(_secrets(files, wanted))
+    secrets = tuple(_secrets(files, wanted))
     to_write = [
         *secrets,
-        *_changes(kube_node, files.ours, wanted, wanted),
-        *_joins_elsewhere(view, machine_state, files.ours),
+        *_changes(kube_node, written, wanted, {*wanted, *written}),
+        *_joins_elsewhere(view, machine_state, written),
     ]
+    ignored = () if files.pending else tuple(_ignored(machine_state.machine, changes, to_write))
+    changes = [change for change in changes if change not in ignored]
+    conflicts = (*_conflicts(machine_state, files, wanted), *(_says_ignored(machine_state, each) for each in ignored))
     if changes and not to_write and not files.pending:
         # Writing and restarting would not help: the user has changed a file since the start, or sets it another way.
         left = _beside_files(machine_state, changes)
@@ -129,6 +141,23 @@ def _drift(view: ClusterView, machine_state: MachineState, kube_node: KubeNode, 
             conflicts=conflicts,
             pending=files.pending,
         )
+    )
+
+
+def _is_ignored(machine: MachineSpec, change: Change) -> bool:
+    """Whether k3s may pass over a setting that changes: a server does so with a key that it does not know."""
+    return machine.role is Role.CONTROL_PLANE and change.key not in SERVER_FLAGS and not change.have
+
+
+def _ignored(machine: MachineSpec, changes: Sequence[Change], to_write: Sequence[Change]) -> Iterator[Change]:
+    """Settings that the machine's file has, and that k3s did not take."""
+    return (change for change in changes if _is_ignored(machine, change) and change not in to_write)
+
+
+def _says_ignored(machine_state: MachineState, change: Change) -> str:
+    return (
+        f"{machine_state.name}: k3s there does not know the setting {change.key} and ignores it: correct or remove it "
+        "in the inventory"
     )
 
 
@@ -163,7 +192,9 @@ def runs_otherwise(
     if not _reports(kube_node):
         return ()
     wanted = _wanted(spec, machine, kube_node)
-    return tuple(_changes(kube_node, parse_args(kube_node.args or ()), merged(wanted, files.others), wanted))
+    running, effective = parse_args(kube_node.args or ()), merged(wanted, files.others)
+    changes = _changes(kube_node, running, effective, {*wanted, *files.ours})
+    return tuple(change for change in changes if not _is_ignored(machine, change))
 
 
 def _wanted(spec: ClusterSpec, machine: MachineSpec, kube_node: KubeNode) -> Settings:
@@ -179,10 +210,15 @@ def has_etcd(kube_node: KubeNode) -> bool:
     return "etcd" in kube_node.roles or bool({"server", "cluster-init"} & set(parse_args(kube_node.args or ())))
 
 
-def _changes(kube_node: KubeNode, running: Settings, effective: Settings, wanted: Settings) -> Iterator[Change]:
-    """How a restart with the inventory's settings would change what runs."""
+def _changes(
+    kube_node: KubeNode, running: Settings, effective: Settings, inventory: Collection[str]
+) -> Iterator[Change]:
+    """How a restart with the inventory's settings would change what runs.
+
+    `inventory` has the keys that the inventory has, or had when the machine's file was written.
+    """
     own = set(running.get("node-ip", ("",))[0].split(",")) | {str(kube_node.address)}
-    keys = {key for key in (*running, *effective) if _is_ours(key)} | wanted.keys()
+    keys = {key for key in (*running, *effective) if _is_ours(key)} | {*inventory}
     for key in sorted(keys - SECRET - _PLACE):
         have, want = (_comparable_values(key, settings.get(key, ()), own=own) for settings in (running, effective))
         if have != want:
@@ -192,7 +228,8 @@ def _changes(kube_node: KubeNode, running: Settings, effective: Settings, wanted
 def _comparable_values(key: str, values: Sequence[str], *, own: Collection[str]) -> tuple[str, ...]:
     if key == "tls-san":  # k3s adds the machine's own, which change with it
         values = [value for value in values if value not in own]
-    found = _sorted(values)
+    # Arguments of a component count in their order: of one that is given twice the last may win.
+    found = _sorted(values) if _is_ours(key) else tuple(values)
     return found or (FIXED[key][1],) if key in FIXED else found
 
 

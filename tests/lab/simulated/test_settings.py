@@ -64,8 +64,14 @@ workers: {count: 2, cores: 1, memory: 1GiB, disk: 8GiB, labels: {disk: ssd, rack
 AFTER = """
 cluster: lab
 control_plane: {count: 3, cores: 1, memory: 1GiB, disk: 8GiB}
-workers: {count: 2, cores: 1, memory: 1GiB, disk: 8GiB, labels: {disk: hdd}, taints: ["gpu=yes:NoSchedule"]}
-k3s: {disable: [traefik], tls_san: [k8s.home]}
+workers: {count: 2, cores: 1, memory: 1GiB, disk: 8GiB, labels: {disk: hdd}, taints: ["gpu=yes:NoSchedule"],
+  k3s: {kubelet-arg+: [system-reserved=memory=200Mi]}}
+k3s:
+  disable: [traefik]
+  disable_components: [network-policy]
+  tls_san: [k8s.home]
+  server_config: {kube-apiserver-arg: [event-ttl=2h]}
+  agent_config: {kubelet-arg: [max-pods=200]}
 backup: {schedule: "0 */6 * * *", retention: 7}
 """
 SERVERS = ("lab-cp-1", "lab-cp-2", "lab-cp-3")
@@ -96,7 +102,14 @@ def test_a_roll_out_that_was_killed_is_continued_and_ends(home: Home) -> None:
     before = starts(home)
     (home.directory / "cluster.yaml").write_text(AFTER)
     told = "\n".join(problems(home))
-    for change in ("k3s.disable: none -> traefik", "k3s.tls_san: none -> k8s.home", "backup.retention: none -> 7"):
+    for change in (
+        "k3s.disable: none -> traefik",
+        "k3s.tls_san: none -> k8s.home",
+        "backup.retention: none -> 7",
+        "k3s.disable_components (network-policy): none -> true",
+        "kube-apiserver-arg: none -> event-ttl=2h",
+        "kubelet-arg: none -> max-pods=200",
+    ):
         assert f"{change} (lab-cp-1, lab-cp-2, lab-cp-3)" in told
     assert "labels: disk=ssd, rack=r1 -> disk=hdd (lab-workers-1, lab-workers-2)" in told
     dry = up(home, AFTER, "--dry-run")
@@ -124,8 +137,42 @@ def test_nodes_have_what_the_inventory_says_and_nothing_of_before(home: Home) ->
         assert '"--disable", "traefik"' in starts(home)[name]
 
 
+def test_k3s_own_keys_reach_the_machines_they_are_for(home: Home) -> None:
+    told = starts(home)
+    for name in (*SERVERS, *WORKERS):
+        assert '"--kubelet-arg", "max-pods=200"' in told[name]
+        assert ('"--kubelet-arg", "system-reserved=memory=200Mi"' in told[name]) == (name in WORKERS)
+        assert ('"--kube-apiserver-arg", "event-ttl=2h"' in told[name]) == (name in SERVERS)
+        assert ('"--disable-network-policy", "true"' in told[name]) == (name in SERVERS)
+
+
+def test_what_is_taken_from_the_inventory_leaves_k3s_too(home: Home) -> None:
+    without = AFTER.replace("  agent_config: {kubelet-arg: [max-pods=200]}\n", "")
+    assert without != AFTER
+    (home.directory / "cluster.yaml").write_text(without)
+    told = "\n".join(problems(home))
+    assert "kubelet-arg: max-pods=200 -> none (lab-cp-1, lab-cp-2, lab-cp-3)" in told
+    up(home, without)
+    assert problems(home) == []
+    assert not any("max-pods" in args for args in starts(home).values())
+
+
+def test_an_agent_does_not_start_with_a_key_that_its_k3s_does_not_have(home: Home) -> None:
+    without = AFTER.replace("  agent_config: {kubelet-arg: [max-pods=200]}\n", "")
+    bad = without.replace("kubelet-arg+: [system-reserved=memory=200Mi]", "kubelet-rag: [a=b]")
+    (home.directory / "cluster.yaml").write_text(bad)
+    failed = home.run("up", "--lab", "--inventory", "cluster.yaml", expect=1)
+    assert "k3s v1.36 has no setting kubelet-rag (did you mean kubelet-arg?)" in failed.err
+    assert "does not know one of its settings" in failed.err
+    assert "kubelet-rag" not in starts(home)["lab-workers-2"]
+    up(home, without)
+    assert problems(home) == []
+
+
 def test_what_cannot_be_changed_is_refused(home: Home) -> None:
-    (home.directory / "cluster.yaml").write_text(AFTER.replace("k3s: {", "k3s: {cluster_cidr: 10.99.0.0/16, "))
+    (home.directory / "cluster.yaml").write_text(
+        AFTER.replace("k3s:\n  disable:", "k3s:\n  cluster_cidr: 10.99.0.0/16\n  disable:")
+    )
     refused = home.run("up", "--lab", "--inventory", "cluster.yaml", expect=4)
     assert "k3s.cluster_cidr is 10.42.0.0/16, and the inventory says 10.99.0.0/16" in refused.err
     (home.directory / "cluster.yaml").write_text(AFTER)
