@@ -8,7 +8,7 @@ from typing import Any, Final
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.handlers.cluster import identity, kubeconfig, restore, snapshots, vip
 from bootstrap.execution.handlers.k3s import binary, decommission, join, settings, upgrade
-from bootstrap.execution.handlers.machines import adopt, guests, keys, templates, vms
+from bootstrap.execution.handlers.machines import adopt, guests, keys, system, templates, vms
 from bootstrap.planning import day2_steps, steps
 from bootstrap.planning.steps import Step
 from bootstrap.planning.templates import steps as template_steps
@@ -43,6 +43,7 @@ HANDLERS: Final[Mapping[type[Step], _Handler]] = {
     day2_steps.UpgradeK3s: upgrade.upgrade_k3s,
     day2_steps.AwaitVersion: upgrade.await_version,
     day2_steps.ApplySettings: settings.apply_settings,
+    day2_steps.PrepareSystem: system.prepare_system,
     day2_steps.MigrateToEtcd: upgrade.migrate_to_etcd,
     day2_steps.ConfigureVip: vip.configure_vip,
     day2_steps.SpreadVip: vip.spread_vip,

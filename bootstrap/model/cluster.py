@@ -11,6 +11,7 @@ from pathlib import Path
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import K3sSettings, NodePool
+from bootstrap.model.system import SystemSpec
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
 CHANNELS_URL = "https://update.k3s.io/v1-release/channels"
@@ -333,6 +334,7 @@ class ClusterSpec:
         notes: Text for all VMs' descriptions, unless their pool has its own; empty for none.
         vip: The API's own address, or None: then it is the first server's.
         api_name: A DNS name of the user's for the API, or None.
+        system: Packages and kernel settings of all machines; pools have more.
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
         states_settings: Whether there is a file that says how k3s is to run. Where there is none, a cluster that runs
@@ -356,6 +358,7 @@ class ClusterSpec:
     vip: VipSpec | None = None
     api_name: str | None = None
     backup: BackupSpec = field(default_factory=BackupSpec)
+    system: SystemSpec = field(default_factory=SystemSpec)
     labels_from_proxmox: bool = True
     kept: tuple[KeptMachine, ...] = ()
     states_settings: bool = True

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
+from bootstrap.model.system import SystemSpec
 
 CONTROL_PLANE_POOL = PoolName("control-plane")
 
@@ -81,6 +82,7 @@ class MachineShape:
         pve_nodes: Proxmox nodes that are allowed; empty for all that the cluster may use.
         storage: Storage for full clones, or None for the cluster's.
         hardware: Disks and devices.
+        system: Packages and kernel settings, besides those of all machines.
         network: Bridge and VLAN, where these are the pool's own.
         kind: VM or container; servers are VMs.
         ostemplate: Of containers: the template's volume (`local:vztmpl/NAME.tar.zst`) or the beginning of its name,
@@ -99,6 +101,7 @@ class MachineShape:
     pve_nodes: tuple[PveNodeName, ...] = ()
     storage: StorageName | None = None
     hardware: Hardware = field(default_factory=Hardware)
+    system: SystemSpec = field(default_factory=SystemSpec)
     network: PoolNetwork = field(default_factory=PoolNetwork)
     kind: MachineKind = MachineKind.VM
     ostemplate: str | None = None

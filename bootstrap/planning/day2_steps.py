@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, Taint
+from bootstrap.model.system import SystemSpec
 from bootstrap.planning.base_step import BaseStep
 
 
@@ -123,6 +124,31 @@ class ApplySettings(BaseStep, phase="settings"):
         """What a user reads while it runs."""
         names = ", ".join(change.partition(":")[0] for change in self.changes)
         return f"restart k3s with new settings: {names}" if names else "restart k3s with the written settings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSystem(BaseStep, phase="system"):
+    """Install packages, load kernel modules and set sysctls; k3s is not restarted, and no package removed.
+
+    Attributes:
+        differs: What was seen to differ on a machine that runs, to be shown; empty for one that joins.
+    """
+
+    machine: MachineName
+    system: SystemSpec
+    differs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        wanted = (
+            ("install", self.system.packages),
+            ("load", self.system.kernel_modules),
+            ("set", tuple(f"{name}={value}" for name, value in self.system.sysctls)),
+        )
+        if self.differs:
+            return f"apply {', '.join(self.differs)}"
+        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in wanted if names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +313,7 @@ Day2Step = (
     | UpgradeK3s
     | AwaitVersion
     | ApplySettings
+    | PrepareSystem
     | MigrateToEtcd
     | ConfigureVip
     | SpreadVip

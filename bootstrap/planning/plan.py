@@ -83,6 +83,8 @@ class Action(StrEnum):
     REPAIR = "repair"
     RESTART = "restart"
     """With new settings."""
+    CONFIGURE = "configure"
+    """Its packages or kernel settings, while k3s keeps running."""
     UPGRADE = "upgrade"
     ADOPT = "adopt"
     KEEP = "keep"

@@ -55,6 +55,7 @@ class Machine:
         self.calls = root / "calls"
         self.answer = root / "answer"
         self.failed = root / "failed"
+        self.run_path = f"{self.bin}:/usr/local/bin:{SYSTEM_PATH}"
         for directory in (self.beside, self.bin):
             directory.mkdir(parents=True)
         for name in STAND_INS:
@@ -92,7 +93,7 @@ class Machine:
         return subprocess.run(
             ["unshare", "-m", "sh", "-c", f"{self._missing()}{binds}{command}"],
             env={
-                "PATH": f"{self.bin}:/usr/local/bin:{SYSTEM_PATH}",
+                "PATH": self.run_path,
                 "CALLS": str(self.calls),
                 "ANSWER": str(self.answer),
                 "FAILED": str(self.failed),

@@ -14,7 +14,7 @@ from bootstrap.commands.observing.guests import Guest, ask_all, server_guests
 from bootstrap.commands.observing.liveness import with_units
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import unseen_vms
-from bootstrap.commands.observing.settings import with_settings
+from bootstrap.commands.observing.settings import with_settings, with_systems
 from bootstrap.commands.reports.machine_rows import machine_rows
 from bootstrap.commands.reports.snapshots import recorded_snapshots
 from bootstrap.commands.reports.status_values import ApiCertificate, ClusterStatus, Datastore, SnapshotsStatus, Vip
@@ -69,7 +69,7 @@ def cluster_status(spec: ClusterSpec, ports: Ports, *, seen: Observed | None = N
 
 def _observed(spec: ClusterSpec, ports: Ports) -> ClusterView:
     view = with_units(observe_cluster(spec, ports, patient=False), ports, every=True)
-    return with_settings(with_existing_sizes(view), ports)
+    return with_systems(with_settings(with_existing_sizes(view), ports), ports)
 
 
 def _unseen(lack: MissingPrivileges) -> str:

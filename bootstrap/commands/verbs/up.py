@@ -27,7 +27,7 @@ from bootstrap.commands.observing.preflight import (
     check_vip,
     observe_checked,
 )
-from bootstrap.commands.observing.settings import with_settings
+from bootstrap.commands.observing.settings import with_settings, with_systems
 from bootstrap.commands.observing.versions import choose_version, with_k3s
 from bootstrap.commands.verb import Verb
 from bootstrap.commands.verbs.template import builds_for
@@ -80,7 +80,7 @@ class Up(Verb):
         view = replace(view, observed=declare_lost(view, self.replace_unreachable))
         if not _has_work(view):
             view = with_units(view, ports, every=True)
-        view = with_settings(view, ports)
+        view = with_systems(with_settings(view, ports), ports)
         plan = self._creating(view, ports, rebuild) if _has_work(view) else _idle(view, ports)
         return with_notes(plan, said)
 

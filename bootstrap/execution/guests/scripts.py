@@ -14,6 +14,7 @@ from bootstrap.k3s.settings import guest_settings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import GuestSettings
 from bootstrap.model.reading import Reading, Source
+from bootstrap.model.system import GuestSystem
 from bootstrap.ports import GuestScript, GuestShell
 
 WITHIN_S = "2"
@@ -125,3 +126,18 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
     except AddressValueError:
         address = None
     return replace(found, router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0), vip=address)
+
+
+def parse_guest_system(machine: MachineName, text: str) -> GuestSystem:
+    """What `prepare-system.sh` printed. Raises UnreadableGuestError."""
+    lines = parse_lines(text)
+
+    def all_of(key: str, form: str) -> tuple[str, ...]:
+        read = (told({key: [value]}, key, machine=machine) for value in lines.get(key, []))
+        return tuple(each.word(form, "of the form that prepare-system.sh prints") for each in read)
+
+    return GuestSystem(
+        machine=machine,
+        differs=all_of("differs", r"(package|sysctl|module|file) [A-Za-z0-9+._/-]{1,200}"),
+        left=all_of("left", r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}"),
+    )

@@ -9,6 +9,7 @@ from bootstrap.inventory.keys.hardware import DataDiskKeys, DeviceKeys, DiskOpti
 from bootstrap.inventory.keys.network import PoolNetworkKeys
 from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
+from bootstrap.inventory.values import system_formats
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.k3s_settings import K3sConfig
 from bootstrap.inventory.values.scalars import Boolean, Integer, Size, choice_of
@@ -17,6 +18,7 @@ from bootstrap.model.cluster import VipSpec
 from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import MachineKind, NodePool, Role, Taint
+from bootstrap.model.system import SystemSpec
 
 NOT_SCHEDULABLE: Final = Taint(key="node-role.kubernetes.io/control-plane", effect="NoSchedule")
 """As kubeadm taints control planes. k3s's own Deployments tolerate it (k3s: manifests/coredns.yaml, local-storage.yaml,
@@ -125,6 +127,24 @@ class PoolKeys(Section):
         example="local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
         doc="Template of containers: a volume, or a name (the newest version is used).",
     )
+    packages = Key(
+        kind=system_formats.PACKAGES,
+        default_doc="none but those of all machines",
+        example=["nfs-common"],
+        doc="Packages for the pool's machines, besides those of all machines.",
+    )
+    sysctls = Key(
+        kind=system_formats.SYSCTLS,
+        default_doc="those of all machines",
+        example={"vm.max_map_count": 262144},
+        doc="Kernel settings of the pool's machines, besides those of all machines; the pool's value has precedence.",
+    )
+    kernel_modules = Key(
+        kind=system_formats.KERNEL_MODULES,
+        default_doc="none but those of all machines",
+        example=["iscsi_tcp"],
+        doc="Kernel modules loaded on the pool's machines, besides those of all machines.",
+    )
 
     tags = Key(
         kind=ListOf(item=forms.VM_TAG),
@@ -158,6 +178,7 @@ class PoolKeys(Section):
             role=role,
             labels=tuple(sorted(self.labels or ())),
             taints=tuple(sorted({*(self.taints or ()), *self._further_taints()})),
+            system=fill(SystemSpec, self, places=places),
             hardware=fill(Hardware, self, places=places, mappings=mappings),
             stated=frozenset(key.fills for key in sizes if self.given(key)),
         )

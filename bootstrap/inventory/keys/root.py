@@ -12,12 +12,14 @@ from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
 from bootstrap.inventory.keys.template import DEFAULT_TEMPLATE_TAG, TemplateKeys
 from bootstrap.inventory.values import string_formats as forms
+from bootstrap.inventory.values import system_formats
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Role
+from bootstrap.model.system import SystemSpec
 
 DEFAULT_CLUSTER: Final = "homelab"
 WORKERS_POOL: Final = PoolName("workers")
@@ -136,6 +138,24 @@ class Root(
         example={"gpu": {"count": 1, "cores": 8}},
         doc="Further pools of k3s agents by name, each with the keys of workers.",
     )
+    packages = Key(
+        kind=system_formats.PACKAGES,
+        default_doc="none",
+        example=["nfs-common", "open-iscsi"],
+        doc="Packages for all machines, installed before k3s starts; removed ones stay installed.",
+    )
+    sysctls = Key(
+        kind=system_formats.SYSCTLS,
+        default_doc="none",
+        example={"vm.max_map_count": 262144},
+        doc="Kernel settings of all machines; not of containers, which have their Proxmox node's.",
+    )
+    kernel_modules = Key(
+        kind=system_formats.KERNEL_MODULES,
+        default_doc="none",
+        example=["iscsi_tcp"],
+        doc="Kernel modules loaded on all machines, now and at boot; not in containers.",
+    )
     sizing = Key(kind=SizingKeys)
     backup = Key(kind=BackupKeys)
 
@@ -177,6 +197,7 @@ class Root(
             self,
             control_plane,
             places=places,
+            system=fill(SystemSpec, self, places=places),
             control_plane=control_plane.pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, places),
             workers=tuple(pool.pool(name, Role.WORKER, places) for name, pool in self.worker_pools or ()),
             backup=self.sure(Root.backup).make_for(cluster, places),

@@ -12,6 +12,7 @@ from bootstrap.model.observed.kubernetes import KubeNode, Pod, Refusal, Snapshot
 from bootstrap.model.observed.pve_nodes import ARCHITECTURES, LostQuorum, PveNodeFacts, PveVersion, StorageFacts, Vnet
 from bootstrap.model.observed.templates import CUSTOM_MODEL, NEVER_LINKED, OsTemplate, TemplateFacts
 from bootstrap.model.observed.vms import OWNER_TAG, UNCHECKED, UnreachableVm, VmRecord, container_identity, has_tag
+from bootstrap.model.system import GuestSystem
 
 __all__ = [
     "ARCHITECTURES",
@@ -61,6 +62,7 @@ class Observed:
         unreachable: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
         declared_lost: The ones that the user has just declared lost; each gets a successor.
         settings: The settings files of machines that were read: what `KubeNode.args` does not show.
+        systems: In what machines that were asked differ from the inventory's packages and kernel settings.
         passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
         refusing: Machines that refused our SSH key.
     """
@@ -82,6 +84,7 @@ class Observed:
     declared_lost: tuple[Replaced, ...] = ()
     lost_quorum: LostQuorum | None = None
     settings: tuple[GuestSettings, ...] = ()
+    systems: tuple[GuestSystem, ...] = ()
     passed_over: tuple[str, ...] = ()
     refusing: tuple[MachineName, ...] = ()
 

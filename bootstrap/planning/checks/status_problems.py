@@ -21,6 +21,7 @@ from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
 from bootstrap.planning.settings.drift import drifts
 from bootstrap.planning.settings.notes import notes_on_settings
+from bootstrap.planning.settings.system import system_problems
 from bootstrap.planning.view import ClusterView
 
 
@@ -40,6 +41,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
         *_orphans(view),
         *mark_notes(wanted),
         *notes_on_settings(view, wanted),
+        *system_problems(view, wanted),
         *notes_on_drift(view, wanted),
         *foreign_problems(view),
         *unfinished_notes(view),

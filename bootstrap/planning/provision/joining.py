@@ -14,6 +14,7 @@ from bootstrap.planning.capacity.placement import ContainerBase, clones_full
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.plan import Gate, Lane, LaneStep, VmPlace
 from bootstrap.planning.provision.allocation import Allocation
+from bootstrap.planning.settings.system import prepare_step
 from bootstrap.planning.steps import (
     AwaitGuest,
     AwaitReady,
@@ -104,7 +105,9 @@ def join_lane(
         step=PrepareGuest(machine=machine.name, version=version),
         needs=(fetched(version, allocation.view.observed.k3s_arch(place.pve_node)),),
     )
-    first, *further = (*_vm_steps(allocation, machine_state, machine, place), AwaitGuest(machine=machine.name))
+    begin: list[Step] = [*_vm_steps(allocation, machine_state, machine, place), AwaitGuest(machine=machine.name)]
+    begin += prepare_step(allocation.view.spec, machine)
+    first, *further = begin
     join = init if init is not None else (_join(machine, needs),)
     return Lane.of(machine.name, LaneStep(step=first, needs=begins), *further, prepare, *join, last)
 

@@ -1,1 +1,1 @@
-"""k3s's settings on machines that run: what differs, and how it is rolled out."""
+"""Settings on machines that run, k3s's and the system's: what differs, and how it is rolled out."""

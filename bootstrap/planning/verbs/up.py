@@ -37,6 +37,13 @@ from bootstrap.planning.provision.vip_lanes import (
 from bootstrap.planning.settings.drift import Drift, drifts
 from bootstrap.planning.settings.notes import check_fixed, left_notes
 from bootstrap.planning.settings.rollout import Rollout
+from bootstrap.planning.settings.system import (
+    container_notes,
+    left_packages,
+    shown_changed,
+    system_changes,
+    with_system,
+)
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.snapshot_note import check_bucket
 
@@ -69,7 +76,10 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
         lanes = _lanes_with_work(view, joins, rollout, lost)
     else:
         joins, lanes = None, _lanes_without_work(view, rollout, lost)
-    machines = rollout.shown(_shown(view, joins, reasons))
+    changes = system_changes(view, view.states)
+    notes = (*notes, *left_packages(view.observed.systems), *container_notes(view, view.states))
+    machines = shown_changed(rollout.shown(_shown(view, joins, reasons)), changes)
+    lanes = with_system(lanes, changes)
     lanes = with_marks_restored(lanes, view.states)
     machines = (*shown_restored(machines, view.states), *lost.machines)
     return bare_plan("up", view, machines=machines, lanes=lanes, notes=notes)

@@ -187,6 +187,23 @@ class FakeShell(DataScripts):
         vrid = f"vrid={found[1]}\nvip={found[2]}\n" if found else ""
         return f"{''.join(told)}{vrid}pending={int('pending' in self.vm.files)}\n"
 
+    def _prepare_system(self, env: dict[str, str], files: dict[str, str]) -> str:
+        """Remembers what it was asked for; sysctls and modules are gone with their lines, packages stay."""
+        lines = {name: [each for each in text.splitlines() if each[0] != "#"] for name, text in files.items()}
+        wanted = [f"package {each}" for each in env["PACKAGES"].split()]
+        wanted += [f"module {each}" for each in lines.get("modules", [])]
+        wanted += [f"sysctl {each}" for each in lines.get("sysctls", [])]
+        have = self.vm.files.get("system", "").splitlines()
+        gone = [each for each in have if each not in wanted]
+        left = [each for each in gone if each.startswith("package ")]
+        differs = [each.partition(" = ")[0] for each in wanted if each not in have]
+        differs += ["file /etc/sysctl.d/91-homelab-k8s.conf"] * any(each not in left for each in gone)
+        if env["LOOK"] != "1":
+            self.vm.files["system"] = "\n".join([*wanted, *left])
+            self.world.log(f"system {self.vm.name}")
+        said = [*(f"differs={each}" for each in differs), *(f"left={each.split()[1]}" for each in left)]
+        return "\n".join([*said, f"changed={int(bool(differs))}"])
+
     def _put_settings(self, env: dict[str, str], files: dict[str, str]) -> str:
         if env["DONE"] == "1":
             self.vm.files.pop("pending", None)

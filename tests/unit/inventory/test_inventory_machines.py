@@ -39,6 +39,8 @@ def test_a_template_is_a_volume_or_a_name(load: Load, name: str) -> None:
             "must be a container template",
         ),
         ("workers: {machine: lxc, cpu: host}", "workers.cpu", "does not go with machine: lxc"),
+        ("workers: {machine: lxc, sysctls: {vm.swappiness: 10}}", "workers.sysctls", "Proxmox node's kernel"),
+        ("workers: {machine: lxc, kernel_modules: [nbd]}", "workers.kernel_modules", "on its Proxmox node"),
         ("workers: {machine: lxc, devices: [{mapping: gpu0}]}", "workers.devices", "root@pam"),
         ("workers: {machine: lxc, data_disk: 10GiB}", "workers.data_disk", "does not go with machine: lxc"),
         ("workers: {machine: lxc, disk_options: {ssd: true}}", "workers.disk_options", "no virtual disk"),

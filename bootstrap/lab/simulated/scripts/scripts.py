@@ -16,7 +16,7 @@ from bootstrap.lab.simulated.embedding.standin import API_PORT
 from bootstrap.lab.simulated.machine import k3s, keepalived
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
-from bootstrap.lab.simulated.scripts import baking, datastore, settings
+from bootstrap.lab.simulated.scripts import baking, datastore, settings, system
 from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 
 UNITS = "/etc/systemd/system"
@@ -240,6 +240,7 @@ EFFECTS: dict[str, Effect] = {
     **baking.EFFECTS,
     **datastore.EFFECTS,
     **settings.EFFECTS,
+    **system.EFFECTS,
 }
 """All known scripts, by file name."""
 

@@ -1,0 +1,148 @@
+"""Effect of the guest script for packages and kernel settings.
+
+A guest has what a Debian cloud image and its mirror have, as far as it is listed here; all else fails as it does there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from bootstrap.lab.simulated.disk import Disk
+from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
+
+PACKAGES = frozenset(
+    {
+        "cryptsetup",
+        "curl",
+        "htop",
+        "lvm2",
+        "multipath-tools",
+        "nfs-common",
+        "open-iscsi",
+        "qemu-guest-agent",
+        "zfs-dkms",
+    }
+)
+"""What the mirror has."""
+KERNEL_MODULES = frozenset(
+    {"br_netfilter", "dm_crypt", "iscsi_tcp", "nbd", "nfs", "overlay", "uio_pci_generic", "wireguard"}
+)
+"""What modprobe finds."""
+SYSCTLS = {
+    "fs.inotify.max_user_instances": "128",
+    "fs.inotify.max_user_watches": "65536",
+    "net.core.rmem_max": "212992",
+    "net.ipv4.tcp_rmem": "4096 131072 6291456",
+    "vm.max_map_count": "65530",
+    "vm.nr_hugepages": "0",
+    "vm.swappiness": "60",
+}
+"""What the kernel has, and its values after a boot without files in /etc/sysctl.d."""
+
+ASKED = "/var/lib/homelab-k8s/packages"
+INSTALLED = "/var/lib/dpkg/info"
+SYSCTL_FILE = "/etc/sysctl.d/91-homelab-k8s.conf"
+MODULES_FILE = "/etc/modules-load.d/91-homelab-k8s.conf"
+
+
+class _RefusedError(Exception):
+    """What the script prints before it fails."""
+
+
+@dataclass
+class _Run:
+    disk: Disk
+    looks: bool
+    differs: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def each(self, kind: str, names: Iterator[str], act: Callable[[str], None]) -> None:
+        """Name what differs, and unless it only looks do something about it."""
+        for name in names:
+            self.differs.append(f"{kind} {name}")
+            if not self.looks:
+                act(name)
+
+
+async def prepare_system(call: Call) -> Outcome:
+    """prepare-system.sh."""
+    disk = call.guest.disk
+    run = _Run(disk, call.env["LOOK"] == "1")
+    sent = {name: _sent(call, name) for name in ("sysctls", "modules")}
+    try:
+        _packages(run, call.env["PACKAGES"].split())
+        _modules(run, _lines(sent["modules"]))
+        _sysctls(run, dict(line.split(" = ", 1) for line in _lines(sent["sysctls"])))
+    except _RefusedError as refused:
+        return Outcome(1, err=f"{refused}\n")
+    run.each("file", _other_files(disk, sent), lambda name: _write(disk, name, sent))
+    said = [*(f"differs={each}" for each in run.differs), *(f"left={each}" for each in run.left)]
+    return Outcome(out="".join(f"{line}\n" for line in (*said, f"changed={int(bool(run.differs))}")))
+
+
+def _sent(call: Call, name: str) -> str:
+    path = call.directory / name
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    path.unlink(missing_ok=True)
+    return text
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def _packages(run: _Run, wanted: list[str]) -> None:
+    before = (run.disk.read(ASKED) or "").split()
+    run.left = [each for each in before if each not in wanted and run.disk.path(f"{INSTALLED}/{each}.list").exists()]
+    lacking = [each for each in wanted if not run.disk.path(f"{INSTALLED}/{each}.list").exists()]
+    if not run.looks and (before or wanted):
+        run.disk.write(ASKED, "".join(f"{each}\n" for each in (*wanted, *run.left)))
+    unknown = next((each for each in lacking if each not in PACKAGES), None)
+    if unknown is not None and not run.looks:
+        said = f"E: Unable to locate package {unknown}"
+        raise _RefusedError(f"apt-get cannot install {' '.join(lacking)}: {said}\n{said}")
+    run.each("package", iter(lacking), lambda name: run.disk.write(f"{INSTALLED}/{name}.list", ""))
+
+
+def _modules(run: _Run, wanted: list[str]) -> None:
+    def load(name: str) -> None:
+        if name not in KERNEL_MODULES:
+            told = f"modprobe: FATAL: Module {name} not found in directory /lib/modules/6.12.48+deb13-cloud-amd64"
+            raise _RefusedError(f"the kernel module {name} cannot be loaded: {told}")
+        run.disk.path(f"/sys/module/{name}").mkdir(parents=True)
+
+    run.each("module", (each for each in wanted if not run.disk.path(f"/sys/module/{each}").is_dir()), load)
+
+
+def _sysctls(run: _Run, wanted: dict[str, str]) -> None:
+    def path(name: str) -> str:
+        return "/proc/sys/" + name.translate(str.maketrans("./", "/."))
+
+    def put(name: str) -> None:
+        if name not in SYSCTLS:
+            raise _RefusedError(f"the kernel has no sysctl {name}: is it one of a module that is not loaded?")
+        if not all(part.lstrip("-").isdecimal() for part in wanted[name].split()):
+            raise _RefusedError(f"the kernel refuses the sysctl {name} = {wanted[name]}: I/O error")
+        run.disk.write(path(name), wanted[name])
+
+    differing = (each for each, value in wanted.items() if (run.disk.read(path(each)) or SYSCTLS.get(each)) != value)
+    run.each("sysctl", differing, put)
+
+
+def _other_files(disk: Disk, sent: dict[str, str]) -> Iterator[str]:
+    for path, name in ((MODULES_FILE, "modules"), (SYSCTL_FILE, "sysctls")):
+        if (disk.read(path) or "") != sent[name]:
+            yield path
+
+
+def _write(disk: Disk, path: str, sent: dict[str, str]) -> None:
+    text = sent["modules" if path == MODULES_FILE else "sysctls"]
+    if text:
+        disk.write(path, text)
+    else:
+        disk.path(path).unlink()
+
+
+EFFECTS: dict[str, Effect] = {"prepare-system.sh": prepare_system}
+"""The script of this module."""
