@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bootstrap.inventory.env_and_flags import ENV_TOKEN
-from bootstrap.inventory.files import Places, read_text
+from bootstrap.inventory.files import Places
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys, TokenKeys
 from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.secret_sources import read_secret
 from bootstrap.inventory.values.pasted_tokens import pasted_token
 from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.model.endpoint import ApiToken
@@ -31,37 +32,11 @@ def _from_source(source: TokenKeys, proxmox: ProxmoxKeys, places: Places, proble
         return None  # noted already by the section, or by the wrong value
     where = next(iter(source.places.values()))
     try:
-        if name is not None:
-            text = places.environ.get(name, "")
-            if not text:
-                raise RefusedError(f"the environment variable {name} is not set", f"export {name}=...")
-        elif path is not None:
-            text = read_text(places.resolve(path))
-        else:
-            text = _from_keyring(entry or "")
+        text = read_secret(places, env=name, file=path, keyring_entry=entry)
     except RefusedError as refused:
         problems.add(where, refused.message, refused.hint)
         return None
     return _assemble(text, where, proxmox, problems)
-
-
-def _from_keyring(entry: str) -> str:
-    # Imported here: it costs 0.1 s and D-Bus, and only those who keep the token there should pay.
-    import keyring
-    import keyring.errors
-
-    service, _, user = entry.partition("/")
-    hint = f"add it there with: keyring set {service} {user}"
-    try:
-        secret = keyring.get_password(service, user)
-    except keyring.errors.NoKeyringError:
-        raise RefusedError("this system has no keyring", "use {env: NAME} or {file: PATH}") from None
-    except keyring.errors.KeyringError as error:
-        said = str(error) or type(error).__name__
-        raise RefusedError(f"the keyring does not answer: {said}", "unlock it, or use {env: NAME}") from None
-    if not secret:
-        raise RefusedError(f"the keyring has nothing under {entry}", hint)
-    return secret
 
 
 def _assemble(text: str, where: Where, proxmox: ProxmoxKeys, problems: Problems) -> ApiToken | None:

@@ -13,6 +13,7 @@ import yaml
 
 from bootstrap.k3s.dual_stack import network_settings
 from bootstrap.k3s.pass_through.merge import with_pass_through
+from bootstrap.k3s.registries import EMBEDDED, REGISTRIES, SETTING, has_registries
 from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
@@ -80,6 +81,8 @@ def machine_config(
             config |= _snapshot_settings(spec.backup)
     if alone:
         config["disable-agent"] = True
+    if has_registries(spec.k3s):
+        config[SETTING] = REGISTRIES
     return with_pass_through(config | _node_settings(machine), spec, machine)
 
 
@@ -115,6 +118,8 @@ def _server_settings(spec: ClusterSpec, own: Sequence[str], *, first_with_etcd: 
     if k3s.disable:
         settings["disable"] = list(k3s.disable)
     settings |= {f"disable-{name}": True for name in k3s.disable_components}
+    if k3s.embedded_registry:
+        settings[EMBEDDED] = True
     return settings | network_settings(spec)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import K3sSettings, NodePool
+from bootstrap.model.registries import RegistriesSpec
 from bootstrap.model.system import SystemSpec
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
@@ -194,6 +195,8 @@ class K3sSpec:
             cloud-controller.
         server_config: Settings of all servers, in k3s's own keys.
         agent_config: Settings of all machines, in k3s's own keys.
+        registries: What registries.yaml of all machines says, or None for no such file of ours.
+        embedded_registry: Whether machines share their images with each other (Spegel, in k3s).
         cluster_cidr, service_cidr: None keeps k3s's 10.42.0.0/16 and 10.43.0.0/16.
         cluster_cidr6, service_cidr6: Their IPv6 side, where `network.ipv6` is on; None makes them from the name.
     """
@@ -208,6 +211,8 @@ class K3sSpec:
     disable_components: tuple[str, ...] = ()
     server_config: K3sSettings = ()
     agent_config: K3sSettings = ()
+    registries: RegistriesSpec | None = None
+    embedded_registry: bool = False
     cluster_cidr: IPv4Network | None = None
     service_cidr: IPv4Network | None = None
     cluster_cidr6: IPv6Network | None = None

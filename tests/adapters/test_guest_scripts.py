@@ -488,6 +488,79 @@ class TestSettings:
 
 
 @needs_root
+class TestRegistries:
+    PATH = "/etc/rancher/k3s/registries.yaml"
+    OURS = "# Written by homelab-k8s\nconfigs: {}\n"
+    CONFIG = ("config.yaml", "disable: traefik\n")
+
+    def put(self, machine: Machine, text: str | None, *, check: bool = True) -> str:
+        machine.path("/etc/rancher/k3s").mkdir(exist_ok=True)
+        files = (self.CONFIG, *((("registries.yaml", text),) if text is not None else ()))
+        done = machine.run("put-settings.sh", files=files, DONE="0", check=check)
+        assert not (machine.beside / "registries.yaml").exists()
+        machine.run("put-settings.sh", DONE="1")
+        return done.stdout + done.stderr
+
+    def told(self, machine: Machine) -> str:
+        return dict(lines(machine.run("read-settings.sh"))).get("registries", "")
+
+    def test_it_is_roots_alone_and_changes_once(self, machine: Machine) -> None:
+        self.put(machine, None)
+        assert self.put(machine, self.OURS) == "restart=1\n"
+        path = machine.path(self.PATH)
+        assert (path.read_text(), path.stat().st_mode & 0o777, path.stat().st_uid) == (self.OURS, 0o600, 0)
+        assert self.told(machine) == hashlib.sha256(self.OURS.encode()).hexdigest()
+        assert self.put(machine, self.OURS) == "restart=0\n"
+        assert self.put(machine, f"{self.OURS}mirrors: {{}}\n") == "restart=1\n"
+
+    def test_its_mode_is_put_right_without_a_restart(self, machine: Machine) -> None:
+        self.put(machine, self.OURS)
+        machine.path(self.PATH).chmod(0o644)
+        assert self.told(machine) == "exposed"
+        assert self.put(machine, self.OURS) == "restart=0\n"
+        assert self.told(machine) == hashlib.sha256(self.OURS.encode()).hexdigest()
+
+    def test_ours_is_removed_where_none_is_sent(self, machine: Machine) -> None:
+        self.put(machine, self.OURS)
+        assert self.put(machine, None) == "restart=1\n"
+        assert not machine.path(self.PATH).exists()
+        assert self.put(machine, None) == "restart=0\n"
+
+    def test_anothers_is_neither_overwritten_nor_removed(self, machine: Machine) -> None:
+        machine.put_file(self.PATH, "mirrors: {}\n")
+        assert self.told(machine) == "foreign"
+        assert "is not overwritten" in self.put(machine, self.OURS, check=False)
+        assert self.put(machine, None) == "restart=1\n", "for config.yaml, which is new"
+        assert machine.path(self.PATH).read_text() == "mirrors: {}\n"
+
+    def test_it_comes_with_the_installation_and_anothers_stops_it(self, machine: Machine) -> None:
+        sent = (*SECRETS, ("k3s.bin", BINARY), ("registries.yaml", self.OURS))
+        machine.put_file(self.PATH, "mirrors: {}\n")
+        refused = machine.run("install-k3s.sh", files=sent, ROLE="agent", SHA256=SHA256, check=False)
+        assert "take its content into k3s.registries" in refused.stderr
+        assert not machine.path("/usr/local/bin/k3s").exists()
+        assert not (machine.beside / "registries.yaml").exists()
+        machine.path(self.PATH).unlink()
+        for changed in "10":
+            assert (
+                machine.run("install-k3s.sh", files=sent, ROLE="agent", SHA256=SHA256).stdout == f"changed={changed}\n"
+            )
+            assert self.told(machine) == hashlib.sha256(self.OURS.encode()).hexdigest()
+        machine.run("install-k3s.sh", ROLE="agent", SHA256=SHA256)
+        assert self.told(machine), "an upgrade sends no settings, and takes none away"
+        assert machine.run("install-k3s.sh", files=SECRETS, ROLE="agent", SHA256=SHA256).stdout == "changed=1\n"
+        assert self.told(machine) == ""
+
+    def test_a_link_is_anothers(self, machine: Machine) -> None:
+        machine.put_file("/etc/rancher/mine.yaml", self.OURS)
+        machine.path("/etc/rancher/k3s").mkdir()
+        machine.path(self.PATH).symlink_to("/etc/rancher/mine.yaml")
+        assert self.told(machine) == "foreign"
+        assert "is not overwritten" in self.put(machine, self.OURS, check=False)
+        assert machine.path("/etc/rancher/mine.yaml").read_text() == self.OURS
+
+
+@needs_root
 class TestUnit:
     def test_starting_never_waits(self, machine: Machine) -> None:
         told = lines(machine.run("start-k3s.sh", UNIT="k3s", RESTART="0"))

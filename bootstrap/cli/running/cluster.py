@@ -57,3 +57,6 @@ def _mask_secrets(session: Session, loaded: Inventory) -> None:
     if bucket is not None:
         session.masker.add(bucket.access_key)
         session.masker.add(bucket.secret_key)
+    if loaded.spec.k3s.registries is not None:
+        for secret in loaded.spec.k3s.registries.secrets:
+            session.masker.add(secret)

@@ -2,10 +2,11 @@
 # Makes sure that k3s is installed as asked for; starts nothing. Prints changed=0 or changed=1.
 # Environment: ROLE    server or agent
 #              SHA256  of the k3s binary that is to be installed, lower-case hex
-# Beside this script: k3s.bin (if it was sent), config.yaml and service.env (secret; moved away or removed in any
-# case), images/ (air-gap archives, if any were sent). Of service.env each NAME=VALUE takes the place of that name in
-# the unit's environment file, where other lines are the user's (proxies, perhaps) and stay.
-# needs: put-k3s.sh k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh wait-online.conf
+# Beside this script: k3s.bin (if it was sent), config.yaml, registries.yaml and service.env (secret; moved away or
+# removed in any case), images/ (air-gap archives, if any were sent). Where config.yaml was sent and registries.yaml was
+# not, ours is removed. Of service.env each NAME=VALUE takes the place of that name in the unit's environment file, where
+# other lines are the user's (proxies, perhaps) and stay.
+# needs: put-k3s.sh put-registries.sh k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh wait-online.conf
 set -eu
 umask 077
 
@@ -13,8 +14,12 @@ UNITS=/etc/systemd/system
 WAIT_ONLINE=$UNITS/systemd-networkd-wait-online.service.d
 changed=0
 
+# shellcheck source=/dev/null
+. ./put-registries.sh
+
 # What we are done with must not stay, least of all the secrets, however this ends.
-trap 'rm -f ./config.yaml ./service.env ./service.env.whole ./k3s.bin /usr/local/bin/.k3s.new' EXIT
+trap 'rm -f ./config.yaml ./registries.yaml ./service.env ./service.env.whole ./k3s.bin /usr/local/bin/.k3s.new \
+    "$REGISTRIES.new"' EXIT
 
 # shellcheck source=/dev/null
 . ./put-k3s.sh
@@ -86,6 +91,7 @@ if [ -e "$UNITS/$other.service" ]; then
     fail "this machine is installed as the other role: $UNITS/$other.service is there"
 fi
 
+check_registries
 for directory in "$BIN" "$UNITS" /etc/rancher/k3s; do
     in_reach "$directory"
 done
@@ -97,5 +103,9 @@ put 755 ./k3s-killall.sh "$BIN/k3s-killall.sh"
 put 755 ./k3s-uninstall.sh "$BIN/$uninstall"
 put 644 "./$unit.service" "$UNITS/$unit.service"
 [ ! -f ./service.env ] || put_environment "$UNITS/$unit.service.env"
-[ ! -f ./config.yaml ] || put 600 ./config.yaml /etc/rancher/k3s/config.yaml
+if [ -f ./config.yaml ]; then
+    put 600 ./config.yaml /etc/rancher/k3s/config.yaml
+    ! registries_differ || changed=1
+    put_registries
+fi
 echo "changed=$changed"

@@ -2,19 +2,29 @@
 # Puts our settings of k3s in place; starts nothing, and files in config.yaml.d stay. Prints restart=1 where the unit
 # has to be restarted for it, until `DONE=1` says that it was.
 # Environment: DONE  1: the unit runs with the settings
-# Beside this script, without DONE=1: config.yaml (secret; moved away or removed in any case)
+# Beside this script, without DONE=1: config.yaml, and registries.yaml if there is to be one (secret; moved away or
+# removed in any case)
+# needs: put-registries.sh
 set -eu
 umask 077
 
 CONFIG=/etc/rancher/k3s/config.yaml
 PENDING=/etc/rancher/k3s/.homelab-k8s-restart
 
-trap 'rm -f ./config.yaml "$CONFIG.new"' EXIT
+# shellcheck source=/dev/null
+. ./put-registries.sh
+
+trap 'rm -f ./config.yaml ./registries.yaml "$CONFIG.new" "$REGISTRIES.new"' EXIT
 
 if [ "$DONE" = 1 ]; then
     rm -f "$PENDING"
     exit 0
 fi
+check_registries
+if registries_differ; then
+    touch "$PENDING"
+fi
+put_registries
 if ! cmp -s ./config.yaml "$CONFIG"; then
     # First, so that a file that is new is never taken for one that the unit has read.
     touch "$PENDING"

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Prints k3s's settings files of this machine: file=PATH BASE64, one a line, and pending=1 where something was written
 # that k3s has not been restarted with, else pending=0; and where keepalived has our settings, vrid=NUMBER and
-# vip=ADDRESS. They hold secrets: to standard output only, which is the SSH connection.
+# vip=ADDRESS. Of registries.yaml the checksum alone: registries=SHA256, or registries=exposed where it is ours and not
+# root's alone, or registries=foreign. They hold secrets: to standard output only, which is the SSH connection.
+# needs: put-registries.sh
 set -eu
 
 CONFIG=/etc/rancher/k3s/config.yaml
@@ -20,6 +22,19 @@ done
 if [ -f "$KEEPALIVED" ] && head -n 1 "$KEEPALIVED" | grep -q '^# Written by homelab-k8s'; then
     sed -n -e 's/^ *virtual_router_id \([0-9]\{1,3\}\)$/vrid=\1/p' -e 's/^ *\([0-9.]\{7,15\}\)\/32$/vip=\1/p' "$KEEPALIVED"
 fi
+# shellcheck source=/dev/null
+. ./put-registries.sh
+case $(registries_kind) in
+    ours)
+        if [ "$(stat -c %a:%u:%g "$REGISTRIES")" = 600:0:0 ]; then
+            sum=$(sha256sum "$REGISTRIES")
+            echo "registries=${sum%% *}"
+        else
+            echo registries=exposed
+        fi
+        ;;
+    foreign) echo registries=foreign ;;
+esac
 if [ -e /etc/rancher/k3s/.homelab-k8s-restart ]; then
     echo pending=1
 else

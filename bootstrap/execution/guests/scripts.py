@@ -10,6 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.run_facts import GuestFacts
+from bootstrap.k3s.registries import EXPOSED, FOREIGN
 from bootstrap.k3s.settings import guest_settings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import GuestSettings
@@ -125,7 +126,13 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
         address = IPv4Address(vip) if vip else None
     except AddressValueError:
         address = None
-    return replace(found, router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0), vip=address)
+    form = f"[0-9a-f]{{64}}|{FOREIGN}|{EXPOSED}|"
+    return replace(
+        found,
+        router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0),
+        vip=address,
+        registries=told(lines, "registries", machine=machine).word(form, "of the form of a checksum", default=""),
+    )
 
 
 def parse_guest_system(machine: MachineName, text: str) -> GuestSystem:

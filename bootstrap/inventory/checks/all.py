@@ -15,6 +15,7 @@ from bootstrap.inventory.checks.network import (
     check_storage_network,
     check_vip,
 )
+from bootstrap.inventory.checks.registries import check_registries
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
 from bootstrap.inventory.keys.k3s import K3sKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys, TlsKeys
@@ -32,6 +33,7 @@ def check(root: Root, places: Places, problems: Problems) -> None:
     for each in _CHECKS:
         each(root, problems)
     _check_files(root, places, problems)
+    check_registries(root, places, problems)
 
 
 def _check_pve_nodes(root: Root, problems: Problems) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from bootstrap.inventory.files import Places
+from bootstrap.inventory.keys.registries import RegistriesKeys
 from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.k3s_settings import K3sConfig
-from bootstrap.inventory.values.scalars import Choice
-from bootstrap.inventory.values.section import Key, Section, fill
+from bootstrap.inventory.values.scalars import Boolean, Choice
+from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.k3s.pass_through.flags import COMPONENTS
 from bootstrap.model.cluster import K3sSpec
 
@@ -65,6 +66,18 @@ class K3sKeys(Section, exclusive=("version", "channel")):
         default_doc="none",
         example={"kubelet-arg": ["max-pods=200"]},
         doc="Further settings of all machines, in k3s's own keys; servers have a kubelet, too.",
+    )
+    registries = Key(
+        kind=Short(section=RegistriesKeys, keys=(("str", RegistriesKeys.file),)),
+        default_doc="none",
+        example={"mirrors": {"docker.io": {"endpoint": ["https://registry.home.arpa:5000"]}}},
+        optional=True,
+    )
+    embedded_registry = Key(
+        kind=Boolean(),
+        default=False,
+        doc="Machines get images from each other (Spegel, in k3s): of the registries in `registries.mirrors`, else of "
+        "all. TCP port 5001 must be open between them.",
     )
     cluster_cidr = Key(
         kind=ip_forms.CIDRS,

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from bootstrap.inventory.document import Broken, Mapping, Node, Scalar, Sequence
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.values.scalars import Json, Kind
+from bootstrap.inventory.values.scalars import Json, Kind, Text
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -40,7 +40,8 @@ class ListOf(Generic[T]):
         if isinstance(node, Broken):
             return None
         if not isinstance(node, Sequence):
-            hint = f"write [{node.text}]" if isinstance(node, Scalar) and node.tag != "null" else ""
+            secret = isinstance(self.item, Text) and self.item.secret
+            hint = f"write [{node.text}]" if isinstance(node, Scalar) and node.tag != "null" and not secret else ""
             problems.add(where, f"must be a list, not {NODE_WORDS[type(node)]}", hint)
             return None
         values: list[T] = []

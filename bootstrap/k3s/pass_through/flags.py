@@ -89,6 +89,7 @@ RESERVED: Final[Mapping[str, str]] = {
     "tls-san": "use k3s.tls_san",
     "disable": "use k3s.disable",
     **{f"disable-{name}": f"use k3s.disable_components: [{name}]" for name in COMPONENTS},
+    "private-registry": "use k3s.registries",
     "cluster-cidr": "use k3s.cluster_cidr",
     "service-cidr": "use k3s.service_cidr",
     "flannel-ipv6-masq": "it follows from network.ipv6",

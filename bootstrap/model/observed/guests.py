@@ -49,6 +49,8 @@ class GuestSettings:
         pending: Whether settings or a token were written that k3s has not been restarted with.
         router_id: The one that our keepalived serves a VIP with; 0 where it is not set up.
         vip: That VIP; None where it is not set up.
+        registries: SHA-256 of our registries.yaml; `foreign` for one that is not ours, `exposed` for one of ours that
+            others can read, empty for none.
     """
 
     machine: MachineName
@@ -57,3 +59,4 @@ class GuestSettings:
     pending: bool = False
     router_id: int = 0
     vip: IPv4Address | None = None
+    registries: str = field(default="", repr=False)

@@ -8,6 +8,7 @@ from typing import Final
 
 from bootstrap.k3s.dual_stack import PODS, SERVICES
 from bootstrap.k3s.pass_through.flags import COMPONENTS
+from bootstrap.k3s.registries import EMBEDDED, SETTING
 from bootstrap.k3s.settings import SECRET
 
 BUCKET: Final = "etcd-s3"
@@ -27,6 +28,8 @@ NAMES: Final[Mapping[str, str]] = {
     "tls-san": "k3s.tls_san",
     "disable": "k3s.disable",
     **{f"disable-{name}": f"k3s.disable_components ({name})" for name in COMPONENTS},
+    EMBEDDED: "k3s.embedded_registry",
+    SETTING: "k3s.registries",
     "etcd-snapshot-schedule-cron": "backup.schedule",
     "etcd-snapshot-retention": "backup.retention",
     "node-label": "labels",
@@ -60,7 +63,7 @@ class Change:
     @property
     def way(self) -> str:
         """From what to what; never a secret."""
-        if self.key in SECRET:
+        if self.key in SECRET or self.key == SETTING:
             return "a different one" if self.have and self.want else "none -> one" if self.want else "one -> none"
         return f"{shown_values(self.have)} -> {shown_values(self.want)}"
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from bootstrap.advice import Advice
 from bootstrap.k3s.config import machine_config
 from bootstrap.k3s.pass_through.flags import SERVER_FLAGS
+from bootstrap.k3s.registries import SETTING
 from bootstrap.k3s.settings import OMITTED, SECRET, merged, parse_args, settings_of
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -22,6 +23,7 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import GuestSettings, KubeNode, Settings
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.settings.change import BUCKET, FIXED, NAMES, Change
+from bootstrap.planning.settings.registries import foreign_registries, registries_changes
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -79,7 +81,7 @@ def to_look_into(view: ClusterView) -> tuple[MachineName, ...]:
         each.name
         for each, kube_node in _comparable(view, view.states)
         if (keepalived and each.is_server)
-        or SECRET & set(_wanted(view.spec, each.machine, kube_node))
+        or (SECRET | {SETTING}) & set(_wanted(view.spec, each.machine, kube_node))
         or _has_unknown(view.spec, each.machine, kube_node)
         or _drift(view, each, kube_node, None).changes
     )
@@ -120,7 +122,7 @@ def _drift(view: ClusterView, machine_state: MachineState, kube_node: KubeNode, 
     ]
     if files is None:
         return _with_stale(Drift(machine_state=machine_state, changes=tuple(changes)))
-    secrets = tuple(_secrets(files, wanted))
+    secrets = (*_secrets(files, wanted), *registries_changes(files, view.spec.k3s))
     to_write = [
         *secrets,
         *_changes(kube_node, written, wanted, {*wanted, *written}),
@@ -128,7 +130,11 @@ def _drift(view: ClusterView, machine_state: MachineState, kube_node: KubeNode, 
     ]
     ignored = () if files.pending else tuple(_ignored(machine_state.machine, changes, to_write))
     changes = [change for change in changes if change not in ignored]
-    conflicts = (*_conflicts(machine_state, files, wanted), *(_says_ignored(machine_state, each) for each in ignored))
+    conflicts = (
+        *_conflicts(machine_state, files, wanted),
+        *foreign_registries(files, view.spec.k3s),
+        *(_says_ignored(machine_state, each) for each in ignored),
+    )
     if changes and not to_write and not files.pending:
         # Writing and restarting would not help: the user has changed a file since the start, or sets it another way.
         left = _beside_files(machine_state, changes)

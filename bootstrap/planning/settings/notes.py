@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
+from bootstrap.k3s.registries import REGISTRIES
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import FIXED, shown_values
 from bootstrap.planning.settings.drift import Drift, drifts
+from bootstrap.planning.settings.registries import foreign_registries
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
 def check_fixed(view: ClusterView) -> None:
-    """Refuse to change what k3s cannot change in an existing cluster.
+    """Refuse to change what k3s cannot change in an existing cluster, and to overwrite a registries.yaml of the user's.
 
     Raises:
         PreflightError: Nothing was touched.
     """
+    _check_registries(view)
     lines = _fixed_notes(drifts(view, view.states))
     if lines:
         raise PreflightError(
@@ -29,6 +32,24 @@ def check_fixed(view: ClusterView) -> None:
             "was changed",
             details="\n".join(lines),
             resolution=Advice("restore the old values in the inventory, or rebuild the cluster: `homelab-k8s rebuild`"),
+        )
+
+
+def _check_registries(view: ClusterView) -> None:
+    """Refuse to overwrite a registries.yaml that is not ours. Raises PreflightError: nothing was touched."""
+    found = {each.machine: foreign_registries(each, view.spec.k3s) for each in view.observed.settings}
+    foreign = {machine: lines for machine, lines in found.items() if lines}
+    if foreign:
+        raise PreflightError(
+            f"machines of {view.spec.name} have a {REGISTRIES} that this program did not write; nothing was changed",
+            details="\n".join(line for lines in foreign.values() for line in lines),
+            resolution=Advice(
+                "copy what you need of it into k3s.registries of the inventory, then move it away on each of them: "
+                "`homelab-k8s ssh {} -- sudo mv {} {}.old`",
+                next(iter(foreign)),
+                REGISTRIES,
+                REGISTRIES,
+            ),
         )
 
 

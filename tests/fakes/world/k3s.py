@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from bootstrap.errors import ScriptError
 from bootstrap.lab.standin.settings.flags import flag_table
 from bootstrap.model.machine import Taint
+from tests.fakes.world.vm import FakeVm
 
 DROP_INS = "config.yaml.d/"
 """What the names of the user's settings files begin with in `FakeVm.files`."""
 
+REGISTRIES = "registries.yaml"
+_HEADER = "# Written by homelab-k8s"
 _MASKED = ("token", "agent-token", "etcd-s3-access-key", "etcd-s3-secret-key")
 
 
@@ -66,3 +71,24 @@ def whole_environment(there: str, ours: str) -> str:
 def environment(text: str) -> dict[str, str]:
     """The variables of a unit's environment file."""
     return {name: value.strip("'") for name, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def put_registries(vm: FakeVm, files: Mapping[str, str]) -> bool:
+    """Put ours, or remove it where none was sent; whether that changed it. Raises ScriptError for another's."""
+    there, sent = vm.files.get(REGISTRIES), files.get(REGISTRIES)
+    if sent is not None and there is not None and not there.startswith(_HEADER):
+        raise ScriptError(f"{vm.name}: {REGISTRIES} was not written by homelab-k8s and is not overwritten", status=1)
+    if sent is not None:
+        vm.files[REGISTRIES] = sent
+    elif there is not None and there.startswith(_HEADER) and "config.yaml" in files:
+        del vm.files[REGISTRIES]
+    return vm.files.get(REGISTRIES) != there
+
+
+def registries_line(vm: FakeVm) -> str:
+    """What read-settings.sh prints of it."""
+    there = vm.files.get(REGISTRIES)
+    if there is None:
+        return ""
+    told = hashlib.sha256(there.encode()).hexdigest() if there.startswith(_HEADER) else "foreign"
+    return f"registries={told}\n"

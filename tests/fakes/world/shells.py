@@ -26,6 +26,8 @@ from tests.fakes.world.k3s import (
     node_args,
     node_labels,
     node_taints,
+    put_registries,
+    registries_line,
     whole_environment,
 )
 from tests.fakes.world.k3s_journal import journal, state
@@ -138,6 +140,7 @@ class FakeShell(DataScripts):
         changed = self.vm.k3s_sha256 != env["SHA256"] or any(
             self.vm.files.get(name) != text for name, text in files.items()
         )
+        changed = put_registries(self.vm, files) or changed
         self.vm.k3s_sha256 = env["SHA256"]
         self.vm.files.update(files)
         if changed:
@@ -185,7 +188,7 @@ class FakeShell(DataScripts):
         keepalived = self.vm.files.get("keepalived.conf", "")
         found = re.search(r"virtual_router_id ([0-9]+).*^ *([0-9.]+)/32$", keepalived, re.DOTALL | re.MULTILINE)
         vrid = f"vrid={found[1]}\nvip={found[2]}\n" if found else ""
-        return f"{''.join(told)}{vrid}pending={int('pending' in self.vm.files)}\n"
+        return f"{''.join(told)}{vrid}{registries_line(self.vm)}pending={int('pending' in self.vm.files)}\n"
 
     def _prepare_system(self, env: dict[str, str], files: dict[str, str]) -> str:
         """Remembers what it was asked for; sysctls and modules are gone with their lines, packages stay."""
@@ -208,6 +211,8 @@ class FakeShell(DataScripts):
         if env["DONE"] == "1":
             self.vm.files.pop("pending", None)
             return ""
+        if put_registries(self.vm, files):
+            self.vm.files["pending"] = "1"
         if self.vm.files.get("config.yaml") != files["config.yaml"]:
             self.vm.files["pending"] = "1"
             self.vm.files["config.yaml"] = files["config.yaml"]

@@ -45,8 +45,8 @@ FOR_SECTIONS = {
     "backup.s3": {"bucket": "snapshots"},
     "data_disk": {"size": "1GiB"},
 }
-ONLY_THE_TOKEN = ("proxmox.token.", "proxmox.token_id")
-"""The token is read by itself (test_inventory_secret.py)."""
+ONLY_THE_TOKEN = ("proxmox.token.", "proxmox.token_id", "k3s.registries.file")
+"""The token is read by itself (test_inventory_secret.py), and a file needs one (test_inventory_registries.py)."""
 
 
 def _keys(section: type[Section], path: str = "") -> Iterator[tuple[str, Key[Any]]]:
@@ -104,7 +104,9 @@ def _made(tree: dict[str, Any]) -> tuple[object, object]:
     root = Root.read(compose(yaml.safe_dump(tree), problems), Where(path=""), problems)
     assert problems.in_order() == ()
     assert root is not None
-    places = Places(base=Path("/"), environ={"MINIO_ACCESS_KEY": "a", "MINIO_SECRET_KEY": "b"})
+    places = Places(
+        base=Path("/"), environ={"MINIO_ACCESS_KEY": "a", "MINIO_SECRET_KEY": "b", "REGISTRY_PASSWORD": "c"}
+    )
     return root.make(places), root.sure(Root.proxmox).make_endpoint(TOKEN, places)
 
 

@@ -13,6 +13,7 @@ from bootstrap.execution.k3s.kube_retries import KubeWrites, once_it_answers
 from bootstrap.execution.k3s.node_looks import listed, missing
 from bootstrap.execution.k3s.service import restart_server
 from bootstrap.k3s.config import render_config
+from bootstrap.k3s.registries import registries_files
 from bootstrap.k3s.settings import parse_args
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import GuestSettings, KubeNode
@@ -41,9 +42,8 @@ def apply_settings(step: ApplySettings, context: RunContext) -> Done:
         stale_taints=step.stale_taints,
     )
     config = _config(machine, kube_node, context)
-    pending = context.run(machine.name, "put-settings.sh", files={"config.yaml": config}, DONE="0").lines.flag(
-        "restart"
-    )
+    sent = {"config.yaml": config, **registries_files(context.spec.k3s)}
+    pending = context.run(machine.name, "put-settings.sh", files=sent, DONE="0").lines.flag("restart")
     if not pending and not runs_otherwise(context.spec, machine, kube_node, files):
         return Done(changed=changed)
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.embedding.program import NotStandInError
 from bootstrap.lab.simulated.embedding.standin import API_PORT
-from bootstrap.lab.simulated.machine import k3s, keepalived
+from bootstrap.lab.simulated.machine import k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
 from bootstrap.lab.simulated.scripts import baking, datastore, settings, system
@@ -75,7 +75,7 @@ async def install_k3s(call: Call) -> Outcome:
     try:
         return _install(call)
     finally:
-        for name in ("config.yaml", "service.env", "k3s.bin"):
+        for name in ("config.yaml", registries.SENT, "service.env", "k3s.bin"):
             (call.directory / name).unlink(missing_ok=True)
 
 
@@ -263,6 +263,9 @@ def _install(call: Call) -> Outcome:
     if guest.disk.path(f"{UNITS}/{other}.service").exists():
         there = f"{UNITS}/{other}.service"
         return Outcome(1, err=f"this machine is installed as the other role: {there} is there\n")
+    refused = registries.refusal(guest.disk, call.directory / registries.SENT)
+    if refused:
+        return Outcome(1, err=refused)
     if guest.struck("disk-full"):
         return Outcome(1, err=f"mv: error writing '{BIN}/.k3s.new': No space left on device\n")
     problem, changed = put_binary(call)
@@ -290,6 +293,8 @@ def _put_files(call: Call, role: str, unit: str) -> bool:
     for name, target_name in wanted.items():
         if (here / name).exists() or name not in ("service.env", "config.yaml"):
             changed = guest.disk.put(here / name, target_name) or changed
+    if (here / "config.yaml").exists():
+        changed = registries.put_registries(guest.disk, here / registries.SENT) or changed
     return changed
 
 

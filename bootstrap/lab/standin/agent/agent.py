@@ -27,6 +27,7 @@ from ..logs import Fatal, log
 from ..process import spawn
 from ..settings.machine import Machine, check_families
 from ..settings.options import Options
+from ..settings.registries_file import take_registries
 from ..shapes import Json, Reply
 from ..versions import COMMIT, WHAT_THIS_IS, minor_of
 
@@ -154,6 +155,7 @@ class Agent:
             raise ValueError(f"failed to retrieve configuration from server: {words}")
         told = json.loads(raw)
         check_families(told["cluster-cidr"].split(","), told["service-cidr"].split(","), self.machine.addresses)
+        take_registries(self.options)
 
     def _certify(self, request: bytes, headers: dict[str, str]) -> bytes:
         """Get the kubelet's certificate. Raises ValueError."""

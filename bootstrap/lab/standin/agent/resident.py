@@ -20,6 +20,7 @@ from ..listeners.api_handler import Served
 from ..logs import Fatal, log_line
 from ..settings.machine import Machine, check_families
 from ..settings.options import Options
+from ..settings.registries_file import take_registries
 from ..shapes import Json, Reply
 from ..versions import COMMIT, WHAT_THIS_IS
 from .agent import SERVING
@@ -92,6 +93,11 @@ class Resident:
         except (OSError, ValueError) as error:
             text = str(error) if isinstance(error, ValueError) else unreachable("/v1-k3s/config", error)
             self.say("info", waiting(f"{problem}: {text}"))
+            return 5
+        try:
+            take_registries(self.kubelet.options)
+        except ValueError as error:
+            self.say("info", waiting(str(error)))
             return 5
         make_noise(noise_agent.CONTAINERD, self.kubelet.facts(), self._tell)
         check_flags(self.kubelet.options)

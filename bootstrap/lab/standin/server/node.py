@@ -15,6 +15,7 @@ from ..kubelet.kubelet import Kubelet
 from ..kubelet.starting import check_flags, die_if_told, take_port
 from ..logs import Fatal, end, log, stamp
 from ..process import spawn
+from ..settings.registries_file import take_registries
 from ..shapes import Obj
 from .membership import Membership
 from .settings import ServerSettings
@@ -35,12 +36,15 @@ def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, afte
     while True:
         refusal = check_node_password(api, settings.machine.name, settings.machine.password)
         try:
+            take_registries(settings.options)
             if not refusal:
                 kubelet.start()
                 break
             log("info", f"Waiting to retrieve agent configuration; server is not ready: {refusal[1]}")
         except ApiError as error:
             log("error", f"Unable to register node {settings.machine.name}: {error.message}")
+        except ValueError as error:
+            log("info", f"Waiting to retrieve agent configuration; server is not ready: {error}")
         process.LIFE.pause(5)
     spawn(set_role, settings, api, membership, kubelet.path)
     try:
