@@ -43,8 +43,10 @@ manager() {
 }
 
 installed() {
-    if command -v dpkg-query >/dev/null 2>&1; then
-        [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+    # dpkg is also a package of Fedora's.
+    if command -v apt-get >/dev/null 2>&1; then
+        # A line for each architecture.
+        dpkg-query --show --showformat='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
     else
         command -v rpm >/dev/null 2>&1 && rpm -q --quiet "$1" 2>/dev/null
     fi
