@@ -90,6 +90,7 @@ RESERVED: Final[Mapping[str, str]] = {
     "disable": "use k3s.disable",
     **{f"disable-{name}": f"use k3s.disable_components: [{name}]" for name in COMPONENTS},
     "private-registry": "use k3s.registries",
+    "embedded-registry": "use k3s.embedded_registry",
     "cluster-cidr": "use k3s.cluster_cidr",
     "service-cidr": "use k3s.service_cidr",
     "flannel-ipv6-masq": "it follows from network.ipv6",

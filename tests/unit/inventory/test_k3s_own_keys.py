@@ -13,7 +13,7 @@ def test_values_are_read_as_text(load: Load) -> None:
         "cluster: a\n"
         "k3s:\n"
         "  disable_components: [network-policy, kube-proxy]\n"
-        "  server_config: {write-kubeconfig-mode: 0644, embedded-registry: true, kube-apiserver-arg: [a=b, c=d]}\n"
+        "  server_config: {write-kubeconfig-mode: 0644, supervisor-metrics: true, kube-apiserver-arg: [a=b, c=d]}\n"
         "  agent_config: {kubelet-arg: max-pods=200}\n"
         "control_plane: {k3s: {v: 4}}\n"
         'workers: {k3s: {"kubelet-arg+": ["v=2"], node-external-ip: 203.0.113.7}}\n'
@@ -21,7 +21,7 @@ def test_values_are_read_as_text(load: Load) -> None:
     assert found.k3s.disable_components == ("network-policy", "kube-proxy")
     assert found.k3s.server_config == (
         ("write-kubeconfig-mode", ("0644",)),
-        ("embedded-registry", ("true",)),
+        ("supervisor-metrics", ("true",)),
         ("kube-apiserver-arg", ("a=b", "c=d")),
     )
     assert found.k3s.agent_config == (("kubelet-arg", ("max-pods=200",)),)
@@ -62,7 +62,7 @@ def test_keys_that_are_ours_are_refused_with_what_to_use(told: Told, key: str) -
         ("k3s: {server_config: %s}", "{kube_apiserver_arg: [a]}", "is not a key of k3s", "kube-apiserver-arg?"),
         ("k3s: {server_config: %s}", "{flannel-backend: [a, b]}", "k3s takes one value", "flannel-backend: VALUE"),
         ("k3s: {server_config: %s}", "{flannel-backend+: a}", "k3s takes one value", "flannel-backend: VALUE"),
-        ("k3s: {server_config: %s}", "{embedded-registry: 1}", "must be true or false", ""),
+        ("k3s: {server_config: %s}", "{supervisor-metrics: 1}", "must be true or false", ""),
         ("k3s: {agent_config: %s}", "{kubelet-arg: {max-pods: 200}}", "not a mapping", ""),
         ("k3s: {agent_config: %s}", "{kubelet-arg: [[a]]}", "must be a list of single values", ""),
         ("k3s: {agent_config: %s}", '{kubelet-arg: ["--max-pods=200"]}', "dashes", "write max-pods=200"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.k3s.config import machine_config, render_config
-from bootstrap.k3s.pass_through.flags import AGENT_FLAGS, FLAGS, RESERVED, SERVER_FLAGS, notes_on_unknown
+from bootstrap.k3s.pass_through.flags import AGENT_FLAGS, COMPONENTS, FLAGS, RESERVED, SERVER_FLAGS, notes_on_unknown
 from bootstrap.k3s.pass_through.merge import pass_through
 from bootstrap.lab.standin.settings.flags import flag_table
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, K3sSpec, S3Spec, VipSpec
@@ -51,7 +51,7 @@ def test_every_key_that_we_write_is_refused_but_what_users_may_extend() -> None:
         vip=VipSpec(address=IPv4Address("192.0.2.5")),
         backup=BackupSpec(schedule="0 * * * *", retention=2, s3=bucket),
         k3s=K3sSpec(
-            disable=("traefik",), disable_components=("network-policy", "kube-proxy", "helm-controller"),
+            disable=("traefik",), disable_components=COMPONENTS, embedded_registry=True,
         ),
     )  # fmt: skip
     whole = replace(whole, network=replace(whole.network, ipv6=IPv6Spec()))
@@ -97,10 +97,10 @@ def test_a_container_keeps_the_feature_gate_that_it_needs() -> None:
 
 
 def test_the_file_is_yaml_that_means_what_was_written() -> None:
-    wanted = spec(servers=(("write-kubeconfig-mode", ("0644",)), ("embedded-registry", ("true",))))
+    wanted = spec(servers=(("write-kubeconfig-mode", ("0644",)), ("supervisor-metrics", ("true",))))
     text = render_config(wanted, machine(Role.CONTROL_PLANE), address=ADDRESS, etcd=False, join=None)
     assert yaml.safe_load(text)["write-kubeconfig-mode"] == "0644"
-    assert yaml.safe_load(text)["embedded-registry"] is True
+    assert yaml.safe_load(text)["supervisor-metrics"] is True
 
 
 @given(
