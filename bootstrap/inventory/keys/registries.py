@@ -13,7 +13,7 @@ from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.secret_sources import read_secret
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
-from bootstrap.inventory.values.scalars import Boolean, RefusedError, Text
+from bootstrap.inventory.values.scalars import Boolean, Json, RefusedError, Text
 from bootstrap.inventory.values.section import Key, Section
 from bootstrap.k3s.registries import secrets_in, wrong_parts
 from bootstrap.model.reading import Source
@@ -76,6 +76,11 @@ class MirrorKeys(Section):
     def read(cls, node: Node, where: Where, problems: Problems) -> MirrorKeys | None:
         """See `Kind`. Without a value it is the registry itself, as k3s takes it."""
         return super().read(Mapping(line=node.line) if is_null(node) else node, where, problems)
+
+    @classmethod
+    def schema(cls) -> Json:
+        """See `Kind`."""
+        return {**super().schema(), "type": ["object", "null"]}
 
 
 class AuthKeys(Section):

@@ -12,7 +12,8 @@ import yaml
 from bootstrap.lab.standin.kubelet.node_object import shown_arguments
 from bootstrap.lab.standin.logs import Fatal
 from bootstrap.lab.standin.settings.flags import flag_table
-from bootstrap.lab.standin.settings.options import read_config
+from bootstrap.lab.standin.settings.options import Options, read_config
+from bootstrap.lab.standin.settings.registries_file import take_registries
 from bootstrap.lab.standin.settings.yaml_reader import parse_config
 from bootstrap.lab.standin_release import make_artifacts, render_program
 
@@ -135,3 +136,37 @@ def test_secrets_are_masked_in_a_nodes_settings() -> None:
         *("--etcd-s3-secret-key", "********"),
         *("--token", "********"),
     ]
+
+
+REGISTRIES = {
+    "mirrors": {
+        "*": {},
+        "docker.io": {"endpoint": ["https://r.home:5000", "https://b.home"], "rewrite": {"^a/(.*)": "b: $1"}},
+    },
+    "configs": {"r.home:5000": {"auth": {"username": "it's #1", "password": "0644"}, "tls": {"ca_file": "/etc/ca"}}},
+    "auths": {"empty": []},
+}
+
+
+def node_options(root: Path, text: str) -> Options:
+    path = root / "etc/rancher/k3s/registries.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return Options("agent", [], root=str(root), environ={})
+
+
+def test_registries_become_containerds_hosts_and_old_ones_go(tmp_path: Path) -> None:
+    certs = tmp_path / "var/lib/rancher/k3s/agent/etc/containerd/certs.d"
+    take_registries(node_options(tmp_path, f"# a comment\n{yaml.safe_dump(REGISTRIES)}"))
+    assert sorted(path.name for path in certs.iterdir()) == ["_default", "docker.io"]
+    told = (certs / "docker.io/hosts.toml").read_text()
+    assert told.index('[host."https://r.home:5000"]') < told.index('[host."https://b.home"]')
+    take_registries(node_options(tmp_path, "{}\n"))
+    assert list(certs.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["mirrors: docker.io\n", "- docker.io\n", "mirrors:\n  docker.io\n", "mirrors: {a\n"])
+def test_registries_of_another_form_keep_a_node_waiting(tmp_path: Path, text: str) -> None:
+    """As k3s: "Waiting to retrieve agent configuration; server is not ready: yaml: ..." without end."""
+    with pytest.raises(ValueError, match="yaml: "):
+        take_registries(node_options(tmp_path, text))
