@@ -27,9 +27,7 @@ def check_machines(root: Root, problems: Problems) -> None:
     if root.control_plane is not None:
         _check_servers(root, root.control_plane, problems)
     for pool in root.all_pools:
-        if pool.machine is MachineKind.VM and pool.given(PoolKeys.ostemplate):
-            where = pool.at(PoolKeys.ostemplate)
-            problems.add(where, "has no effect on VMs, which are cloned from `template`", "add machine: lxc")
+        _check_vm(pool, problems)
     for section, names in ((root, root.sysctls), *((pool, pool.sysctls) for pool in root.all_pools)):
         _check_sysctls(section, dict(names or ()), problems)
     for _name, pool in root.worker_pools or ():
@@ -52,6 +50,12 @@ def _check_servers(root: Root, servers: ControlPlaneKeys, problems: Problems) ->
     if servers.schedulable is False and root.machine_count == servers.count:
         message = "without workers, pods have no machine that takes them"
         problems.add(servers.at(ControlPlaneKeys.schedulable), message, "take it out, or add workers")
+
+
+def _check_vm(pool: PoolKeys, problems: Problems) -> None:
+    if pool.machine is MachineKind.VM and pool.given(PoolKeys.ostemplate):
+        where = pool.at(PoolKeys.ostemplate)
+        problems.add(where, "has no effect on VMs, which are cloned from `template`", "add machine: lxc")
 
 
 def _check_container(pool: PoolKeys, problems: Problems) -> None:

@@ -40,9 +40,7 @@ class ListOf(Generic[T]):
         if isinstance(node, Broken):
             return None
         if not isinstance(node, Sequence):
-            secret = isinstance(self.item, Text) and self.item.secret
-            hint = f"write [{node.text}]" if isinstance(node, Scalar) and node.tag != "null" and not secret else ""
-            problems.add(where, f"must be a list, not {NODE_WORDS[type(node)]}", hint)
+            problems.add(where, f"must be a list, not {NODE_WORDS[type(node)]}", self._hint(node))
             return None
         values: list[T] = []
         identities: list[object] = []
@@ -57,6 +55,11 @@ class ListOf(Generic[T]):
             identities.append(identity)
             values.append(value)
         return tuple(values) if len(values) == len(node.items) else None
+
+    def _hint(self, node: Node) -> str:
+        """The list that a single value was meant to be; never a secret."""
+        secret = isinstance(self.item, Text) and self.item.secret
+        return f"write [{node.text}]" if isinstance(node, Scalar) and node.tag != "null" and not secret else ""
 
     def schema(self) -> Json:
         """See `Kind`."""

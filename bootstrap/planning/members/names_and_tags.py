@@ -7,7 +7,7 @@ cannot be asked they are all there is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bootstrap.advice import Advice
@@ -28,12 +28,18 @@ def lost_marks(vm: VmRecord, wanted: RestoreMarks) -> str:
     if record is None or record.state is not RecordState.MADE:
         return ""  # a clone request sets no tags, and what leaves needs none
     named = "" if vm.name == record.machine else f"is named {vm.name or 'nothing'}"
-    gone, stale = _lost_tags(vm, record, wanted), _stale_tags(vm, record, wanted)
-    tagged = f"lacks the {_named_tags(gone)}" if gone else ""
-    outdated = f"still has the {_named_tags(stale)}" if stale else ""
-    unrecorded = "has tags that its record does not name" if record.tags != wanted.tags and not (gone or stale) else ""
     noted = "" if notes_in(vm.description) == wanted.notes else "has other notes than the inventory"
-    return " and ".join(filter(None, (named, tagged, outdated, unrecorded, noted)))
+    return " and ".join(filter(None, (named, *_tag_problems(vm, record, wanted), noted)))
+
+
+def _tag_problems(vm: VmRecord, record: MachineRecord, wanted: RestoreMarks) -> Iterator[str]:
+    gone, stale = _lost_tags(vm, record, wanted), _stale_tags(vm, record, wanted)
+    if gone:
+        yield f"lacks the {_named_tags(gone)}"
+    if stale:
+        yield f"still has the {_named_tags(stale)}"
+    if record.tags != wanted.tags and not (gone or stale):
+        yield "has tags that its record does not name"
 
 
 def _named_tags(tags: Sequence[str]) -> str:

@@ -122,6 +122,14 @@ def _drift(view: ClusterView, machine_state: MachineState, kube_node: KubeNode, 
     ]
     if files is None:
         return _with_stale(Drift(machine_state=machine_state, changes=tuple(changes)))
+    return _drift_from_files(view, machine_state, kube_node, files, changes)
+
+
+def _drift_from_files(
+    view: ClusterView, machine_state: MachineState, kube_node: KubeNode, files: GuestSettings, changes: list[Change]
+) -> Drift:
+    """What differs where the machine's files were read, too: with secrets, and with what the user set there."""
+    wanted, written = _wanted(view.spec, machine_state.machine, kube_node), files.ours
     secrets = (*_secrets(files, wanted), *registries_changes(files, view.spec.k3s))
     to_write = [
         *secrets,

@@ -94,15 +94,30 @@ def _lines(text: str) -> list[str]:
 
 def _packages(run: _Run, wanted: list[str]) -> None:
     before = (run.disk.read(ASKED) or "").split()
-    run.left = [each for each in before if each not in wanted and run.disk.path(f"{INSTALLED}/{each}.list").exists()]
-    lacking = [each for each in wanted if not run.disk.path(f"{INSTALLED}/{each}.list").exists()]
-    if not run.looks and (before or wanted):
-        run.disk.write(ASKED, "".join(f"{each}\n" for each in (*wanted, *run.left)))
-    unknown = next((each for each in lacking if each not in PACKAGES), None)
-    if unknown is not None and not run.looks:
-        said = f"E: Unable to locate package {unknown}"
-        raise _RefusedError(f"apt-get cannot install {' '.join(lacking)}: {said}\n{said}")
+    run.left = [each for each in before if each not in wanted and _is_installed(run.disk, each)]
+    lacking = [each for each in wanted if not _is_installed(run.disk, each)]
+    if not run.looks:
+        _note(run.disk, [*wanted, *run.left])
+        _refuse_unknown(lacking)
     run.each("package", iter(lacking), lambda name: run.disk.write(f"{INSTALLED}/{name}.list", ""))
+
+
+def _note(disk: Disk, packages: list[str]) -> None:
+    """Keep which packages the inventory has or had; without any no file is made."""
+    if packages or disk.read(ASKED):
+        disk.write(ASKED, "".join(f"{each}\n" for each in packages))
+
+
+def _is_installed(disk: Disk, package: str) -> bool:
+    return disk.path(f"{INSTALLED}/{package}.list").exists()
+
+
+def _refuse_unknown(packages: list[str]) -> None:
+    """As apt-get does: it installs none where it does not know one."""
+    for name in packages:
+        if name not in PACKAGES:
+            said = f"E: Unable to locate package {name}"
+            raise _RefusedError(f"apt-get cannot install {' '.join(packages)}: {said}\n{said}")
 
 
 def _modules(run: _Run, wanted: list[str]) -> None:

@@ -83,11 +83,14 @@ def _entries(lines: Lines, indent: int) -> Tree:
         key, value = found["single"] or found["double"] or found["plain"], found["value"]
         if value is not None:
             tree[key] = _EMPTY[value]() if value in _EMPTY else _scalar(value)
-        elif lines and (lines[0][0] > indent or (lines[0][0] == indent and lines[0][1].startswith("- "))):
-            tree[key] = _block(lines, lines[0][0])
         else:
-            tree[key] = None
+            tree[key] = _block(lines, lines[0][0]) if _goes_on(lines, indent) else None
     return tree
+
+
+def _goes_on(lines: Lines, indent: int) -> bool:
+    """Whether the next line is a value of the key before it: further in, or an item of its list."""
+    return bool(lines) and (lines[0][0] > indent or (lines[0][0] == indent and lines[0][1].startswith("- ")))
 
 
 def _scalar(text: str) -> str:
