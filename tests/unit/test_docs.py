@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "docs/adr/*.md", "tests/**/*.md")
+    for pattern in ("*.md", "docs/*.md", "docs/adr/*.md", "tests/**/*.md", "manifests/**/*.md")
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"  # releases of before had other files
 )

@@ -48,7 +48,7 @@ ODD_EXCEPTIONS: Final = {
 }
 PAGES: Final = sorted(
     str(path.relative_to(ROOT))
-    for top in ("*.md", "docs/*.md", "bootstrap/**/*.md", "tests/**/*.md")
+    for top in ("*.md", "docs/*.md", "bootstrap/**/*.md", "tests/**/*.md", "manifests/**/*.md")
     for path in ROOT.glob(top)
     if path.name != "CHANGELOG.md"
 )

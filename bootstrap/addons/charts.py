@@ -1,0 +1,60 @@
+"""HelmChart resources, as k3s's helm-controller takes them. Pure.
+
+In a template's spec, `$chart: NAME` is the chart of that name in `versions.yaml`, and `$values` its values; those in
+the chart's own keys that the user gave are merged over them. `$objects` is a list of objects in a chart of their own:
+kinds that another chart brings cannot be applied before it, and a chart's job is tried again until it can.
+
+Fields are those of helm-controller v0.17, which k3s v1.36 has (k3s-io/helm-controller:
+pkg/apis/helm.cattle.io/v1/types.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bootstrap.addons.format import Chart
+from bootstrap.addons.templating import dump
+
+API: Final = "helm.cattle.io/v1"
+OBJECTS_CHART: Final = (
+    "H4sIAAAAAAACA+3UQQvCIBQAYM/+Cv+ATrfVYNf+w6CjldRi06FuELL/ntYi2KXLGFR+l/d4Ch7ee6rDVRytSXYXri258bYBi6Pe"
+    "Ns8f0ZtHSjf5Ow91xrI0BYiCFfTGcu2fB/+Jd3UltKmVLNGQQslbUSL1HAo4vE4YoYRCEP2cqdWJFW3XcCtMMlUW/As+7n+RzfY/"
+    "KxiL+78G5zDSXJ4FIhVvemHI1H80jhBjDJ1DVu39LCASSuG+kKeQxuWJoij6Ync0s0lZAAwAAA=="
+)
+"""A chart `objects` that has the objects of its values, as base64 of a .tgz. Its only template is
+
+    {{- range .Values.objects }}
+    ---
+    {{ toYaml . }}
+    {{- end }}
+"""
+
+
+def with_chart(filled: dict[str, Any], charts: Mapping[str, Chart], helm: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with what `$chart`, `$values` and `$objects` of its spec stand for; others as they are."""
+    spec = filled.get("spec")
+    if not isinstance(spec, dict) or not spec.keys() & {"$chart", "$objects", "$values"}:
+        return filled
+    spec = dict(spec)
+    head: dict[str, Any] = {}
+    values = spec.pop("$values", {})
+    if "$chart" in spec:
+        chart = charts[spec.pop("$chart")]
+        head = {"repo": chart.repo or None, "chart": chart.chart, "version": chart.version}
+    if "$objects" in spec:
+        values = {"objects": spec.pop("$objects")}
+        head = {"chartContent": OBJECTS_CHART}
+    else:
+        values = merged(values, helm)
+    content = {"valuesContent": dump(values)} if values else {}
+    return {**filled, "spec": {key: value for key, value in {**head, **spec, **content}.items() if value is not None}}
+
+
+def merged(own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, as Helm merges values: mappings key by key, anything else replaced."""
+    found = dict(own)
+    for key, value in over.items():
+        both = found.get(key)
+        found[key] = merged(both, value) if isinstance(both, Mapping) and isinstance(value, Mapping) else value
+    return found
