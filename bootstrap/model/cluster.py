@@ -8,6 +8,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
+from bootstrap.model.early import EarlyManifest
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import K3sSettings, NodePool
@@ -341,6 +342,7 @@ class ClusterSpec:
         api_name: A DNS name of the user's for the API, or None.
         system: Packages and kernel settings of all machines; pools have more.
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
+        early_manifests: What lies on the first server before k3s starts there for the first time.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
         states_settings: Whether there is a file that says how k3s is to run. Where there is none, a cluster that runs
             keeps the settings that it has: flags and environment know of none.
@@ -365,6 +367,7 @@ class ClusterSpec:
     backup: BackupSpec = field(default_factory=BackupSpec)
     system: SystemSpec = field(default_factory=SystemSpec)
     labels_from_proxmox: bool = True
+    early_manifests: tuple[EarlyManifest, ...] = ()
     kept: tuple[KeptMachine, ...] = ()
     states_settings: bool = True
 

@@ -27,7 +27,9 @@ READS = frozenset(
 """Scripts that change nothing. One that installs may still be at work when its connection is gone."""
 
 
-REPEATED = frozenset({"accept-ra.sh", "install-k3s.sh", "install-vip.sh", "prepare-system.sh", "start-k3s.sh"})
+REPEATED = frozenset(
+    {"accept-ra.sh", "install-k3s.sh", "install-vip.sh", "prepare-system.sh", "put-manifests.sh", "start-k3s.sh"}
+)
 """Scripts that change something, look first, and may be run again once it is sure that the first one has ended."""
 
 _BY_SIGNALS = frozenset({-1, 129, 137, 143})

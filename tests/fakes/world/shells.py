@@ -147,6 +147,19 @@ class FakeShell(DataScripts):
             self.world.log(f"install {self.vm.name}")
         return f"changed={int(changed)}\n"
 
+    def _put_manifests(self, _env: dict[str, str], files: dict[str, str]) -> str:
+        if "token" in self.vm.files:  # it has data
+            return "changed=0\n"
+        there = {f"manifests/{name}": text for name, text in files.items()}
+        gone = [name for name in self.vm.files if name.startswith("manifests/") and name not in there]
+        changed = bool(gone) or any(self.vm.files.get(name) != text for name, text in there.items())
+        for name in gone:
+            del self.vm.files[name]
+        self.vm.files.update(there)
+        if there:
+            self.world.log(f"manifests {self.vm.name}")
+        return f"changed={int(changed)}\n"
+
     def _accept_ra(self, env: dict[str, str], _files: dict[str, str]) -> str:
         self.world.log(f"accept-ra {self.vm.name} {env['ADDRESS']}")
         return "changed=0\n"

@@ -15,6 +15,7 @@ from bootstrap.execution.k3s.readiness import Readiness, addresses_in
 from bootstrap.execution.k3s.service import Starting, await_api, check_stays_up, serves, start_unit
 from bootstrap.execution.run_facts import CLUSTER, ClusterAccess, GuestFacts
 from bootstrap.k3s.config import render_config, render_environment
+from bootstrap.k3s.early.manifests import early_manifests
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig, with_server
 from bootstrap.k3s.registries import registries_files
 from bootstrap.model.ids import MachineName
@@ -38,6 +39,7 @@ def init_server(step: InitServer, context: RunContext) -> Done:
     changed = False
     if not serves(machine, context):
         changed = install(machine, context, tokens=_first_tokens(machine.name, context), etcd=step.etcd, join=None)
+        context.run(machine.name, "put-manifests.sh", files=early_manifests(context.spec))
         await_api(machine, context, starting=_start(machine, context, changed=changed))
     access = gain_access(machine, context)
     correct_address(machine, context)

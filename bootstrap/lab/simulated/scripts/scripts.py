@@ -16,7 +16,7 @@ from bootstrap.lab.simulated.embedding.standin import API_PORT
 from bootstrap.lab.simulated.machine import k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
-from bootstrap.lab.simulated.scripts import baking, datastore, settings, system
+from bootstrap.lab.simulated.scripts import baking, datastore, manifests, settings, system
 from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 
 UNITS = "/etc/systemd/system"
@@ -239,6 +239,7 @@ EFFECTS: dict[str, Effect] = {
     "vip-state.sh": vip_state,
     **baking.EFFECTS,
     **datastore.EFFECTS,
+    **manifests.EFFECTS,
     **settings.EFFECTS,
     **system.EFFECTS,
 }
