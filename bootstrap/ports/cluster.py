@@ -49,6 +49,13 @@ class KubeApi(Protocol):
         """
         ...
 
+    def mark_settings(self, name: MachineName, *, pending: bool) -> None:
+        """Note on a node that its k3s is given other settings, or that it runs with them; without a node, do nothing.
+
+        It is read with the nodes (`KubeNode.settings_pending`): the machine's files then show what is left to do.
+        """
+        ...
+
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
     ) -> bool:

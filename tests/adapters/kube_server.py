@@ -256,7 +256,8 @@ class KubeServer:
             labels = current["metadata"]["labels"] | metadata.get("labels", {})
             # A merge patch takes away what it sets to null (RFC 7386).
             current["metadata"]["labels"] = {key: value for key, value in labels.items() if value is not None}
-            current["metadata"].setdefault("annotations", {}).update(metadata.get("annotations", {}))
+            annotations = current["metadata"].get("annotations", {}) | metadata.get("annotations", {})
+            current["metadata"]["annotations"] = {key: value for key, value in annotations.items() if value is not None}
             current["spec"] |= body.get("spec", {})
             self._store("MODIFIED", current)
         self._send(handler, 200, current)

@@ -199,6 +199,7 @@ class TestWaiting:
     def test_what_is_known_is_returned_when_time_runs_out(self, server: KubeServer, api: KubernetesApi) -> None:
         assert api.await_kube_node(W1, accept=is_ready, timeout_s=0.2) is None
         server.put(node(W1, ready=False))
+        assert api.await_kube_node(W1, accept=lambda kube_node: kube_node is not None, timeout_s=60)
         found = api.await_kube_node(W1, accept=is_ready, timeout_s=0.3)
         assert found is not None
         assert found.problem == "KubeletNotReady: cni plugin not initialized"
@@ -223,10 +224,12 @@ class TestWaiting:
 
     def test_a_version_too_old_is_listed_again(self, server: KubeServer, api: KubernetesApi) -> None:
         server.gone = 3
-        timer = after(0.5, lambda: server.put(node(W1)))
-        assert is_ready(api.await_kube_node(W1, accept=is_ready, timeout_s=60))
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(api.await_kube_node, W1, accept=is_ready, timeout_s=60)
+            eventually(lambda: server.count(LIST) == 4)
+            server.put(node(W1))
+            assert is_ready(waiting.result())
         assert server.count(LIST) == 4
-        timer.join()
 
     def test_what_was_known_before_the_connection_broke_proves_nothing(
         self, server: KubeServer, api: KubernetesApi
@@ -318,6 +321,18 @@ class TestChanging:
             told["metadata"]["annotations"] = {"k3s.io/node-args": text}
             server.put(told)
             assert api.kube_nodes()[0].args is None
+
+    def test_settings_are_pending_until_they_are_not(self, server: KubeServer, api: KubernetesApi) -> None:
+        noted = node(W1)
+        noted["metadata"]["annotations"] = {"mine": "1"}
+        server.put(noted)
+        assert not api.kube_nodes()[0].settings_pending
+        api.mark_settings(W1, pending=True)
+        assert api.kube_nodes()[0].settings_pending
+        api.mark_settings(W1, pending=False)
+        assert not api.kube_nodes()[0].settings_pending
+        assert server.get(W1)["metadata"]["annotations"] == {"mine": "1"}
+        api.mark_settings(MachineName("demo-w-9"), pending=True)
 
     def test_a_change_of_somebody_else_meanwhile_is_kept(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1, labels={}))

@@ -109,7 +109,7 @@ def test_no_certificate_is_left_on_disk(server: Machine, tmp_path: Path, monkeyp
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     api = KubernetesApis().connect(kubeconfig(server))
-    assert api.ready()
+    assert is_ready(api.await_kube_node(S1, accept=is_ready, timeout_s=60))
     assert api.kube_nodes()
     assert list((tmp_path / "tmp").iterdir()) == []
     api.close()

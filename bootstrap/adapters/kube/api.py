@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.adapters.kube.answers import Answer, check
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
 from bootstrap.adapters.kube.http import KubeHttp
-from bootstrap.adapters.kube.nodes import missing_metadata, moved, parse_node
+from bootstrap.adapters.kube.nodes import PENDING_ANNOTATION, missing_metadata, moved, parse_node
 from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.adapters.kube.pods import (
     SNAPSHOTS,
@@ -118,6 +118,12 @@ class KubernetesApi:
         raise KubernetesError(
             f"the node {name} is changed too often by others to set its labels and taints", details=answer.text
         )
+
+    def mark_settings(self, name: MachineName, *, pending: bool) -> None:
+        """See `bootstrap.ports.KubeApi.mark_settings`. Raises KubernetesError, KubeUnreachableError."""
+        patch = {"metadata": {"annotations": {PENDING_ANNOTATION: "true" if pending else None}}}
+        change = self._client.core.patch_node
+        self._http.ask(change, name, patch, _content_type=_MERGE, accepted=frozenset({_NOT_FOUND}))
 
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()

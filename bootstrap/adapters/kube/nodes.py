@@ -24,6 +24,9 @@ ROLE_LABEL = "node-role.kubernetes.io/"
 ADDRESS_ANNOTATIONS = ("k3s.io/internal-ip", "alpha.kubernetes.io/provided-node-ip")
 """Annotations in which k3s and its kubelet state a node's address."""
 
+PENDING_ANNOTATION = "homelab-k8s/settings-pending"
+"""An annotation of ours on a node whose k3s gets other settings, until it runs with them."""
+
 
 def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | None = None) -> KubeNode:
     """A Node object as a value; an invalid one is not Ready, and its problem says what is invalid.
@@ -72,6 +75,7 @@ def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | Non
         renewed=renewed,
         args=_args(metadata.at("annotations").at("k3s.io/node-args").text("")),
         env=_env(metadata.at("annotations").at("k3s.io/node-env").text("")),
+        settings_pending=not metadata.at("annotations").at(PENDING_ANNOTATION).absent,
     )
 
 

@@ -81,6 +81,10 @@ class KubeWrites:
             f"Kubernetes to label {name}",
         )
 
+    def mark_settings(self, name: MachineName, *, pending: bool) -> None:
+        """Note on a node that its k3s is given other settings, or that it runs with them."""
+        self._again(lambda kube: kube.mark_settings(name, pending=pending), f"Kubernetes to annotate {name}")
+
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
     ) -> bool:

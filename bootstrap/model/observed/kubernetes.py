@@ -33,6 +33,8 @@ class KubeNode:
         renewed: When that was, by the machine's own clock; every 10 s. A list knows it best.
         args: What its k3s was started with: command line and settings files, secrets masked. k3s itself writes it
             into the annotation k3s.io/node-args at each start. None where it is missing.
+        settings_pending: By an annotation of ours: a run has begun to change the settings of its k3s, and has not seen
+            them in effect.
         env: The names of k3s's own variables (K3S_...) in its environment, likewise, from k3s.io/node-env.
     """
 
@@ -54,6 +56,7 @@ class KubeNode:
     renewed: datetime | None = field(default=None, compare=False)
     args: tuple[str, ...] | None = None
     env: frozenset[str] | None = None
+    settings_pending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

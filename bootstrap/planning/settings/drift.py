@@ -73,7 +73,11 @@ class Drift:
 
 
 def to_look_into(view: ClusterView) -> tuple[MachineName, ...]:
-    """Machines whose settings files are read: those that differ, and those with secrets: k3s does not report them."""
+    """Machines whose settings files are read.
+
+    They are those that differ, those on which a roll-out has begun and not ended, and those with secrets: k3s does not
+    report them.
+    """
     vip = view.spec.vip
     # Nothing but its files says how keepalived is set.
     keepalived = bool(view.observed.other_vips or (vip is not None and vip.router_id is not None))
@@ -81,6 +85,7 @@ def to_look_into(view: ClusterView) -> tuple[MachineName, ...]:
         each.name
         for each, kube_node in _comparable(view, view.states)
         if (keepalived and each.is_server)
+        or kube_node.settings_pending
         or (SECRET | {SETTING}) & set(_wanted(view.spec, each.machine, kube_node))
         or _has_unknown(view.spec, each.machine, kube_node)
         or _drift(view, each, kube_node, None).changes

@@ -90,6 +90,13 @@ class FakeKube:
             self.world.kube_nodes[name] = after
         return set(after.labels) != set(node.labels) or set(after.taints) != set(node.taints)
 
+    def mark_settings(self, name: MachineName, *, pending: bool) -> None:
+        self._check()
+        with self.world.lock:
+            node = self.world.kube_nodes.get(name)
+            if node is not None:
+                self.world.kube_nodes[name] = replace(node, settings_pending=pending)
+
     def set_kube_node_address(
         self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()
     ) -> bool:

@@ -308,6 +308,26 @@ def test_a_server_that_does_not_come_back_stops_the_roll_out_there() -> None:
     assert {call.split()[1] for call in world.journal if call.startswith("restart")} == {"demo-cp-2"}
 
 
+def test_an_agent_that_failed_gets_the_corrected_settings_while_it_still_looks_ready() -> None:
+    """Its node is Ready for 40 s or more, with the settings it had before: those of the corrected inventory."""
+    world = built()
+    world.broken_units[WORKER] = 'level=fatal msg="Error: unknown flag: --kubelet-rag"'
+    with pytest.raises(HomelabError):
+        up(world, labelled(THREE, disk="ssd"))
+    world.broken_units.clear()
+    world.lease_ages_s[WORKER] = 5.0
+    restarted_by_systemd = world.vm_named(WORKER)
+    assert restarted_by_systemd is not None
+    restarted_by_systemd.unit = "k3s-agent"
+    assert world.kube_nodes[WORKER].settings_pending
+    world.journal.clear()
+    world.looked_into.clear()
+    up(world, THREE)
+    assert restarts(world) == [WORKER]
+    assert not world.kube_nodes[WORKER].settings_pending
+    assert Up().plan(THREE, world.ports).empty
+
+
 def test_a_file_of_the_users_that_overrules_ours_is_named_and_nothing_is_restarted_for_it() -> None:
     world = built(NO_TRAEFIK)
     server = world.vm_named("demo-cp-2")

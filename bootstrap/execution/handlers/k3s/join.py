@@ -191,7 +191,10 @@ def await_ready(step: AwaitReady, context: RunContext) -> Done:
         resolution=f"kubectl describe node {name} shows what is missing",
         timeout_s=context.timeouts.ready_s,
     )
-    changed = KubeWrites(context).set_kube_node_metadata(name, labels=dict(machine.labels), taints=machine.taints)
+    writes = KubeWrites(context)
+    changed = writes.set_kube_node_metadata(name, labels=dict(machine.labels), taints=machine.taints)
+    if kube_node.settings_pending and name in context.findings.starts:
+        writes.mark_settings(name, pending=False)
     return Done(changed=changed, note=kube_node.version)
 
 

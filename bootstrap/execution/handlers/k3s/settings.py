@@ -34,17 +34,21 @@ def apply_settings(step: ApplySettings, context: RunContext) -> Done:
     machine = step.machine
     files = parse_guest_settings(machine.name, context.run(machine.name, "read-settings.sh"))
     kube_node = _kube_node(machine, context)
-    changed = KubeWrites(context).set_kube_node_metadata(
+    writes = KubeWrites(context)
+    changed = writes.set_kube_node_metadata(
         machine.name,
         labels=dict(machine.labels),
         taints=machine.taints,
         stale_labels=step.stale_labels,
         stale_taints=step.stale_taints,
     )
+    # Before anything is written: an agent that fails with new settings is Ready for a while, with its earlier ones.
+    writes.mark_settings(machine.name, pending=True)
     config = _config(machine, kube_node, context)
     sent = {"config.yaml": config, **registries_files(context.spec.k3s)}
     pending = context.run(machine.name, "put-settings.sh", files=sent, DONE="0").lines.flag("restart")
     if not pending and not runs_otherwise(context.spec, machine, kube_node, files):
+        writes.mark_settings(machine.name, pending=False)
         return Done(changed=changed)
     try:
         _restart(machine, files, context)
@@ -54,6 +58,7 @@ def apply_settings(step: ApplySettings, context: RunContext) -> Done:
         _say_which(step, files, error)
         raise
     context.run(machine.name, "put-settings.sh", DONE="1")
+    writes.mark_settings(machine.name, pending=False)
     return Done()
 
 
