@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.doubles.k3s.machines import Cluster, Machines
+from tests.doubles.k3s.raw_api import RawApi
 
 
 @pytest.fixture
@@ -32,3 +35,31 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     yield cluster
     cluster.close()
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def real_kubeconfig() -> Path | None:
+    """The kubeconfig of a real cluster, if the tests of the API are to run against one."""
+    return Path(os.environ["K3S_KUBECONFIG"]) if os.environ.get("K3S_KUBECONFIG") else None
+
+
+@pytest.fixture(scope="module")
+def api_config(real_kubeconfig: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The kubeconfig of a server that has nothing to do but answer."""
+    if real_kubeconfig is not None:
+        yield real_kubeconfig
+        return
+    made = Machines(tmp_path_factory.mktemp("api"))
+    yield made.server("s1").kubeconfig
+    made.stop()
+
+
+@pytest.fixture
+def api(api_config: Path) -> Iterator[RawApi]:
+    """The API, with a namespace of the test's own."""
+    namespace = f"t{secrets.token_hex(4)}"
+    made = RawApi(api_config, namespace)
+    assert made.post("/api/v1/namespaces", {"metadata": {"name": namespace}}).code == 201
+    yield made
+    made.delete(f"/api/v1/namespaces/{namespace}")
+    made.close()

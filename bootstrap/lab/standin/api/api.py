@@ -5,15 +5,17 @@ from __future__ import annotations
 from ..datastore.cluster import Cluster
 from ..datastore.etcd import Etcd
 from ..datastore.store import Store
-from ..failures import ApiError, status_object
-from ..shapes import Edit, Json, Obj, Reply
+from ..failures import ApiError, no_such_path, status_object
+from ..shapes import Json, Obj, Reply
 from .admission import NODE_FINALIZER, Admission
-from .changing import Changing
+from .changing import Changed, Changing
 from .deleting import Deleting, grace_of
+from .kinds.kinds import Kinds
 from .objects import is_terminating
-from .patching import apply_patch
-from .resources import RESOURCES, Resource, Target, discovery, not_found, parse_target, split_path, whole
-from .selecting import selected
+from .patching import APPLY, apply_patch, refuse_media_type
+from .reading.selecting import selected
+from .requests import Asked, asked
+from .resources import RESOURCES, Resource, Target, not_found, split_path, whole
 
 
 class Api:
@@ -21,23 +23,35 @@ class Api:
 
     def __init__(self, store: Store, cluster: Cluster, pods: list[str]) -> None:
         self.store, self.cluster = store, cluster
+        self.kinds = Kinds(store)
         self.admission = Admission(store, pods)
         self.deleting = Deleting(store, cluster)
-        self.changing = Changing(store, self.admission, self.deleting)
+        self.changing = Changing(store, self.admission, self.deleting, self.kinds)
 
-    def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
-        """One request that is not a watch. Errors come back as Status objects."""
+    def call(
+        self, method: str, path: str, body: Json = None, content_type: str = "application/json", by: Obj | None = None
+    ) -> Reply:
+        """One request that is not a watch. Errors come back as Status objects.
+
+        Args:
+            method: HTTP's.
+            path: Path and query.
+            body: The request's, as JSON.
+            content_type: Of the body.
+            by: Who asks (`user`, `groups`, `agent`), for requests from outside; these are checked.
+        """
         parts, query = split_path(path)
         try:
-            target = parse_target(parts)
+            target = self.kinds.parse(parts)
             if target is None:
-                return 200, discovery(parts)
+                return 200, self.kinds.discovery(parts)
             if method == "GET":
                 if isinstance(self.cluster, Etcd) and self.cluster.removed:
                     return self.cluster.forward({"method": "READ", "path": path})
                 return 200, self.read(target, query)
-            op = {"method": method, "plural": target.resource.plural, "ns": target.ns, "name": target.name,
-                  "sub": target.sub, "body": body, "type": content_type, "query": query}  # fmt: skip
+            op = {"method": method, "version": target.resource.group_version, "plural": target.resource.plural,
+                  "ns": target.ns, "name": target.name, "sub": target.sub, "body": body, "type": content_type,
+                  "query": query, "by": by}  # fmt: skip
             return self.write(op)
         except ApiError as error:
             return error.code, error.status()
@@ -45,13 +59,13 @@ class Api:
     def read(self, target: Target, query: dict[str, str]) -> Obj:
         resource = target.resource
         if target.name:
-            obj = self.store.get(resource.plural, target.ns, target.name)
+            obj = self.store.get(resource.key, target.ns, target.name)
             if obj is None:
                 raise not_found(resource, target.name)
             return whole(resource, obj)
         with self.store.changed:
             rev = str(self.store.rev)
-            items = [obj for obj in self.store.all(resource.plural, target.ns) if selected(obj, query)]
+            items = [obj for obj in self.store.all(resource.key, target.ns) if selected(obj, query)]
         return {"kind": f"{resource.kind}List", "apiVersion": resource.group_version,
                 "metadata": {"resourceVersion": rev}, "items": items}  # fmt: skip
 
@@ -68,10 +82,11 @@ class Api:
                 if op["method"] == "BOOTSTRAP":
                     self.cluster.commit([("_bootstrap", "", "bootstrap", op["body"])])
                     return 200, {}
-                code, answer, edits = self._edits(op)
+                by = asked(op)
+                code, answer, edits = self._edits(op, by)
                 if edits and op["query"].get("dryRun") != "All":
                     self.cluster.commit(edits)
-                return code, answer
+                return code, with_warnings(answer, by)
         except ApiError as error:
             return error.code, error.status()
 
@@ -87,41 +102,72 @@ class Api:
         if node and is_terminating(node) and node["metadata"].get("finalizers") == [NODE_FINALIZER]:
             self.cluster.commit(self.deleting.remove(RESOURCES["nodes"], node))
 
-    def _edits(self, op: Obj) -> tuple[int, Obj, list[Edit]]:
+    def _edits(self, op: Obj, by: Asked | None) -> Changed:
         """What a write answers, and the edits to agree on."""
-        resource, method, body = RESOURCES[op["plural"]], op["method"], op["body"]
+        resource, method, body = self.kinds.find(op["version"], op["plural"]), op["method"], op["body"]
+        if resource is None:
+            raise no_such_path()
         if not op["name"] and method == "POST":
-            return self.changing.create(resource, op["ns"], body)
+            return self.changing.create(resource, op["ns"], body or {}, by)
         if not op["name"] and method == "DELETE":
             return self._delete_all(resource, op)
-        old = self.store.objects.get((op["plural"], op["ns"], op["name"]))
-        if old is not None:
-            return self._edits_of(resource, old, op)
-        if method == "PATCH" and op["type"].startswith("application/apply-patch"):
-            return self.changing.create(resource, op["ns"], body)
-        raise not_found(resource, op["name"])
+        old = self.store.objects.get((resource.key, op["ns"], op["name"]))
+        if method == "PATCH":
+            refuse_media_type(kind_of(op), strategic=not resource.custom)
+        if method == "PATCH" and (old is not None or kind_of(op) == APPLY):
+            return self._patch(resource, old, op, by)
+        if old is None:
+            raise not_found(resource, op["name"])
+        return self._edits_of(resource, old, op, by)
 
-    def _edits_of(self, resource: Resource, old: Obj, op: Obj) -> tuple[int, Obj, list[Edit]]:
+    def _patch(self, resource: Resource, old: Obj | None, op: Obj, by: Asked | None) -> Changed:
+        kind, own = kind_of(op), op["body"]
+        if op["sub"] not in ("", "status"):
+            raise not_allowed()
+        if kind == APPLY and by is not None:
+            return self.changing.apply(resource, op["ns"], op["name"], old, op, by)
+        if old is None:
+            return self.changing.create(resource, op["ns"], own)
+        result = apply_patch(whole(resource, old), own, kind, self.kinds.type_of(resource))
+        return self.changing.update(resource, old, self.changing.patched(resource, result, by), op["sub"], by)
+
+    def _edits_of(self, resource: Resource, old: Obj, op: Obj, by: Asked | None) -> Changed:
         """The same for an object that exists."""
         method, sub = op["method"], op["sub"]
-        if (method, op["plural"], sub) == ("POST", "pods", "eviction"):
+        if (method, resource.key, sub) == ("POST", "pods", "eviction"):
             return self.deleting.evict(old, op["body"])
         if method == "DELETE":
             return self._delete(resource, old, op)
-        if method not in ("PUT", "PATCH") or sub not in ("", "status"):
-            raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-        body = op["body"] if method == "PUT" else apply_patch(whole(resource, old), op["body"], op["type"])
-        return self.changing.update(resource, old, body, sub)
+        if method != "PUT" or sub not in ("", "status"):
+            raise not_allowed()
+        return self.changing.update(resource, old, self.changing.replacement(resource, old, op, by), sub, by)
 
-    def _delete(self, resource: Resource, old: Obj, op: Obj) -> tuple[int, Obj, list[Edit]]:
+    def _delete(self, resource: Resource, old: Obj, op: Obj) -> Changed:
         edits = self.deleting.delete(resource, old, grace_of(op))
         held = edits[0][3]  # by a finalizer
         if held is not None:
             return 200, whole(resource, held), edits
-        details = {"name": op["name"], "kind": op["plural"], "uid": old["metadata"]["uid"]}
+        details = {"name": op["name"], "kind": resource.plural, "uid": old["metadata"]["uid"]}
         return 200, status_object("Success", 200, details=details), edits
 
-    def _delete_all(self, resource: Resource, op: Obj) -> tuple[int, Obj, list[Edit]]:
-        victims = [obj for obj in self.store.all(op["plural"], op["ns"]) if selected(obj, op["query"])]
+    def _delete_all(self, resource: Resource, op: Obj) -> Changed:
+        victims = [obj for obj in self.store.all(resource.key, op["ns"]) if selected(obj, op["query"])]
         edits = [edit for victim in victims for edit in self.deleting.delete(resource, victim, grace_of(op))]
         return 200, status_object("Success", 200), edits
+
+
+WARNINGS = "_warnings"
+"""Under this name an answer carries its warnings until they become headers."""
+
+
+def with_warnings(answer: Obj, by: Asked | None) -> Obj:
+    return {**answer, WARNINGS: by.warnings} if by is not None and by.warnings else answer
+
+
+def kind_of(op: Obj) -> str:
+    """The media type of a body."""
+    return str(op["type"]).partition(";")[0].strip()
+
+
+def not_allowed() -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")

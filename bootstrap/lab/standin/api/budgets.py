@@ -8,7 +8,7 @@ from typing import Any
 from ..datastore.store import Store
 from ..shapes import Obj
 from .objects import controller_of, count_ready, labels_of
-from .selecting import label_selector_matches
+from .reading.selecting import label_selector_matches
 
 CANNOT_EVICT = "Cannot evict pod as it would violate the pod's disruption budget."
 

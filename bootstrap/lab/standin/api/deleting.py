@@ -40,7 +40,7 @@ class Deleting:
         # The finalizer of a snapshot's record is k3s's own, which removes it at once.
         if meta.get("finalizers") and resource.plural != "etcdsnapshotfiles":
             held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
-            return [(resource.plural, meta.get("namespace", ""), meta["name"], held)]
+            return [(resource.key, meta.get("namespace", ""), meta["name"], held)]
         return self.remove(resource, old)
 
     def _delete_node(self, old: Obj) -> list[Edit]:
@@ -99,9 +99,9 @@ class Deleting:
                 raise ApiError(429, "TooManyRequests", CANNOT_EVICT, {"causes": [cause]})
 
     def remove(self, resource: Resource, old: Obj) -> list[Edit]:
-        """Remove the object and its dependents: a Node's password, a namespace's contents."""
+        """Remove the object and its dependents: a Node's password, a namespace's contents, a custom kind's objects."""
         name = old["metadata"]["name"]
-        edits: list[Edit] = [(resource.plural, old["metadata"].get("namespace", ""), name, None)]
+        edits: list[Edit] = [(resource.key, old["metadata"].get("namespace", ""), name, None)]
         also: list[Key] = []
         if resource.plural == "nodes":
             also = [("leases", "kube-node-lease", name)]
@@ -110,4 +110,6 @@ class Deleting:
                 also.append(password)
         elif resource.plural == "namespaces":
             also = [key for key in self.store.objects if key[1] == name]
+        elif resource.key == "customresourcedefinitions":
+            also = [key for key in self.store.objects if key[0] == name]
         return edits + [(*key, None) for key in also if key in self.store.objects]

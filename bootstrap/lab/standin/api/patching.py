@@ -8,12 +8,7 @@ from typing import Any
 
 from ..failures import ApiError
 from ..shapes import Json, Obj
-
-# Lists that a strategic merge patch merges by this key; it replaces all other lists (such as a Node's taints).
-MERGE_KEYS = {
-    "conditions": "type", "addresses": "type", "containers": "name", "initContainers": "name", "volumes": "name",
-    "env": "name", "volumeMounts": "mountPath", "ownerReferences": "uid", "imagePullSecrets": "name",
-}  # fmt: skip
+from .types.types import ANY, Type
 
 
 def merge(target: Json, patch: Json) -> Json:
@@ -29,20 +24,22 @@ def merge(target: Json, patch: Json) -> Json:
     return result
 
 
-def merge_strategic(target: Json, patch: Json) -> Json:
-    """Kubernetes' strategic merge patch, whose $setElementOrder and $retainKeys only order and confirm."""
+def merge_strategic(target: Json, patch: Json, kind: Type = ANY) -> Json:
+    """Kubernetes' strategic merge patch. The type says which lists are merged, and by which key."""
     if not isinstance(patch, dict):
         return patch
     fields = {key: value for key, value in patch.items() if not key.startswith("$")}
     if patch.get("$patch") == "replace":
         return fields
     result = dict(target) if isinstance(target, dict) else {}
+    if "$retainKeys" in patch:
+        result = {key: value for key, value in result.items() if key in patch["$retainKeys"]}
     delete_from_lists(result, patch)
     for key, value in fields.items():
-        if value is None:
+        if value is None or (isinstance(value, dict) and value.get("$patch") == "delete"):
             result.pop(key, None)
         else:
-            result[key] = merge_field(key, result.get(key), value)
+            result[key] = merge_field(result.get(key), value, kind.field(key) or ANY)
     return result
 
 
@@ -53,22 +50,24 @@ def delete_from_lists(obj: Obj, patch: Obj) -> None:
             obj[field] = [item for item in obj.get(field) or [] if item not in items]
 
 
-def merge_field(field: str, old: Json, value: Json) -> Json:
-    return merge_list(field, old or [], value) if isinstance(value, list) else merge_strategic(old, value)
+def merge_field(old: Json, value: Json, kind: Type) -> Json:
+    return merge_list(old or [], value, kind) if isinstance(value, list) else merge_strategic(old, value, kind)
 
 
-def merge_list(field: str, old: list[Any], patch: list[Any]) -> list[Any]:
-    if field == "finalizers":
+def merge_list(old: list[Any], patch: list[Any], kind: Type) -> list[Any]:
+    if kind.is_set and kind.kind == "list":
         return old + [item for item in patch if item not in old]
-    key = MERGE_KEYS.get(field)
-    if key is None:
+    key = kind.patch_key
+    if not key:
         return patch
-    result = {item[key]: item for item in old}
+    if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
+        return [item for item in patch if item.get("$patch") != "replace"]
+    result = {item.get(key): item for item in old}
     for item in patch:
         if item.get("$patch") == "delete":
-            result.pop(item[key], None)
+            result.pop(item.get(key), None)
         else:
-            result[item[key]] = merge_strategic(result.get(item[key]), item)
+            result[item.get(key)] = merge_strategic(result.get(item.get(key)), item, kind.element())
     return list(result.values())
 
 
@@ -109,17 +108,24 @@ def json_patch_one(parent: Json, last: str, operation: Obj) -> None:
             raise ValueError(op)
 
 
-def apply_patch(old: Obj, patch: Json, content_type: str) -> Obj:
-    kind = content_type.partition(";")[0].strip()
-    if kind not in PATCHES:
-        raise ApiError(415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {kind}")
-    result: Obj = PATCHES[kind](old, patch)
-    return result
+def refuse_media_type(kind: str, *, strategic: bool) -> None:
+    """Raises ApiError for patches in another form. Custom kinds take no strategic merge patches."""
+    names = [*PATCHES, *([STRATEGIC] if strategic else []), APPLY]
+    if kind not in names:
+        text = f"the body of the request was in an unknown format - accepted media types include: {', '.join(names)}"
+        raise ApiError(415, "UnsupportedMediaType", text)
 
 
+def apply_patch(old: Obj, patch: Json, kind: str, of: Type | None) -> Obj:
+    """The object after a patch of this media type."""
+    if kind == STRATEGIC:
+        return dict(merge_strategic(old, patch, of or ANY))
+    return dict(PATCHES[kind](old, patch))
+
+
+APPLY = "application/apply-patch+yaml"
+STRATEGIC = "application/strategic-merge-patch+json"
 PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/json-patch+json": json_patch,
     "application/merge-patch+json": merge,
-    "application/strategic-merge-patch+json": merge_strategic,
-    "application/apply-patch+yaml": merge_strategic,
 }

@@ -5,14 +5,10 @@ from __future__ import annotations
 import urllib.parse
 from dataclasses import dataclass
 
-from ..failures import ApiError, no_such_path
+from ..failures import ApiError
 from ..shapes import Obj
 
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-HAS_STATUS = {"namespaces", "nodes", "pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
-              "poddisruptionbudgets"}  # fmt: skip
-# Resources whose generation counts changes of the spec.
-HAS_GENERATION = {"daemonsets", "deployments", "replicasets", "statefulsets", "poddisruptionbudgets"}
 
 
 @dataclass(frozen=True)
@@ -24,47 +20,151 @@ class Resource:
     group_version: str
     namespaced: bool
     short: tuple[str, ...] = ()
+    status: bool = False
+    """Whether it has the subresource `status`."""
+    counts: bool = False
+    """Whether its generation counts changes of the spec."""
+    scales: bool = False
+    """Whether it has the subresource `scale`."""
+    categories: tuple[str, ...] = ()
+    single: str = ""
+    custom: bool = False
+
+    @property
+    def key(self) -> str:
+        """Under which its objects are stored: groups other than the built-in ones may have plurals of these."""
+        return f"{self.plural}.{self.group}" if self.custom else self.plural
 
     @property
     def group(self) -> str:
         return self.group_version.rpartition("/")[0]
 
     @property
+    def version(self) -> str:
+        return self.group_version.rpartition("/")[2]
+
+    @property
     def singular(self) -> str:
-        return self.kind.lower()
+        return self.single or self.kind.lower()
+
+    @property
+    def qualified(self) -> str:
+        """The plural as messages name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def group_kind(self) -> str:
+        """The kind as messages of refusals name it."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
 
     def rows(self) -> list[Obj]:
-        """Its rows in discovery: the resource and its status."""
+        """Its rows in discovery: the resource and its subresources."""
         both = {"namespaced": self.namespaced, "kind": self.kind}
         row = {"name": self.plural, "singularName": self.singular, "verbs": VERBS, "shortNames": list(self.short)}
-        status = {"name": f"{self.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]}
-        return [both | row, both | status] if self.plural in HAS_STATUS else [both | row]
+        row |= {"categories": list(self.categories)} if self.categories else {}
+        part = {"singularName": "", "verbs": ["get", "patch", "update"]}
+        rows = [both | row]
+        rows += [both | part | {"name": f"{self.plural}/status"}] if self.status else []
+        scale = {"name": f"{self.plural}/scale", "group": "autoscaling", "version": "v1", "kind": "Scale"}
+        return rows + ([both | part | scale] if self.scales else [])
 
 
-RESOURCES = {
-    resource.plural: resource
-    for resource in (
-        Resource("configmaps", "ConfigMap", "v1", True, ("cm",)),
-        Resource("endpoints", "Endpoints", "v1", True, ("ep",)),
-        Resource("events", "Event", "v1", True, ("ev",)),
-        Resource("namespaces", "Namespace", "v1", False, ("ns",)),
-        Resource("nodes", "Node", "v1", False, ("no",)),
-        Resource("pods", "Pod", "v1", True, ("po",)),
-        Resource("secrets", "Secret", "v1", True),
-        Resource("serviceaccounts", "ServiceAccount", "v1", True, ("sa",)),
-        Resource("services", "Service", "v1", True, ("svc",)),
-        Resource("daemonsets", "DaemonSet", "apps/v1", True, ("ds",)),
-        Resource("deployments", "Deployment", "apps/v1", True, ("deploy",)),
-        Resource("replicasets", "ReplicaSet", "apps/v1", True, ("rs",)),
-        Resource("statefulsets", "StatefulSet", "apps/v1", True, ("sts",)),
-        Resource("leases", "Lease", "coordination.k8s.io/v1", True),
-        Resource("poddisruptionbudgets", "PodDisruptionBudget", "policy/v1", True, ("pdb",)),
-        Resource("etcdsnapshotfiles", "ETCDSnapshotFile", "k3s.cattle.io/v1", False),
-    )
-}
-GROUP_VERSIONS = sorted({resource.group_version for resource in RESOURCES.values() if resource.group})
-EVICTION = {"name": "pods/eviction", "singularName": "", "namespaced": True, "group": "policy", "version": "v1",
-            "kind": "Eviction", "verbs": ["create"]}  # fmt: skip
+def _table(group_version: str, text: str) -> list[Resource]:
+    """Resources of a group: plural, kind, short names, and marks: `n` namespaced, `s` has a status, `g` counts its
+    generation, `c` has a scale, `a` is in the category `all`."""
+    found = []
+    for line in filter(None, text.split("\n")):
+        plural, kind, marks, *short = line.split()
+        found.append(
+            Resource(plural, kind, group_version, "n" in marks, tuple(short), status="s" in marks, counts="g" in marks,
+                     scales="c" in marks, categories=("all",) if "a" in marks else ())
+        )  # fmt: skip
+    return found
+
+
+_ALL = [
+    *_table("v1", """
+configmaps ConfigMap n cm
+endpoints Endpoints n ep
+events Event n ev
+limitranges LimitRange n limits
+namespaces Namespace s ns
+nodes Node s no
+persistentvolumeclaims PersistentVolumeClaim ns pvc
+persistentvolumes PersistentVolume s pv
+pods Pod nsa po
+resourcequotas ResourceQuota ns quota
+secrets Secret n
+serviceaccounts ServiceAccount n sa
+services Service nsa svc
+"""),
+    *_table("admissionregistration.k8s.io/v1", """
+mutatingwebhookconfigurations MutatingWebhookConfiguration g
+validatingadmissionpolicies ValidatingAdmissionPolicy sg
+validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding g
+validatingwebhookconfigurations ValidatingWebhookConfiguration g
+"""),
+    *_table("apiextensions.k8s.io/v1", """
+customresourcedefinitions CustomResourceDefinition sg crd crds
+"""),
+    *_table("apiregistration.k8s.io/v1", """
+apiservices APIService s
+"""),
+    *_table("apps/v1", """
+controllerrevisions ControllerRevision n
+daemonsets DaemonSet nsga ds
+deployments Deployment nsgca deploy
+replicasets ReplicaSet nsgca rs
+statefulsets StatefulSet nsgca sts
+"""),
+    *_table("autoscaling/v2", """
+horizontalpodautoscalers HorizontalPodAutoscaler nsa hpa
+"""),
+    *_table("batch/v1", """
+cronjobs CronJob nsga cj
+jobs Job nsga
+"""),
+    *_table("certificates.k8s.io/v1", """
+certificatesigningrequests CertificateSigningRequest s csr
+"""),
+    *_table("coordination.k8s.io/v1", """
+leases Lease n
+"""),
+    *_table("discovery.k8s.io/v1", """
+endpointslices EndpointSlice n
+"""),
+    *_table("networking.k8s.io/v1", """
+ingressclasses IngressClass g
+ingresses Ingress nsg ing
+networkpolicies NetworkPolicy ng netpol
+"""),
+    *_table("node.k8s.io/v1", """
+runtimeclasses RuntimeClass x
+"""),
+    *_table("policy/v1", """
+poddisruptionbudgets PodDisruptionBudget nsg pdb
+"""),
+    *_table("rbac.authorization.k8s.io/v1", """
+clusterrolebindings ClusterRoleBinding x
+clusterroles ClusterRole x
+rolebindings RoleBinding n
+roles Role n
+"""),
+    *_table("scheduling.k8s.io/v1", """
+priorityclasses PriorityClass x pc
+"""),
+    *_table("storage.k8s.io/v1", """
+csidrivers CSIDriver x
+csinodes CSINode x
+storageclasses StorageClass x sc
+volumeattachments VolumeAttachment s
+"""),
+    *_table("k3s.cattle.io/v1", """
+etcdsnapshotfiles ETCDSnapshotFile x
+"""),
+]  # fmt: skip
+RESOURCES = {resource.plural: resource for resource in _ALL}
+"""The built-in kinds by their plural."""
 
 
 def resource_called(word: str) -> Resource | None:
@@ -74,40 +174,13 @@ def resource_called(word: str) -> Resource | None:
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
-    plural = resource.plural + (f".{resource.group}" if resource.group else "")
-    return ApiError(404, "NotFound", f'{plural} "{name}" not found')
+    details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
+    return ApiError(404, "NotFound", f'{resource.qualified} "{name}" not found', details)
 
 
 def whole(resource: Resource, obj: Obj) -> Obj:
     """An object with its kind and version, as the API answers it."""
     return {"kind": resource.kind, "apiVersion": resource.group_version, **obj}
-
-
-def discovery(parts: list[str]) -> Obj:
-    """/api, /apis and the lists below them; `parts` is the path split at its slashes."""
-    group_version = "/".join(parts[1:])
-    if parts == ["api"]:
-        return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
-    if parts == ["apis"]:
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [api_group(each) for each in GROUP_VERSIONS]}
-    if parts[0] == "apis" and f"{group_version}/v1" in GROUP_VERSIONS:
-        return {"kind": "APIGroup", "apiVersion": "v1", **api_group(f"{group_version}/v1")}
-    return resource_list(group_version)
-
-
-def resource_list(group_version: str) -> Obj:
-    rows = [row for each in RESOURCES.values() if each.group_version == group_version for row in each.rows()]
-    if not rows:
-        raise no_such_path()
-    if group_version == "v1":
-        rows.append(EVICTION)
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
-
-
-def api_group(group_version: str) -> Obj:
-    group, _, version = group_version.rpartition("/")
-    known = {"groupVersion": group_version, "version": version}
-    return {"name": group, "versions": [known], "preferredVersion": known}
 
 
 @dataclass(frozen=True)
@@ -125,19 +198,3 @@ def split_path(path: str) -> tuple[list[str], dict[str, str]]:
     url = urllib.parse.urlsplit(path)
     parts = [urllib.parse.unquote(part) for part in url.path.split("/") if part]
     return parts, dict(urllib.parse.parse_qsl(url.query))
-
-
-def parse_target(parts: list[str]) -> Target | None:
-    """None for paths of discovery."""
-    skip = 2 if parts[0] == "api" else 3
-    group_version, rest = "/".join(parts[1:skip]), parts[skip:]
-    if not rest:
-        return None
-    ns = ""
-    if rest[0] == "namespaces" and len(rest) > 2 and rest[2] in RESOURCES:
-        ns, rest = rest[1], rest[2:]
-    plural, name, sub = [*rest, "", ""][:3]
-    resource = RESOURCES.get(plural)
-    if resource is None or resource.group_version != group_version or len(rest) > 3:
-        raise no_such_path()
-    return Target(resource, ns, name, sub)

@@ -16,6 +16,7 @@ from ..failures import ApiError
 from ..logs import log, stamp
 from ..settings.options import Options
 from ..shapes import Obj
+from .definitions import Definitions
 from .workloads import Workloads
 
 CONTROL_S = 0.1  # how often the controllers look for work
@@ -37,6 +38,7 @@ class Manager:
         self._looked = (-1, -1)
         self._pods = Workloads(api, self.is_living)
         self._owners = Owners(api)
+        self._definitions = Definitions(api)
         self._refused: set[str] = set()  # nodes whose member may not be removed
 
     def tick(self) -> None:
@@ -46,6 +48,7 @@ class Manager:
             return
         self._look_at_leases()
         self._owners.look()
+        self._definitions.look()
         for name in self._leases:
             node = self.store.get("nodes", "", name)
             if node and self.silence_s(name) > self.grace_s:

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from .. import process
-from ..api.api import Api
-from ..api.resources import Target, parse_target, split_path
-from ..api.tables import table
-from ..api.watching import Watch
+from ..api.api import WARNINGS, Api
+from ..api.kinds.openapi import openapi
+from ..api.patching import APPLY
+from ..api.reading.tables import table
+from ..api.reading.watching import Watch
+from ..api.resources import Target, split_path
 from ..connections.pki import Pki
 from ..failures import CORE_NOT_READY, ApiError, no_such_path, not_ready, status_object
 from ..logs import log
 from ..settings.machine import NODE_NAME
-from ..shapes import Json, Reply
+from ..shapes import Json, Obj, Reply
 from ..versions import version_info
 from .serving import Handler
 
@@ -30,6 +32,8 @@ SERVER_ONLY = (
     "/v1-k3s/encrypt/config", "/db/info",
 )  # fmt: skip
 """k3s: pkg/server/handlers/router.go, serverAuthed; /db/info is etcd's own."""
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+META = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
 KUBELET_CERTIFICATES = ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt")
 
 
@@ -161,8 +165,16 @@ class ApiHandler(Handler):
             self.reply(500 if problem else 200, (problem or "ok").encode(), "text/plain")
         elif path == "/version":
             self.reply_json(200, version_info())
+        elif path.startswith("/openapi/v3"):
+            self._openapi([part for part in path.split("/") if part])
         else:
             self.reply_json(404, no_such_path().status())
+
+    def _openapi(self, parts: list[str]) -> None:
+        try:
+            self.reply_json(200, openapi(self.served.api.kinds, parts))
+        except ApiError as error:
+            self.reply_json(error.code, error.status())
 
     def _objects(self, data: bytes, node_user: str) -> None:
         parts, query = split_path(self.path)
@@ -174,28 +186,66 @@ class ApiHandler(Handler):
         except ApiError as error:
             self.reply_json(error.code, error.status())
             return
-        except ValueError as error:
-            text = f"the object provided is unrecognized (the stand-in reads JSON only): {error}"
-            self.reply_json(415, status_object("Failure", 415, "UnsupportedMediaType", text))
+        if target is None and "as=APIGroupDiscoveryList" in self._accepted() and len(parts) == 1:
+            self.reply_json(200, self.served.api.kinds.aggregated(parts), AGGREGATED)
             return
+        self._answer(target, query, body)
+
+    def _answer(self, target: Target | None, query: dict[str, str], body: Json) -> None:
+        name, groups = self.peer_name()
+        by = None
+        if "system:nodes" not in groups:
+            by = {"agent": self.headers.get("User-Agent", ""), "user": name, "groups": sorted(groups)}
         code, answer = self.served.api.call(
-            self.command, self.path, body, self.headers.get("Content-Type", "application/json")
+            self.command, self.path, body, self.headers.get("Content-Type", "application/json"), by
         )
-        if self._wants_table() and target and self.command == "GET" and code == 200:
-            answer = table(target.resource.plural, answer.get("items", [answer]), query, answer["metadata"])
+        for text in answer.pop(WARNINGS, ()):
+            self.warn(text)
+        if target and self.command == "GET" and code == 200:
+            answer = self._as_asked(target, query, answer)
         self.reply_json(code, answer)
 
+    def _as_asked(self, target: Target, query: dict[str, str], answer: Obj) -> Obj:
+        """As a table or with nothing but metadata, if the client asks for that."""
+        if self._wants_table():
+            return table(target.resource.plural, answer.get("items", [answer]), query, answer["metadata"])
+        if "as=PartialObjectMetadataList" in self._accepted() and "items" in answer:
+            return {**META, "kind": "PartialObjectMetadataList", "metadata": answer["metadata"],
+                    "items": [{**META, "metadata": item["metadata"]} for item in answer["items"]]}  # fmt: skip
+        partial = "as=PartialObjectMetadata;" in self._accepted() + ";"
+        return {**META, "metadata": answer["metadata"]} if partial and "items" not in answer else answer
+
     def _parse(self, parts: list[str], data: bytes, node_user: str) -> tuple[Target | None, Json]:
-        """The target and the body of a request. Raises ApiError for forbidden requests, ValueError for invalid JSON."""
-        target = parse_target(parts)
-        body = json.loads(data) if data else None
+        """The target and the body of a request. Raises ApiError for requests that are refused."""
+        target = self.served.api.kinds.parse(parts)
+        body = self._json(data) if data else None
         if node_user and target and not node_may(node_user, self.command, target, body):
             path = urllib.parse.urlsplit(self.path).path
             raise ApiError(403, "Forbidden", f'User "{node_user}" cannot {self.command} {path}')
         return target, body
 
+    def _json(self, data: bytes) -> Json:
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip()
+        if kind.startswith("application/") and kind.endswith("+cbor"):
+            return None  # its media type is refused below
+        if kind in ("application/vnd.kubernetes.protobuf", "application/cbor"):
+            text = "the body of the request was in an unknown format - accepted media types include: application/json"
+            raise ApiError(415, "UnsupportedMediaType", text)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            if kind == APPLY:
+                raise ApiError(
+                    400, "BadRequest", f"error decoding YAML (the stand-in reads JSON only): {error}"
+                ) from error
+            text = f"the object provided is unrecognized (the stand-in reads JSON only): {error}"
+            raise ApiError(400, "BadRequest", text) from error
+
+    def _accepted(self) -> str:
+        return str(self.headers.get("Accept", ""))
+
     def _wants_table(self) -> bool:
-        return "as=Table" in self.headers.get("Accept", "")
+        return "as=Table" in self._accepted()
 
     def _watch(self, target: Target, query: dict[str, str]) -> None:
         if target.name:  # a watch of one object is a list watch with its name as the field selector

@@ -73,6 +73,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
     timeout = 300
+    warnings: tuple[str, ...] = ()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: k3s logs no requests."""
@@ -81,12 +82,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(code)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
+        for text in self.warnings:
+            self.send_header("Warning", f"299 - {json.dumps(text)}")
+        self.warnings = ()
         self.end_headers()
         self.wfile.write(data)
         self.wfile.flush()
 
-    def reply_json(self, code: int, obj: Json) -> None:
-        self.reply(code, json.dumps(obj).encode() + b"\n")
+    def warn(self, text: str) -> None:
+        """Add a warning to the next answer, as a header that kubectl prints."""
+        self.warnings = (*self.warnings, text)
+
+    def reply_json(self, code: int, obj: Json, content_type: str = "application/json") -> None:
+        self.reply(code, json.dumps(obj).encode() + b"\n", content_type)
 
     def asker(self) -> str:
         return f"{self.client_address[0]}:{self.client_address[1]}"

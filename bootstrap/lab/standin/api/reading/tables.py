@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..shapes import Obj
-from .objects import condition, is_terminating
+from ...shapes import Obj
+from ..objects import condition, is_terminating
 
 
 def age(obj: Obj) -> str:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..failures import ApiError
-from ..shapes import Obj
-from .objects import labels_of
+from ...failures import ApiError
+from ...shapes import Obj
+from ..objects import labels_of
 
 
 def label_matches(labels: dict[str, str], selector: str) -> bool:

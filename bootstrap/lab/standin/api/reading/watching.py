@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from .. import process
-from ..datastore.store import Entry, Store
-from ..failures import ApiError
-from ..shapes import Obj
-from .resources import Target, whole
+from ... import process
+from ...datastore.store import Entry, Store
+from ...failures import ApiError
+from ...shapes import Obj
+from ..resources import Target, whole
 from .selecting import selected
 
 
@@ -41,7 +41,7 @@ class Watch:
         resource = self._target.resource
         with self._store.changed:
             self._rev = self._store.rev
-            objects = [o for o in self._store.all(resource.plural, self._target.ns) if selected(o, self._query)]
+            objects = [o for o in self._store.all(resource.key, self._target.ns) if selected(o, self._query)]
         for obj in objects:
             yield {"type": "ADDED", "object": whole(resource, obj)}
         if self._query.get("sendInitialEvents") == "true":
@@ -60,7 +60,7 @@ class Watch:
         """A change as this watch sees it: an object that no longer matches counts as deleted."""
         rev, plural, old, new = entry
         sample, target = new or old, self._target
-        if plural != target.resource.plural or sample is None:
+        if plural != target.resource.key or sample is None:
             return None
         if target.ns not in ("", sample["metadata"].get("namespace", "")):
             return None

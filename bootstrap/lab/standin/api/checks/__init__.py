@@ -1,0 +1,1 @@
+"""What Kubernetes refuses of objects: names, required fields, values, changes."""

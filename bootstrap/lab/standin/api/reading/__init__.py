@@ -1,0 +1,1 @@
+"""Reads: selectors, watches, tables."""

@@ -1,0 +1,1 @@
+"""Types of objects: fields of built-in kinds, decoding, defaults."""
