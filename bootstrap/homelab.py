@@ -38,6 +38,8 @@ class Homelab:
         environ: For `$KUBECONFIG`, `$HOME` and the XDG directories.
         ports: Adapters to use instead of the real ones, for tests.
         stop: Set it to end a run early: running steps end cleanly, no other is started.
+        on_warning: Is called with what is noticed on the way to machines, such as a jump host that is met for the first
+            time; None: it is logged.
         on_secret: Is called with the cluster's secrets (a text may hold several) as they are read or made.
     """
 
@@ -49,10 +51,12 @@ class Homelab:
         ports: Ports | None = None,
         stop: threading.Event | None = None,
         on_secret: Callable[[str], None] | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ) -> None:
         self._inventory = inventory
         self._environ = dict(os.environ if environ is None else environ)
         self._on_secret = on_secret
+        self._on_warning = on_warning
         self._ports = self._telling(ports) if ports is not None else None
         self.stop = stop or threading.Event()
 
@@ -67,7 +71,8 @@ class Homelab:
         if self._ports is None:
             from bootstrap.adapters import connect_ports  # paramiko and kubernetes cost a second
 
-            self._ports = self._telling(connect_ports(self._inventory, environ=self._environ, stop=self.stop))
+            ports = connect_ports(self._inventory, environ=self._environ, stop=self.stop, on_warning=self._on_warning)
+            self._ports = self._telling(ports)
         return self._ports
 
     @property

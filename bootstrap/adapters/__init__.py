@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,20 +12,32 @@ if TYPE_CHECKING:
     from bootstrap.inventory import Inventory
     from bootstrap.ports import Ports
 
+logger = logging.getLogger(__name__)
 
-def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: threading.Event) -> Ports:
+
+def connect_ports(
+    inventory: Inventory,
+    *,
+    environ: Mapping[str, str],
+    stop: threading.Event,
+    on_warning: Callable[[str], None] | None = None,
+) -> Ports:
     """All adapters for an inventory. Sends and writes nothing yet.
 
     Args:
         inventory: Where Proxmox VE is, and which SSH key to use.
         environ: For `$KUBECONFIG` and `$HOME`.
         stop: Ends waits inside adapters early.
+        on_warning: Is called with what the user should know at once; None: it is logged.
 
     Raises:
         AuthenticationError: The endpoint is invalid.
     """
     from bootstrap.adapters import proxmox
     from bootstrap.adapters.artifacts import ReleaseSource, default_cache_root
+    from bootstrap.adapters.jump.pin import Pin
+    from bootstrap.adapters.jump.user_config import UserSshConfig
+    from bootstrap.adapters.jump.ways import Ways
     from bootstrap.adapters.kube import KubernetesApis
     from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
     from bootstrap.adapters.local.clock import SystemClock
@@ -33,7 +46,6 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
     from bootstrap.adapters.probes import NetworkProbes
     from bootstrap.adapters.ssh.fabric import FabricShells
-    from bootstrap.adapters.ssh.user_config import UserSshConfig
     from bootstrap.ports import Ports
     from bootstrap.records.state.state_items import OWN_KEY
 
@@ -42,6 +54,11 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     state = DirectoryStateStore(default_state_root())
     own_key = state.directory(spec.name) / OWN_KEY
     keys = FileRecordKeys(state, cluster=spec.name, private_key=spec.ssh.private_key)
+    jump = spec.ssh.jump
+    tell = on_warning or logger.warning
+    pin = Pin(jump=jump, given=spec.ssh.jump_host_key, cluster=spec.name, state=state, tell=tell) if jump else None
+    identity = (spec.ssh.private_key or own_key).expanduser()
+    ways = Ways(UserSshConfig(), pin=pin, identity=identity, named=f"{spec.name}-cp-1")
     pool = spec.placement.resource_pool
     hypervisor = proxmox.connect(
         inventory.endpoint, keys=keys, pools={spec.name: pool} if pool else {}, clock=clock, stop=stop
@@ -52,9 +69,9 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
             spec.ssh.private_key or own_key,
             make=spec.ssh.private_key is None,
             port=spec.ssh.port,
-            config=UserSshConfig(),
+            ways=ways,
         ),
-        kube=KubernetesApis(),
+        kube=KubernetesApis(None if ways.direct else ways.connect),
         artifacts=ReleaseSource(default_cache_root()),
         kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),
         state=state,
@@ -62,6 +79,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
         clock=clock,
         markers=hypervisor.markers,
         processes=LocalProcesses(),
-        probes=NetworkProbes(),
+        probes=NetworkProbes(ways),
         templates=hypervisor.templates,
+        ways=ways,
     )

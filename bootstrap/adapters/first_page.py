@@ -11,6 +11,7 @@ import logging
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +19,7 @@ from typing import BinaryIO
 
 from cryptography import x509
 
-from bootstrap.errors import AuthenticationError, HypervisorError
+from bootstrap.errors import AuthenticationError, HomelabError, HypervisorError
 
 TIMEOUT_S = 5.0
 PVE_PORT = 8006
@@ -74,10 +75,19 @@ class OutOfDate:
     remedy: str = ""
 
 
-def read_first_page(host: str, port: int) -> FirstPage:
-    """Read it. Raises OSError, and ValueError for an invalid name."""
+Dial = Callable[[str, int, float], socket.socket]
+"""Connects to a host and port within some seconds. Raises OSError, or HomelabError over jump hosts."""
+
+
+def connect_directly(host: str, port: int, timeout_s: float) -> socket.socket:
+    """A `Dial` without jump hosts."""
+    return socket.create_connection((host, port), timeout=timeout_s)
+
+
+def read_first_page(host: str, port: int, dial: Dial = connect_directly) -> FirstPage:
+    """Read it. Raises OSError, ValueError for an invalid name, and what `dial` does."""
     with (
-        socket.create_connection((host, port), timeout=TIMEOUT_S) as connection,
+        dial(host, port, TIMEOUT_S) as connection,
         unchecked().wrap_socket(connection, server_hostname=host) as tls,
         tls.makefile("rb") as answer,
     ):
@@ -151,20 +161,21 @@ def speaks_no_tls(said: str) -> bool:
     return "WRONG_VERSION_NUMBER" in text or "UNKNOWN_PROTOCOL" in text or "HTTP_REQUEST" in text
 
 
-def out_of_date(refusal: str, host: str, port: int) -> OutOfDate | None:
+def out_of_date(refusal: str, host: str, port: int, dial: Dial = connect_directly) -> OutOfDate | None:
     """Why a certificate is not valid now, if TLS refused it for its dates.
 
     Args:
         refusal: What OpenSSL said.
         host: The server with the certificate.
         port: Its port.
+        dial: The way there.
     """
     if not any(word in refusal for word in _OUT_OF_DATE):
         return None
     try:
-        page = read_first_page(host, port)
+        page = read_first_page(host, port, dial)
         certificate = x509.load_der_x509_certificate(page.der)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HomelabError) as error:
         logger.info("the certificate of %s:%d cannot be read: %s", host, port, error)
         return None
     now = datetime.now(UTC)

@@ -25,12 +25,16 @@ from bootstrap.adapters.first_page import (
     unchecked,
     unreached,
 )
-from bootstrap.errors import HomelabError
+from bootstrap.adapters.jump.errors import NotReachedFromHopError
+from bootstrap.adapters.jump.ways import Ways
+from bootstrap.errors import GuestError, HomelabError
 from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.ports import CertificateFacts, EndpointFacts
 
 _HERE_TIMEOUT_S = 0.7
 """For an address on this network; an unused one would take seconds to fail."""
+_THERE_TIMEOUT_S = 4.0
+"""Through a jump host, whose kernel gives up an address without an ARP answer after 3 s."""
 _RESOLVE_TIMEOUT_S = 3.0
 _DAY_S = 86400.0
 _ARP = Path("/proc/net/arp")
@@ -39,7 +43,14 @@ _INCOMPLETE = "0x0"
 
 
 class NetworkProbes:
-    """Implements `bootstrap.ports.Probes`."""
+    """Implements `bootstrap.ports.Probes`.
+
+    Args:
+        ways: How machines are reached; None: directly. Proxmox VE always is.
+    """
+
+    def __init__(self, ways: Ways | None = None) -> None:
+        self._ways = ways or Ways()
 
     def endpoint(self, endpoint: PveEndpoint) -> EndpointFacts:
         """See `Probes.endpoint`."""
@@ -61,11 +72,11 @@ class NetworkProbes:
         """See `Probes.certificate`."""
         try:
             with (
-                socket.create_connection((str(address), port), timeout=TIMEOUT_S) as connection,
+                self._ways.connect(str(address), port, timeout_s=TIMEOUT_S) as connection,
                 unchecked().wrap_socket(connection) as tls,
             ):
                 return _facts(tls.getpeercert(binary_form=True) or b"")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, GuestError) as error:
             raise HomelabError(f"{address}:{port} presents no certificate", details=str(error)) from error
 
     def resolve(self, name: str) -> tuple[IPv4Address, ...]:
@@ -85,8 +96,11 @@ class NetworkProbes:
     def answers(self, address: IPv4Address) -> bool:
         """See `Probes.answers`. A host that refuses the port exists; one that drops it still answers ARP, if near.
 
-        An ARP entry from before proves nothing: the kernel keeps those of missing machines for minutes.
+        An ARP entry from before proves nothing: the kernel keeps those of missing machines for minutes. Over a jump
+        host only its answer is known: connected, refused, or neither.
         """
+        if self._ways.hops(str(address)):
+            return self._answers_there(address)
         known = _has_neighbour(address)
         try:
             socket.create_connection((str(address), 22), timeout=_HERE_TIMEOUT_S).close()
@@ -94,6 +108,13 @@ class NetworkProbes:
             return True
         except OSError:
             return not known and _has_neighbour(address)
+        return True
+
+    def _answers_there(self, address: IPv4Address) -> bool:
+        try:
+            self._ways.connect(str(address), 22, timeout_s=_THERE_TIMEOUT_S).close()
+        except NotReachedFromHopError as error:
+            return error.refused
         return True
 
 

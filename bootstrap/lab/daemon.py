@@ -99,6 +99,7 @@ async def run_lab(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, re
             driver=driver,
             network=getattr(driver, "network", None),
             ssh_port=getattr(driver, "ssh_port", 22),
+            jump=getattr(getattr(driver, "jump", None), "info", None),
             faults=faults,
             reason=reason,
             k3s=chosen,
@@ -159,7 +160,7 @@ async def _make_driver(kind: str, state_dir: Path, *, options: LabOptions, fault
     if kind == "simulated":
         from bootstrap.lab.simulated.driver import SimulatedGuests
 
-        return SimulatedGuests(state_dir, delays=lab_delays(options), faults=faults)
+        return SimulatedGuests(state_dir, delays=lab_delays(options), faults=faults, jump=options.jump)
     from bootstrap.lab.guests.sweep import sweep
 
     network = LabNetwork()

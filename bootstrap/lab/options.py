@@ -43,6 +43,7 @@ class LabOptions:
             `agent=10..14,clone=0.3`, or `none`.
         seed: Random seed of delays: the same seed gives the same delays.
         vnet: Name of an SDN vnet in the zone `lab`, on the same network as the bridge vmbr0; empty: none.
+        jump: Whether simulated guests are behind a jump host, the only one that reaches them.
     """
 
     guests: str = "auto"
@@ -59,6 +60,7 @@ class LabOptions:
     delays: str = ""
     seed: int = 0
     vnet: str = ""
+    jump: bool = False
 
     @property
     def room_gib(self) -> int:
@@ -82,6 +84,8 @@ class LabOptions:
             found.append(f"cores: {self.cores} is less than 1")
         if self.memory_mib is not None and self.memory_mib < 512:
             found.append(f"memory_mib: {self.memory_mib} is less than 512")
+        if self.jump and self.guests != "simulated":
+            found.append(f"jump: only simulated guests can be behind a jump host, not {self.guests}")
         return (*found, *self._problems_of_names(), *self._problems_of_time())
 
     def _problems_of_names(self) -> tuple[str, ...]:
@@ -122,6 +126,21 @@ def _is_loopback(text: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabJump:
+    """The jump host of a running lab.
+
+    Attributes:
+        place: `user@address:port`.
+        host_key: Fingerprint of its host key, `SHA256:...`.
+        identity: File of a private key that logs in there.
+    """
+
+    place: str
+    host_key: str
+    identity: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabInfo:
     """A running lab, as `lab.json` keeps it (mode 0600, since it holds the token's secret).
 
@@ -144,6 +163,7 @@ class LabInfo:
         root_token: The same of `root@pam!lab`, which may do anything (for tests).
         options: What the lab was started with.
         k3s: Which k3s its clusters run.
+        jump: What guests are behind; None: they are reached directly.
     """
 
     endpoint: str
@@ -164,6 +184,7 @@ class LabInfo:
     root_token: str
     options: LabOptions
     k3s: K3sChoice
+    jump: LabJump | None = None
 
     def to_json(self) -> str:
         """The info as a JSON object."""
@@ -181,6 +202,7 @@ class LabInfo:
             data["options"] = LabOptions.from_dict(data["options"])
             data["k3s"] = K3sChoice(**data["k3s"])
             data["pve_nodes"] = tuple(data["pve_nodes"])
+            data["jump"] = LabJump(**data["jump"]) if data.get("jump") else None
             return cls(**data)
         except (ValueError, KeyError, TypeError) as error:
             raise LabError(f"lab.json is not this version's: {error}") from error

@@ -49,7 +49,7 @@ from bootstrap.lab.front.vms.machines import Machines
 from bootstrap.lab.front.vms.power import Power
 from bootstrap.lab.guests.base import GuestDriver, LabNetwork
 from bootstrap.lab.k3s import K3sChoice
-from bootstrap.lab.options import LabError, LabInfo, LabOptions
+from bootstrap.lab.options import LabError, LabInfo, LabJump, LabOptions
 from bootstrap.lab.processes import process_start
 from bootstrap.lab.supervisor import Supervisor
 
@@ -67,6 +67,7 @@ class LabServer:
         driver: The guest backend, prepared by the caller; None: VMs have no guests.
         network: The guests' network, shown in the info; None where they have none.
         ssh_port: Where guests' sshd listens, shown in the info.
+        jump: What guests are behind, shown in the info.
         faults: The faults in force; shared with the driver of simulated guests.
         reason: Why this kind of guests, shown in the info.
         k3s: Which k3s clusters run, shown in the info.
@@ -85,6 +86,7 @@ class LabServer:
         driver: GuestDriver | None = None,
         network: LabNetwork | IPv4Network | None = None,
         ssh_port: int = 22,
+        jump: LabJump | None = None,
         faults: Faults | None = None,
         reason: str = "requested",
         k3s: K3sChoice | None = None,
@@ -99,6 +101,7 @@ class LabServer:
         self.supervisor = Supervisor(self.pve, driver)
         self._network = network
         self._ssh_port = ssh_port
+        self._jump = jump
         self.faults = faults or Faults()
         self.ha = HaManager(self.pve, self.supervisor, self.faults)
         self._reason = reason
@@ -222,6 +225,7 @@ class LabServer:
             root_token=f"{ROOT}={tokens.root}",
             options=self.options,
             k3s=self._k3s,
+            jump=self._jump,
         )
 
     async def _stop_looking(self, looking: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from bootstrap.model.early import EarlyManifest
+from bootstrap.model.endpoint import JumpHost
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import K3sSettings, NodePool
@@ -172,12 +173,16 @@ class SshSpec:
         private_key: A key the user gave, or None: a key pair of our own is made in the state directory.
         host_keys: Where host keys come from.
         port: TCP port of the machines' sshd.
+        jump: Over which SSH server machines and the Kubernetes API are reached; None: as ~/.ssh/config says.
+        jump_host_key: Fingerprint of its host key (`SHA256:...`); None: its first key is trusted and kept.
     """
 
     user: str = "debian"
     port: int = 22
     private_key: Path | None = None
     host_keys: HostKeyPolicy = HostKeyPolicy.AGENT
+    jump: JumpHost | None = None
+    jump_host_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

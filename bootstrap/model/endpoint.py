@@ -1,4 +1,4 @@
-"""How the Proxmox VE API is reached. Kept apart from `ClusterSpec`, since it holds a secret."""
+"""How the Proxmox VE API is reached (apart from `ClusterSpec`, since it holds a secret), and the jump host."""
 
 from __future__ import annotations
 
@@ -47,3 +47,23 @@ class PveEndpoint:
     url: str
     token: ApiToken
     tls: TlsSpec = field(default_factory=TlsSpec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JumpHost:
+    """The SSH server over which machines are reached.
+
+    Attributes:
+        user: Who logs in there.
+        host: Its name or address.
+        port: Where its sshd listens.
+    """
+
+    user: str
+    host: str
+    port: int = 22
+
+    def __str__(self) -> str:
+        """As in the inventory: `user@host`, `user@host:port`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.user}@{host}" + (f":{self.port}" if self.port != 22 else "")

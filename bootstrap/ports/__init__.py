@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bootstrap.model.observed import GuestInterface
 from bootstrap.ports.cluster import Artifact, ArtifactSource, KubeApi, KubeApis
-from bootstrap.ports.guests import CommandOutcome, GuestScript, GuestShell, GuestShells
+from bootstrap.ports.guests import CommandOutcome, GuestScript, GuestShell, GuestShells, Ways
 from bootstrap.ports.local import (
     CertificateFacts,
     Clock,
@@ -52,6 +52,7 @@ class Ports:
     processes: Processes
     probes: Probes
     templates: TemplateMaker
+    ways: Ways
 
 
 __all__ = [
@@ -87,4 +88,5 @@ __all__ = [
     "StateStore",
     "TemplateMaker",
     "Warn",
+    "Ways",
 ]

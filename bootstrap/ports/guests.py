@@ -112,3 +112,25 @@ class GuestShells(Protocol):
             GuestError: The key was refused, or the machine asks for no key, and the like: final.
         """
         ...
+
+
+class Ways(Protocol):
+    """The way to machines and to the Kubernetes API: direct, or over jump hosts."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether no jump host is named, by the inventory or by the user's SSH configuration."""
+        ...
+
+    def check(self, address: IPv4Address | None, port: int) -> str:
+        """Log in to the jump hosts on the way to a machine, see that they forward, and say which; empty if direct.
+
+        Args:
+            address: A machine's, which need not be there; None where none is known.
+            port: A port of it.
+
+        Raises:
+            SshUnreachableError: One is not reached.
+            GuestError: One refuses to log in or to forward, or shows another host key.
+        """
+        ...

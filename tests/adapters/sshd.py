@@ -45,6 +45,7 @@ class SshGuest:
 
     Attributes:
         forwarded: Where it was asked to connect to.
+        may_forward: Whether it does, as with AllowTcpForwarding.
         hung_up_on: How many commands were ended since the client closed their channel.
         lies: Sizes that SFTP's `stat` tells instead of the files' own, by file name.
         pads: Whether a file that is shorter than it claims goes on in zeros.
@@ -57,6 +58,7 @@ class SshGuest:
         self, root: Path, *, authorized_key: str, host_key_type: str = "ssh-ed25519", admits_anybody: bool = False
     ) -> None:
         self.forwarded: list[tuple[str, int]] = []
+        self.may_forward = True
         self._admits_anybody = admits_anybody
         self.home = root / "home"
         self.bin = root / "bin"
@@ -127,7 +129,7 @@ class SshGuest:
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
         return await asyncssh.create_server(
-            lambda: _Door(self._connections, self.forwarded, admits_anybody=self._admits_anybody),
+            lambda: _Door(self, self._connections, admits_anybody=self._admits_anybody),
             "127.0.0.1",
             0,
             server_host_keys=[self._host_key],
@@ -210,12 +212,12 @@ class _Files(asyncssh.SFTPServer):
 class _Door(asyncssh.SSHServer):
     def __init__(
         self,
+        guest: SshGuest,
         connections: set[asyncssh.SSHServerConnection],
-        forwarded: list[tuple[str, int]],
         *,
         admits_anybody: bool,
     ) -> None:
-        self._forwarded = forwarded
+        self._guest = guest
         self._connections = connections
         self._admits_anybody = admits_anybody
         self._connection: asyncssh.SSHServerConnection | None = None
@@ -230,8 +232,8 @@ class _Door(asyncssh.SSHServer):
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         """As a jump host: goes there."""
-        self._forwarded.append((dest_host, dest_port))
-        return True
+        self._guest.forwarded.append((dest_host, dest_port))
+        return self._guest.may_forward
 
     def begin_auth(self, username: str) -> bool:
         """Whether anyone who comes has to authenticate."""

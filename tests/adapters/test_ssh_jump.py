@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.adapters.jump.user_config import UserSshConfig
+from bootstrap.adapters.jump.ways import Ways
 from bootstrap.adapters.ssh.fabric import FabricShells
 from bootstrap.adapters.ssh.keys import make_key_pair, read_key
-from bootstrap.adapters.ssh.user_config import UserSshConfig
 from bootstrap.errors import GuestError, GuestSetupError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from tests.adapters.sshd import SshGuest
@@ -69,7 +70,7 @@ def write(tmp_path: Path, keys: dict[str, Path]) -> Callable[..., Path]:
 
 def say(keys: dict[str, Path], machine: SshGuest, config: Path) -> str:
     """What a command on the machine prints, over the way that the configuration tells."""
-    shells = FabricShells(keys["cluster"], port=machine.port, config=UserSshConfig(config))
+    shells = FabricShells(keys["cluster"], port=machine.port, ways=Ways(UserSshConfig(config)))
     shell = shells.connect(MACHINE, ADDRESS, user="debian", host_key=machine.host_key, timeout_s=30)
     try:
         return shell.command("echo hello", timeout_s=30).stdout
@@ -187,7 +188,7 @@ def test_jump_hosts_that_lead_to_one_another_are_told(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host a 127.*\n  ProxyJump b\nHost b\n  ProxyJump a\n")
     with pytest.raises(GuestError, match="lead to one another"):
-        UserSshConfig(config).hops(MACHINE, ADDRESS)
+        Ways(UserSshConfig(config)).hops(str(ADDRESS), machine=MACHINE)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_jump_hosts_that_lead_to_one_another_are_told(tmp_path: Path) -> None:
 def test_openssh_is_led_the_same_way(tmp_path: Path, text: str, way: tuple[str, ...]) -> None:
     config = tmp_path / "config"
     config.write_text(text)
-    found = UserSshConfig(config).options(MACHINE, ADDRESS)
+    found = Ways(UserSshConfig(config)).options(MACHINE, ADDRESS)
     assert found == way
     done = subprocess.run(
         ["ssh", "-F", str(config), *found, "-G", "--", "x"], capture_output=True, text=True, check=True
@@ -214,4 +215,4 @@ def test_openssh_is_led_the_same_way(tmp_path: Path, text: str, way: tuple[str, 
 
 
 def test_without_a_configuration_openssh_is_asked_nothing(tmp_path: Path) -> None:
-    assert UserSshConfig(tmp_path / "config").options(MACHINE, ADDRESS) == ()
+    assert Ways(UserSshConfig(tmp_path / "config")).options(MACHINE, ADDRESS) == ()

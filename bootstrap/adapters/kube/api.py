@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from bootstrap.adapters.first_page import Dial
 from bootstrap.adapters.kube.answers import Answer, check
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
 from bootstrap.adapters.kube.http import KubeHttp
@@ -45,11 +46,18 @@ _MERGE = "application/merge-patch+json"
 
 
 class KubernetesApis:
-    """Connects to Kubernetes; implements `bootstrap.ports.KubeApis`."""
+    """Connects to Kubernetes; implements `bootstrap.ports.KubeApis`.
+
+    Args:
+        dial: The way there; None where it is always direct.
+    """
+
+    def __init__(self, dial: Dial | None = None) -> None:
+        self._dial = dial
 
     def connect(self, kubeconfig: str) -> KubernetesApi:
         """A client for a kubeconfig's context. Sends nothing yet. Raises KubernetesError for an unusable one."""
-        return KubernetesApi(KubeHttp(parse_kubeconfig(kubeconfig)))
+        return KubernetesApi(KubeHttp(parse_kubeconfig(kubeconfig), self._dial))
 
 
 class KubernetesApi:

@@ -14,9 +14,10 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.client.rest import RESTResponse
 
 from bootstrap.adapters.calls import calling
-from bootstrap.adapters.first_page import parse_http_date
+from bootstrap.adapters.first_page import Dial, parse_http_date
 from bootstrap.adapters.kube.answers import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Answer, check, whole
 from bootstrap.adapters.kube.credentials import Credentials, tls_context
+from bootstrap.adapters.kube.pool import pool_over
 from bootstrap.errors import KubernetesError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class BoundedClient(ApiClient):
     Neither proxies nor redirects are followed, and nothing is retried.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, dial: Dial | None = None) -> None:
         configuration = Configuration(host=credentials.server, connection_pool_maxsize=_POOL_SIZE)
         # The client would use HTTPS_PROXY; but the API is on the local network, and receives credentials.
         configuration.proxy = None
@@ -48,6 +49,9 @@ class BoundedClient(ApiClient):
         self.user_agent = "homelab-k8s"
         # The configuration takes certificates only as files, which would have to exist during the whole run.
         self.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls_context(credentials)
+        if dial is not None:
+            manager = self.rest_client.pool_manager
+            manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": pool_over(dial)}
         self._importing = threading.Lock()  # importing is not thread-safe
 
     @cached_property

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bootstrap.adapters.first_page import out_of_date
+from bootstrap.adapters.first_page import Dial, connect_directly, out_of_date
 from bootstrap.adapters.kube.answers import CONNECT_TIMEOUT_S, Answer, Stream, check
 from bootstrap.adapters.kube.credentials import Credentials
-from bootstrap.errors import KubernetesError, KubeUnreachableError
+from bootstrap.errors import GuestError, HomelabError, KubernetesError, KubeUnreachableError, SshUnreachableError
 
 if TYPE_CHECKING:
     from bootstrap.adapters.kube.client import BoundedClient
@@ -23,10 +23,15 @@ class KubeHttp:
     """The API of one cluster; safe for many threads. Connects, and imports the client, on first use.
 
     `ask` and `stream` call the methods of the API classes that `client` has.
+
+    Args:
+        credentials: Of a kubeconfig.
+        dial: The way there; None where it is direct.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, dial: Dial | None = None) -> None:
         self._credentials = credentials
+        self._dial = dial
         self._lock = threading.Lock()  # importing it is not thread-safe
         self._client: BoundedClient | None = None
         self.server = credentials.server
@@ -38,7 +43,7 @@ class KubeHttp:
             if self._client is None:
                 from bootstrap.adapters.kube.client import BoundedClient
 
-                self._client = BoundedClient(self._credentials)
+                self._client = BoundedClient(self._credentials, self._dial)
             return self._client
 
     def ask(
@@ -86,20 +91,28 @@ class KubeHttp:
         brief = f"the Kubernetes API at {self.server} does not answer"
         try:
             yield
+        except SshUnreachableError as error:
+            raise KubeUnreachableError(brief, details=_whole(error), resolution=error.resolution) from error
+        except GuestError as error:
+            raise KubernetesError(error.brief, details=error.details, resolution=error.resolution) from error
         except ApiException as error:
             # Status 0: the client reports TLS errors like this.
             details = str(error.reason)
             if "CERTIFICATE_VERIFY_FAILED" in details:
-                raise _distrusted(self.server, details) from error
+                raise _distrusted(self.server, details, self._dial or connect_directly) from error
             raise KubeUnreachableError(brief, details=details) from error
         except (HTTPError, OSError) as error:
             raise KubeUnreachableError(brief, details=str(error) or type(error).__name__) from error
 
 
-def _distrusted(server: str, details: str) -> KubernetesError:
+def _whole(error: HomelabError) -> str:
+    return f"{error.brief}: {error.details}" if error.details else error.brief
+
+
+def _distrusted(server: str, details: str, dial: Dial) -> KubernetesError:
     """The error for a certificate that this cluster's CA did not sign, or that is not valid now."""
     parts = urlsplit(server)
-    dated = out_of_date(details, parts.hostname or "", parts.port or _HTTPS_PORT)
+    dated = out_of_date(details, parts.hostname or "", parts.port or _HTTPS_PORT, dial)
     if dated is None:
         return KubernetesError(
             f"{server} is not the API of this cluster",

@@ -34,7 +34,7 @@ from bootstrap.ports import CommandOutcome, GuestScript
 if TYPE_CHECKING:
     import paramiko
 
-    from bootstrap.adapters.ssh.user_config import UserSshConfig
+    from bootstrap.adapters.jump.ways import Ways
 
 DIRECTORY = ".homelab-k8s"
 """Where scripts and uploads go, in the login user's home directory, mode 0700."""
@@ -64,20 +64,18 @@ def _fabric() -> Any:  # noqa: ANN401 - Fabric has no types
 class FabricShells:
     """Logs in to guests with one private key; implements `bootstrap.ports.GuestShells`.
 
-    Only ProxyJump of the user's SSH configuration is used, and other keys of theirs only for the jump hosts. Their SSH
-    agent is used only where the key's file is not enough (a passphrase, a security key).
+    Other keys of the user than this one are used only for jump hosts. Their SSH agent is used only where the key's file
+    is not enough (a passphrase, a security key).
 
     Args:
         private_key: File of an ed25519, rsa or ecdsa key.
         make: Create that key (ed25519) if it is missing, once it is needed: the cluster's own key.
         port: Where guests' SSH listens.
-        config: Names the jump hosts; None for direct connections.
+        ways: Knows the jump hosts; None for direct connections.
     """
 
-    def __init__(
-        self, private_key: Path, *, make: bool = False, port: int = 22, config: UserSshConfig | None = None
-    ) -> None:
-        self._config = config
+    def __init__(self, private_key: Path, *, make: bool = False, port: int = 22, ways: Ways | None = None) -> None:
+        self._ways = ways
         self._private_key = private_key.expanduser()
         self._make = make
         self._port = port
@@ -137,7 +135,7 @@ class FabricShells:
 
     def way(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
         """See `bootstrap.ports.GuestShells.way`."""
-        return self._config.options(machine, address) if self._config else ()
+        return self._ways.options(machine, address) if self._ways else ()
 
     def connect(
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
@@ -147,15 +145,15 @@ class FabricShells:
             fabric = _fabric()
         from paramiko import SSHConfig
 
-        from bootstrap.adapters.ssh import jump
+        from bootstrap.adapters.jump.road import road
         from bootstrap.adapters.ssh import trust as ssh_trust
         from bootstrap.adapters.ssh.transport import bounded_transport
 
         deadline_s = time.monotonic() + timeout_s
         doing = f"log in to {user}@{address}"
         with self._signer() as key, converted(machine, doing), calling("ssh", f"{machine}: {doing}"):
-            hops = self._config.hops(machine, address) if self._config else ()
-            sock, hang_up = jump.road(machine, address, self._port, hops, timeout_s=timeout_s)
+            hops = self._ways.hops(str(address), machine=machine) if self._ways else ()
+            sock, hang_up = road(machine, (str(address), self._port), hops, timeout_s=timeout_s)
             left_s = max(0.1, deadline_s - time.monotonic())
             connection = fabric.Connection(
                 str(address),

@@ -42,7 +42,13 @@ def open_homelab(
     else:
         loaded = load_inventory(source.inventory, environ=os.environ, overrides=overrides)
     _mask_secrets(session, loaded)
-    homelab = Homelab(loaded, ports=session.ports, stop=session.stop, on_secret=session.masker.add_words)
+    homelab = Homelab(
+        loaded,
+        ports=session.ports,
+        stop=session.stop,
+        on_secret=session.masker.add_words,
+        on_warning=lambda message: session.sink(Warned(subject="ssh", message=message)),
+    )
     for warning in homelab.warnings:
         session.sink(Warned(subject="proxmox", message=warning, danger=True))
     for note in homelab.notes:

@@ -32,7 +32,9 @@ def observe_checked(spec: ClusterSpec, ports: Ports) -> ClusterView:
 
     Raises:
         PreflightError: Proxmox VE is too old; or as `check_keys`.
+        GuestError: As `check_way`.
     """
+    check_way(spec, ports)
     view = observe_cluster(spec, ports)
     check_version(view)
     check_keys(view, ports)
@@ -44,10 +46,25 @@ def observe_existing(spec: ClusterSpec, ports: Ports) -> ClusterView:
 
     Raises:
         PreflightError: The token may not see VMs.
+        GuestError: As `check_way`.
     """
+    check_way(spec, ports)
     view = observe_cluster(spec, ports)
     check_sight(spec, ports, view.observed.vms)
     return with_existing_sizes(view)
+
+
+def check_way(spec: ClusterSpec, ports: Ports) -> str:
+    """See that the jump hosts on the way to machines can be used, and say which they are; empty if it is direct.
+
+    Raises:
+        GuestError: One cannot; nothing was touched.
+    """
+    if ports.ways.direct:
+        return ""
+    fixed = spec.network.addresses
+    foreseen = spec.vip.address if spec.vip is not None else fixed.first if fixed is not None else None
+    return ports.ways.check(foreseen, spec.ssh.port)
 
 
 def check_version(view: ClusterView) -> None:

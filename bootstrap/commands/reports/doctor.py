@@ -15,6 +15,7 @@ from bootstrap.commands.observing.preflight import (
     api_name_notes,
     check_state_room,
     check_vip,
+    check_way,
     missing_key,
     rights_for_up,
 )
@@ -109,17 +110,19 @@ class _Doctor:
         if self._spec.api_name:
             yield "api-name", ("token",), self._api_name
         yield "ssh-key", (), lambda: ok(self._ports.shells.check())
+        if not self._ports.ways.direct:
+            yield "jump", (), self._jump
         yield "k3s", (), self._k3s
         yield "state", (), self._state
         yield "lock", ("token", VMS), self._lock
         yield "cluster", ("token", VMS), self._cluster
         yield "spread", ("token", VMS), lambda: checks_live.check_spread(self._view)
-        yield "machines", ("token", VMS), self._machines
-        yield "logins", ("token", VMS), lambda: check_logins(self._spec.ssh.host_keys, self._guests)
+        yield "machines", ("token", VMS, "jump"), self._machines
+        yield "logins", ("token", VMS, "jump"), lambda: check_logins(self._spec.ssh.host_keys, self._guests)
         yield "clocks", ("endpoint",), self._clocks
         yield "pve-certificate", ("endpoint",), self._pve_certificate
-        yield "api-certificate", ("token", VMS), self._api_certificate
-        yield "etcd-disk", ("token", VMS), self._etcd_disk
+        yield "api-certificate", ("token", VMS, "jump"), self._api_certificate
+        yield "etcd-disk", ("token", VMS, "jump"), self._etcd_disk
         yield "worker-token", ("token", VMS), lambda: checks_live.check_worker_token(worker_token(self._view.observed))
 
     def _check(self, name: str, needs: tuple[str, ...], look: Callable[[], Check]) -> Check:
@@ -316,6 +319,10 @@ class _Doctor:
             warn_days=checks_live.API_CERTIFICATE_DAYS,
             remedy=f"restart k3s on {first} (systemctl restart k3s): it renews what has fewer than 120 days left",
         )
+
+    def _jump(self) -> Check:
+        over = check_way(self._spec, self._ports)
+        return ok(f"{over} forwards connections to machines" if over else "direct: no ProxyJump matches the machines")
 
     def _etcd_disk(self) -> Check:
         if not self._view.etcd_members:

@@ -78,6 +78,13 @@ def _check_k3s_source(root: Root, problems: Problems) -> None:
         problems.add(k3s.at(K3sKeys.channel), "a channel has no effect on artifacts", hint)
 
 
+def _check_jump(root: Root, problems: Problems) -> None:
+    ssh = root.ssh
+    if ssh is not None and ssh.given(SshKeys.jump_host_key) and not ssh.given(SshKeys.jump):
+        hint = "set ssh.jump, too; hosts of a ProxyJump are checked with your known_hosts"
+        problems.add(ssh.at(SshKeys.jump_host_key), "is the key of a jump host, and none is set", hint)
+
+
 _CHECKS: tuple[Callable[[Root, Problems], None], ...] = (
     check_addresses,
     check_gateway,
@@ -91,6 +98,7 @@ _CHECKS: tuple[Callable[[Root, Problems], None], ...] = (
     _check_vmids,
     _check_template,
     _check_k3s_source,
+    _check_jump,
 )
 
 

@@ -11,8 +11,8 @@ from bootstrap.inventory.keys.network import NetworkKeys
 from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
 from bootstrap.inventory.keys.template import DEFAULT_TEMPLATE_TAG, TemplateKeys
+from bootstrap.inventory.values import reach_formats, system_formats
 from bootstrap.inventory.values import string_formats as forms
-from bootstrap.inventory.values import system_formats
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
@@ -43,6 +43,18 @@ class SshKeys(Section, makes=SshSpec):
         default=_SSH.host_keys.value,
         example="accept-new",
         doc="How host keys are verified: read through Proxmox VE, or trusted on first use.",
+    )
+    jump = Key(
+        kind=reach_formats.JUMP_HOST,
+        default_doc="the ProxyJump of ~/.ssh/config, or direct",
+        example="root@pve.example.org",
+        doc="SSH server over which the machines and the Kubernetes API are reached, as user@host or user@host:port.",
+    )
+    jump_host_key = Key(
+        kind=reach_formats.HOST_KEY,
+        default_doc="the key it shows first",
+        example="SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDgWpVyZjFkPZRTtBA",
+        doc="Fingerprint of the jump host's SSH host key, as `ssh-keygen -lf` prints it.",
     )
 
 

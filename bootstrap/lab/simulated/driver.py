@@ -18,6 +18,7 @@ from bootstrap.lab.simulated.disk import BlobStore, Disk
 from bootstrap.lab.simulated.embedding.program import Programs
 from bootstrap.lab.simulated.embedding.standin import AGENT_THREADS, Network
 from bootstrap.lab.simulated.guest import SimulatedGuest
+from bootstrap.lab.simulated.jump import JumpHost
 from bootstrap.lab.simulated.machine.addresses import SSH_PORT, AddressSlot
 from bootstrap.lab.simulated.machine.world import World
 
@@ -31,16 +32,22 @@ class SimulatedGuests:
         state_dir: The lab's directory; disks go below it.
         delays: How long things take.
         faults: What goes wrong.
+        jump: Whether guests are behind a jump host.
 
     Attributes:
         ssh_port: Where guests' sshd listens.
+        jump: The jump host, from `prepare` on; None without one.
         guests: The guests by vmid.
     """
 
     ssh_port = SSH_PORT
 
-    def __init__(self, state_dir: Path, *, delays: Delays | None = None, faults: Faults | None = None) -> None:
+    def __init__(
+        self, state_dir: Path, *, delays: Delays | None = None, faults: Faults | None = None, jump: bool = False
+    ) -> None:
         self._directory = state_dir.absolute() / DIRECTORY
+        self._behind = jump
+        self.jump: JumpHost | None = None
         self.guests: dict[int, SimulatedGuest] = {}
         self.world = World(
             delays=delays or Delays(scale=0.0),
@@ -66,6 +73,13 @@ class SimulatedGuests:
         """Take a range of loopback addresses. Raises GuestError where none is free."""
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
         self.world.slot.take()
+        if self._behind:
+            self.world.network.behind = self.network
+            self.jump = JumpHost(self.world.slot.jump, SSH_PORT, self._directory / "jump")
+            try:
+                await self.jump.open()
+            except OSError as error:
+                raise GuestError(f"the jump host cannot listen: {error}") from error
 
     async def clone(self, vmid: int) -> None:
         """See `GuestDriver.clone`."""
@@ -125,6 +139,8 @@ class SimulatedGuests:
         """See `GuestDriver.close`."""
         await asyncio.gather(*(guest.power_off() for guest in self.guests.values()))
         self.guests.clear()
+        if self.jump is not None:
+            await self.jump.close()
         self.world.threads.shutdown()
         self.world.slot.drop()
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)

@@ -78,6 +78,8 @@ class _Login(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
         self._sshd.connections.add(conn)
+        if not self._sshd.guest.world.network.admits(conn.get_extra_info("peername")[0]):
+            conn.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's contract
         if self._connection is not None:

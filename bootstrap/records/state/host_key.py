@@ -7,10 +7,8 @@ The format and its changes are OpenSSH's (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT),
 
 from __future__ import annotations
 
-from bootstrap.model.ids import MachineName
 
-
-def render_host_key(name: MachineName, host_key: str) -> str:
+def render_host_key(name: str, host_key: str) -> str:
     """The item's text for a key (`ssh-ed25519 AAAA...`) under the machine's name."""
     return f"{name} {host_key}\n"
 
@@ -19,3 +17,8 @@ def parse_host_key(text: str | None) -> str | None:
     """The key; None where there is none (earlier releases left OpenSSH an empty file)."""
     fields = (text or "").partition("\n")[0].split()
     return " ".join(fields[1:3]) if len(fields) > 2 else None
+
+
+def parse_named_host_key(text: str | None, name: str) -> str | None:
+    """The key, if it is filed under this name."""
+    return parse_host_key(text) if text and text.split(maxsplit=1)[:1] == [name] else None

@@ -52,6 +52,9 @@ RECORD_KEY = "record-key"
 HOST_KEYS = "known_hosts."
 """How the items with machines' SSH host keys begin: `bootstrap.records.state.host_key`."""
 
+JUMP_HOST_KEY = "known_hosts-jump"
+"""The SSH host key of the inventory's jump host, in the same form, under the jump host's name."""
+
 KEPT_WITH_THE_LOCK = (OWN_KEY, f"{OWN_KEY}.pub", RECORD_KEY)
 """What stays until the lock is given back: its marker is signed with it, also that of a run that died."""
 

@@ -140,3 +140,17 @@ class FakeProbes:
 
     def answers(self, address: IPv4Address) -> bool:
         return address in self.world.answering
+
+
+@dataclass
+class FakeWays:
+    world: World
+
+    @property
+    def direct(self) -> bool:
+        return not self.world.jump
+
+    def check(self, address: IPv4Address | None, port: int) -> str:
+        if self.world.jump_problem is not None:
+            raise self.world.jump_problem
+        return self.world.jump

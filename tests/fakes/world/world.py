@@ -21,7 +21,7 @@ from tests.fakes.world.datastore import Datastore
 from tests.fakes.world.facts import ENDPOINT, PVE_9, TEMPLATE, pve_node
 from tests.fakes.world.hypervisor import FakeHypervisor
 from tests.fakes.world.kube import FakeKubeApis
-from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState
+from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState, FakeWays
 from tests.fakes.world.markers import FakeMarkers, FakeProcesses
 from tests.fakes.world.shells import FakeShells
 from tests.fakes.world.templates import FakeTemplates, template_doubt
@@ -144,6 +144,8 @@ class World:
     broken_units: dict[str, str] = field(default_factory=dict)
     no_ssh: set[str] = field(default_factory=set)
     way: tuple[str, ...] = ()
+    jump: str = ""
+    jump_problem: HomelabError | None = None
     host_keys: dict[str, str] = field(default_factory=dict)
     made_with: dict[Vmid, str] = field(default_factory=dict)
     tells_made_keys: bool = True
@@ -293,6 +295,7 @@ class World:
             processes=FakeProcesses(self, self.who, self.pid),
             probes=FakeProbes(self),
             templates=FakeTemplates(self),
+            ways=FakeWays(self),
         )
 
 

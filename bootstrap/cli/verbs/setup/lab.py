@@ -25,7 +25,8 @@ from bootstrap.events import Told
 if TYPE_CHECKING:
     from bootstrap.inventory import Inventory, Overrides
     from bootstrap.lab.k3s import K3sChoice, K3sRequest
-    from bootstrap.lab.options import LabInfo, LabOptions
+    from bootstrap.lab.options import LabInfo, LabJump, LabOptions
+    from bootstrap.model.cluster import SshSpec
 
 LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
 LAB_TEMPLATE = "debian-12-k3s"
@@ -66,6 +67,9 @@ def start_command(
         ),
     ] = None,
     vnet: Annotated[str, typer.Option("--vnet", metavar="NAME", help="Add an SDN vnet besides the bridge vmbr0.")] = "",
+    jump: Annotated[
+        bool, typer.Option("--jump", help="Put simulated guests behind a jump host, the only one that reaches them.")
+    ] = False,
     output: OutputForm = Output.TEXT,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
@@ -83,6 +87,7 @@ def start_command(
             cores=cores,
             memory_mib=_mib(memory) if memory is not None else None,
             vnet=vnet,
+            jump=jump,
         )
         info = _start(session, options, k3s_request(os.environ))
         text = _text(info) if output is Output.TEXT else render(_document(info), output)
@@ -122,11 +127,13 @@ class LabFit:
         ssh_port: Port of its guests' sshd.
         subnet: Of their addresses; None keeps the inventory's.
         k3s: The k3s of its clusters.
+        jump: What its guests are behind, unless the inventory names a jump host; None: nothing.
     """
 
     ssh_port: int
     subnet: IPv4Network | None
     k3s: K3sChoice
+    jump: LabJump | None = None
 
     def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
         """The environment; if the lab uses a stand-in for k3s, with its directory."""
@@ -141,7 +148,22 @@ class LabFit:
         """The inventory for this lab."""
         spec = inventory.spec
         network = replace(spec.network, subnet=self.subnet) if self.subnet else spec.network
-        return replace(inventory, spec=replace(spec, ssh=replace(spec.ssh, port=self.ssh_port), network=network))
+        return replace(inventory, spec=replace(spec, ssh=self._ssh(spec.ssh), network=network))
+
+    def _ssh(self, ssh: SshSpec) -> SshSpec:
+        from bootstrap.model.endpoint import JumpHost
+
+        ours = replace(ssh, port=self.ssh_port)
+        if self.jump is None or ssh.jump is not None:
+            return ours
+        user, _, place = self.jump.place.partition("@")
+        host, _, port = place.rpartition(":")
+        return replace(
+            ours,
+            private_key=ssh.private_key or Path(self.jump.identity),
+            jump=JumpHost(user=user, host=host, port=int(port)),
+            jump_host_key=self.jump.host_key,
+        )
 
 
 def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | None) -> tuple[Overrides, LabFit]:
@@ -179,7 +201,7 @@ def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | Non
     # Simulated guests have loopback addresses, which count as a machine's own only if the inventory says so.
     subnet = IPv4Network(info.network) if info.kind == Guests.SIMULATED else None
     fitted = replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
-    return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet, k3s=info.k3s)
+    return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet, k3s=info.k3s, jump=info.jump)
 
 
 def k3s_request(environ: Mapping[str, str], overrides: Overrides | None = None) -> K3sRequest:
@@ -279,6 +301,7 @@ def _document(info: LabInfo | None) -> Document:
         "template": LAB_TEMPLATE,
         "bridge": info.bridge or None,
         "network": info.network or None,
+        "jump": info.jump.place if info.jump else None,
         "pid": info.pid,
     }
 
@@ -293,4 +316,6 @@ def _text(info: LabInfo) -> str:
     ]
     if info.bridge:
         lines.append(f"  network   {info.network} on {info.bridge}")
+    if info.jump:
+        lines.append(f"  jump host {info.jump.place}: guests accept connections only from it")
     return "\n".join([*lines, f"next: {shlex.join(['homelab-k8s', 'up', '--lab', '--workers', '3'])}"])

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,11 +29,20 @@ HELD_LOOK_S = 0.5
 
 
 class Network:
-    """The servers by address: how agents reach servers inside this process."""
+    """The servers by address: how agents reach servers inside this process.
+
+    Attributes:
+        behind: Guests accept connections only from this range: they are behind a jump host. None: from everywhere.
+    """
 
     def __init__(self) -> None:
+        self.behind: IPv4Network | None = None
         self._servers: dict[tuple[str, int], Any] = {}
         self._machines: dict[str, bool] = {}
+
+    def admits(self, peer: str) -> bool:
+        """Whether guests accept connections from an address."""
+        return self.behind is None or IPv4Address(peer) in self.behind
 
     def power(self, address: IPv4Address, *, on: bool) -> None:
         """Record that the guest at this address is on, or off."""
@@ -75,8 +84,9 @@ class ServerLife:
     def __init__(
         self, *, bind: str, ready_delay_s: float, tell: Callable[[str], None], up: Callable[[], None],
         listening: Callable[[str, int], None], refusal: Callable[[], tuple[int, dict[str, Any]] | None],
-        held: Callable[[], bool],
+        held: Callable[[], bool], admits: Callable[[str], bool] = lambda _peer: True,
     ) -> None:  # fmt: skip
+        self._admits = admits
         self.bind, self.ready_delay_s = bind, ready_delay_s
         self.code = 0
         self.tell = tell
@@ -116,6 +126,7 @@ class ServerLife:
         if self._over.is_set():
             listener.stop()
             return
+        listener.verify_request = lambda _request, peer: self._admits(peer[0])
         self._listeners.append(listener)
         self._on_listening(*listener.server_address[:2])
 
@@ -173,7 +184,7 @@ class ServerProcess:
 
         self._life = ServerLife(
             bind=str(address), ready_delay_s=max(self._module.READY_DELAY_S, ready_delay_s), tell=tell, up=is_up,
-            listening=self._listening, refusal=refusal, held=held,
+            listening=self._listening, refusal=refusal, held=held, admits=network.admits,
         )  # fmt: skip
         self._module.adopt(self._life)
 

@@ -20,6 +20,7 @@ SSH_PORT = 2222
 
 _FIRST_SLOT, _LAST_SLOT = 100, 127
 _VMIDS = 65_000
+_JUMP = 65_530
 
 
 class AddressSlot:
@@ -54,6 +55,11 @@ class AddressSlot:
         if self._holder is not None:
             self._holder.close()
             self._holder = None
+
+    @property
+    def jump(self) -> IPv4Address:
+        """The address of the jump host, which no guest gets."""
+        return self.network[_JUMP]
 
     def of(self, spec: GuestSpec) -> IPv4Address:
         """The address a guest gets: the static one of its seed, else one that follows from its vmid.

@@ -78,8 +78,12 @@ class Keepalived:
             self._server = None
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = str(self._guest.address)
+        if not self._guest.world.network.admits(writer.get_extra_info("peername")[0]):
+            writer.transport.abort()
+            return
         with suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection(str(self._guest.address), API_PORT)
+            far_reader, far_writer = await asyncio.open_connection(address, API_PORT, local_addr=(address, 0))
             await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
         writer.close()
 

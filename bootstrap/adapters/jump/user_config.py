@@ -13,11 +13,11 @@ import subprocess
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 
+from bootstrap.adapters.jump.pin import Pin
 from bootstrap.errors import GuestSetupError
-from bootstrap.model.ids import MachineName
+from bootstrap.model.endpoint import JumpHost
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Hop:
         name: As the user's configuration calls it: `ssh NAME` goes there.
         known_hosts: Files with its host key.
         known_as: The name that it is filed under there; empty for `host`.
+        pin: What its host key is compared with instead; None for one of the user's configuration.
     """
 
     name: str
@@ -50,9 +51,20 @@ class Hop:
     identities: tuple[Path, ...]
     known_hosts: tuple[Path, ...]
     known_as: str = ""
+    pin: Pin | None = None
+
+    @property
+    def target(self) -> str:
+        """The arguments with which `ssh` goes there."""
+        if self.pin is None:
+            return self.name
+        jump = self.pin.jump
+        return f"{f'-p {jump.port} ' if jump.port != 22 else ''}{jump.user}@{jump.host}"
 
     def __str__(self) -> str:
-        """`bastion (admin@192.0.2.9:2222)`."""
+        """`bastion (admin@192.0.2.9:2222)`; as in the inventory, if it is from there."""
+        if self.pin is not None:
+            return str(self.pin.jump)
         return f"{self.name} ({self.user}@{self.host}:{self.port})"
 
 
@@ -69,29 +81,47 @@ class UserSshConfig:
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, ...], Settings | None] = {}
 
-    def hops(self, machine: MachineName, address: IPv4Address) -> tuple[Hop, ...]:
-        """The jump hosts on the way to a machine, by its address or else its name; none where it is direct.
+    @property
+    def silent(self) -> bool:
+        """Whether it names no jump host at all."""
+        return not self._may_name_a_way()
+
+    def hops(self, targets: Iterable[str]) -> tuple[Hop, ...]:
+        """The jump hosts on the way to a place with these names, the first that has any; none where it is direct.
 
         Raises:
             GuestSetupError: They form a circle.
         """
-        jump = self._jump(machine, address) if self._may_name_a_way() else ""
-        hops = self._chain(jump, machine) if jump else []
+        known = tuple(targets)
+        jump = self._jump(known) if self._may_name_a_way() else ""
+        hops = self._chain(jump, known[-1]) if jump else []
         # The jump host may be a machine that its own pattern matches: it is reached directly.
-        return () if any(hop.host == str(address) for hop in hops) else tuple(hops)
+        return () if any(hop.host in known for hop in hops) else tuple(hops)
 
-    def options(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
+    def hops_over(self, jump: JumpHost) -> tuple[Hop, ...]:
+        """The inventory's jump host as `ssh user@host` would log in to it; before it, those on the way to it."""
+        host = f"[{jump.host}]" if ":" in jump.host else jump.host
+        *before, last = self._chain(f"{jump.user}@{host}:{jump.port}", str(jump))
+        own = (last.host, last.port)
+        return (*(() if any((hop.host, hop.port) == own for hop in before) else before), last)
+
+    def options(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Arguments for OpenSSH's client: the same jump hosts, also where it cannot read its file.
 
         With a ProxyJump, `none` too, it ignores any ProxyCommand (readconf.c: oProxyCommand).
         """
+        known = tuple(targets)
         if not self._file.exists():
             return ()
-        if self._ask(str(address)) is None:
+        if not self.readable(known[0]):
             return ("-F", "none")
-        jump = self._jump(machine, address)
-        way = jump if jump and self.hops(machine, address) else _DIRECT
+        jump = self._jump(known)
+        way = jump if jump and self.hops(known) else _DIRECT
         return ("-o", f"ProxyJump={way}")
+
+    def readable(self, target: str) -> bool:
+        """Whether OpenSSH can read the file for a target."""
+        return self._ask(target) is not None
 
     def _may_name_a_way(self) -> bool:
         try:
@@ -100,24 +130,24 @@ class UserSshConfig:
             return False
         return any(word in text for word in _NEEDED)
 
-    def _jump(self, machine: MachineName, address: IPv4Address) -> str:
-        for target in (str(address), machine):
+    def _jump(self, targets: Iterable[str]) -> str:
+        for target in targets:
             jump = _first(self._ask(target) or {}, "proxyjump")
             if jump and jump != _DIRECT:
                 return jump
         return ""
 
-    def _chain(self, jump: str, machine: MachineName, depth: int = 0) -> list[Hop]:
+    def _chain(self, jump: str, subject: str, depth: int = 0) -> list[Hop]:
         """The hops of a `ProxyJump`; the first one's own hops come before it, as in OpenSSH."""
         if depth == _MOST_HOPS:
             raise GuestSetupError(
-                f"{machine}: the jump hosts on the way there lead to one another",
+                f"{subject}: the jump hosts on the way there lead to one another",
                 details=f"{self._file} has a ProxyJump for {jump}, and so on",
                 resolution="put `ProxyJump none` into the Host of the first jump host",
             )
         first, *others = jump.split(",")
         hop, own = self._hop(first)
-        before = self._chain(own, machine, depth + 1) if own not in ("", _DIRECT, first) else []
+        before = self._chain(own, subject, depth + 1) if own not in ("", _DIRECT, first) else []
         return [*before, hop, *(self._hop(each)[0] for each in others)]
 
     def _hop(self, text: str) -> tuple[Hop, str]:

@@ -1,0 +1,1 @@
+"""The way to machines and to the Kubernetes API: direct, or over jump hosts."""
