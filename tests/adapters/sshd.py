@@ -82,6 +82,11 @@ class SshGuest:
         self.port = self._server.get_port()
         self.host_key = self._host_key.export_public_key().decode().strip()
 
+    @property
+    def fingerprint(self) -> str:
+        """Of its host key, as people compare it."""
+        return self._host_key.get_fingerprint()
+
     def put_command(self, name: str, text: str) -> None:
         """Make a command of this text available to the guest."""
         (self.bin / name).write_text(text)
@@ -233,7 +238,9 @@ class _Door(asyncssh.SSHServer):
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         """As a jump host: goes there."""
         self._guest.forwarded.append((dest_host, dest_port))
-        return self._guest.may_forward
+        if not self._guest.may_forward:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "open failed")
+        return True
 
     def begin_auth(self, username: str) -> bool:
         """Whether anyone who comes has to authenticate."""

@@ -17,7 +17,7 @@ from bootstrap.adapters.calls import calling
 from bootstrap.adapters.first_page import Dial, parse_http_date
 from bootstrap.adapters.kube.answers import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Answer, check, whole
 from bootstrap.adapters.kube.credentials import Credentials, tls_context
-from bootstrap.adapters.kube.pool import pool_over
+from bootstrap.adapters.kube.pool import pools_over
 from bootstrap.errors import KubernetesError
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class BoundedClient(ApiClient):
         # The configuration takes certificates only as files, which would have to exist during the whole run.
         self.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls_context(credentials)
         if dial is not None:
-            manager = self.rest_client.pool_manager
-            manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": pool_over(dial)}
+            self.rest_client.pool_manager.pool_classes_by_scheme = pools_over(dial)
         self._importing = threading.Lock()  # importing is not thread-safe
 
     @cached_property
