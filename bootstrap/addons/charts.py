@@ -10,25 +10,37 @@ pkg/apis/helm.cattle.io/v1/types.go).
 
 from __future__ import annotations
 
+import base64
+import gzip
+import io
+import tarfile
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from bootstrap.addons.format import Chart
 from bootstrap.addons.templating import dump
 
 API: Final = "helm.cattle.io/v1"
-OBJECTS_CHART: Final = (
-    "H4sIAAAAAAACA+3UQQvCIBQAYM/+Cv+ATrfVYNf+w6CjldRi06FuELL/ntYi2KXLGFR+l/d4Ch7ee6rDVRytSXYXri258bYBi6Pe"
-    "Ns8f0ZtHSjf5Ow91xrI0BYiCFfTGcu2fB/+Jd3UltKmVLNGQQslbUSL1HAo4vE4YoYRCEP2cqdWJFW3XcCtMMlUW/As+7n+RzfY/"
-    "KxiL+78G5zDSXJ4FIhVvemHI1H80jhBjDJ1DVu39LCASSuG+kKeQxuWJoij6Ync0s0lZAAwAAA=="
-)
-"""A chart `objects` that has the objects of its values, as base64 of a .tgz. Its only template is
+_OBJECTS: Final = {
+    "objects/Chart.yaml": "apiVersion: v2\nname: objects\nversion: 1.0.0\n",
+    "objects/templates/objects.yaml": "{{- range .Values.objects }}\n---\n{{ toYaml . }}\n{{- end }}\n",
+}
+"""A chart that has the objects of its values."""
 
-    {{- range .Values.objects }}
-    ---
-    {{ toYaml . }}
-    {{- end }}
-"""
+
+@cache
+def objects_chart() -> str:
+    """That chart as `chartContent` takes it, base64 of a .tgz. The same bytes on every computer: not compressed."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, text in _OBJECTS.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+    blocks = -(-len(packed.getvalue().rstrip(b"\0")) // tarfile.BLOCKSIZE)
+    ended = packed.getvalue()[: (blocks + 2) * tarfile.BLOCKSIZE]  # two empty blocks end it; the rest is padding
+    return base64.b64encode(gzip.compress(ended, compresslevel=0, mtime=0)).decode()
 
 
 def with_chart(filled: dict[str, Any], charts: Mapping[str, Chart], helm: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +56,7 @@ def with_chart(filled: dict[str, Any], charts: Mapping[str, Chart], helm: Mappin
         head = {"repo": chart.repo or None, "chart": chart.chart, "version": chart.version}
     if "$objects" in spec:
         values = {"objects": spec.pop("$objects")}
-        head = {"chartContent": OBJECTS_CHART}
+        head = {"chartContent": objects_chart()}
     else:
         values = merged(values, helm)
     content = {"valuesContent": dump(values)} if values else {}

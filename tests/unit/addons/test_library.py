@@ -16,7 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from bootstrap.addons import Addon, Facts, library, problems_of, render, secret_keys
-from bootstrap.addons.charts import OBJECTS_CHART
+from bootstrap.addons.charts import objects_chart
 from bootstrap.addons.forms import form_of
 from bootstrap.addons.library import read_library
 from bootstrap.k3s.pass_through.flags import COMPONENTS, SERVER_FLAGS
@@ -163,7 +163,7 @@ def test_each_pinned_chart_is_used_and_has_a_place() -> None:
 
 
 def test_the_chart_of_objects_is_the_one_that_the_code_shows() -> None:
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(OBJECTS_CHART)), mode="r:gz") as tar:
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(objects_chart())), mode="r:gz") as tar:
         files = {each.name: tar.extractfile(each).read().decode() for each in tar}  # type: ignore[union-attr]
     assert yaml.safe_load(files["objects/Chart.yaml"]) == {"apiVersion": "v2", "name": "objects", "version": "1.0.0"}
     template = "{{- range .Values.objects }}\n---\n{{ toYaml . }}\n{{- end }}\n"
