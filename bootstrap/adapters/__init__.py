@@ -41,6 +41,7 @@ def connect_ports(
     from bootstrap.adapters.kube import KubernetesApis
     from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
     from bootstrap.adapters.local.clock import SystemClock
+    from bootstrap.adapters.local.manifests import LocalManifests
     from bootstrap.adapters.local.processes import LocalProcesses
     from bootstrap.adapters.local.record_keys import FileRecordKeys
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
@@ -74,6 +75,7 @@ def connect_ports(
         kube=KubernetesApis(None if ways.direct else ways.connect),
         artifacts=ReleaseSource(default_cache_root()),
         kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),
+        manifests=LocalManifests(environ=environ),
         state=state,
         keys=keys,
         clock=clock,

@@ -16,7 +16,7 @@ import typer
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.interrupts import EXIT_CODE
 from bootstrap.cli.running.usage import FittingGroup
-from bootstrap.cli.verbs.cluster import adopt, backup, down, rebuild, restore, rotate, up, upgrade
+from bootstrap.cli.verbs.cluster import adopt, backup, down, manifests, rebuild, restore, rotate, up, upgrade
 from bootstrap.cli.verbs.machines import rebalance, remote_access, replace, scale
 from bootstrap.cli.verbs.setup import init, lab, template
 from bootstrap.cli.verbs.show import clusters, doctor, read_only, report, status
@@ -63,6 +63,7 @@ app.command("backup", short_help="Take a snapshot of the cluster's data.")(backu
 app.command("backups", short_help="List the snapshots.")(backup.backups)
 app.command("restore", short_help="Restore the cluster's data from a snapshot; asks first.")(restore.restore)
 app.add_typer(rotate.app, name="rotate", short_help="Rotate the cluster's join token.")
+app.add_typer(manifests.app, name="manifests", short_help="Compare and apply the inventory's Kubernetes objects.")
 app.command("ssh", short_help="Log in to a machine.")(remote_access.ssh)
 app.command("exec", short_help="Run a command on all machines, or some of them.")(remote_access.execute)
 app.command("logs", short_help="Show the k3s journal of a machine.")(remote_access.logs)

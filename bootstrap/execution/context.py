@@ -34,6 +34,7 @@ class Timeouts:
             long and was said again: k3s repeats its complaint every 2 to 10 s.
         settle_s: How long k3s has to run, started on older data or an older node, until its node counts as Ready.
         place_look_s: A machine that accepts no login has its address looked up again this often: it may have changed.
+        objects_s: How long the objects of a wave of manifests may take until they are ready, image pulls included.
         pause_look_s: While a machine is waited for, its VM is asked this often whether it is paused.
     """
 
@@ -46,6 +47,7 @@ class Timeouts:
     server_s: float = 420.0
     agent_join_s: float = 300.0
     ready_s: float = 300.0
+    objects_s: float = 600.0
     delete_kube_node_s: float = 30.0
     first_ask_s: float = 2.0
     journal_every_s: float = 4.0

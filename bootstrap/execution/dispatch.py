@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.handlers.cluster import identity, kubeconfig, restore, snapshots, vip
+from bootstrap.execution.handlers.cluster import identity, kubeconfig, manifests, restore, snapshots, vip
 from bootstrap.execution.handlers.k3s import binary, decommission, join, settings, upgrade
 from bootstrap.execution.handlers.machines import adopt, guests, keys, system, templates, vms
 from bootstrap.planning import day2_steps, steps
+from bootstrap.planning.manifests.steps import ApplyManifests
 from bootstrap.planning.steps import Step
 from bootstrap.planning.templates import steps as template_steps
 
@@ -57,6 +58,7 @@ HANDLERS: Final[Mapping[type[Step], _Handler]] = {
     day2_steps.SavePasswords: identity.save_passwords,
     day2_steps.SaveIdentity: identity.save_identity,
     day2_steps.NoteRebuild: kubeconfig.note_rebuild,
+    ApplyManifests: manifests.apply_manifests,
     template_steps.AdoptTemplate: adopt.adopt_template,
     template_steps.FetchImage: templates.fetch_image,
     template_steps.UploadSeed: templates.upload_seed,

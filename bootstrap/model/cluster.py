@@ -8,6 +8,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
+from bootstrap.manifests.values import ManifestSource
 from bootstrap.model.early import EarlyManifest
 from bootstrap.model.endpoint import JumpHost
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
@@ -349,6 +350,7 @@ class ClusterSpec:
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
         early_manifests: What lies on the first server before k3s starts there for the first time.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
+        manifests: What is applied to Kubernetes; None where the inventory does not say. An empty list prunes all.
         states_settings: Whether there is a file that says how k3s is to run. Where there is none, a cluster that runs
             keeps the settings that it has: flags and environment know of none.
     """
@@ -374,6 +376,7 @@ class ClusterSpec:
     labels_from_proxmox: bool = True
     early_manifests: tuple[EarlyManifest, ...] = ()
     kept: tuple[KeptMachine, ...] = ()
+    manifests: tuple[ManifestSource, ...] | None = None
     states_settings: bool = True
 
     @property

@@ -12,6 +12,7 @@ from bootstrap.model.machine import MachineSpec
 from bootstrap.model.words import count
 from bootstrap.planning.base_step import BaseStep
 from bootstrap.planning.day2_steps import Day2Step
+from bootstrap.planning.manifests.steps import ApplyManifests
 from bootstrap.planning.templates.steps import TemplateStep
 
 
@@ -208,6 +209,7 @@ Step = (
     | StopVm
     | DestroyVm
     | ForgetCluster
+    | ApplyManifests
     | Day2Step
     | TemplateStep
 )

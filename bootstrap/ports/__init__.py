@@ -23,6 +23,7 @@ from bootstrap.ports.local import (
     RemovedKubeconfig,
     StateStore,
 )
+from bootstrap.ports.manifests import KubeObjects, ManifestFile, ManifestFiles, ManifestReader
 from bootstrap.ports.proxmox import (
     GUEST_FILE_MAX,
     CloneRequest,
@@ -45,6 +46,7 @@ class Ports:
     kube: KubeApis
     artifacts: ArtifactSource
     kubeconfigs: KubeconfigStore
+    manifests: ManifestReader
     state: StateStore
     keys: RecordKeys
     clock: Clock
@@ -73,7 +75,11 @@ __all__ = [
     "Hypervisor",
     "KubeApi",
     "KubeApis",
+    "KubeObjects",
     "KubeconfigStore",
+    "ManifestFile",
+    "ManifestFiles",
+    "ManifestReader",
     "Marker",
     "Markers",
     "MergedKubeconfig",

@@ -12,10 +12,16 @@ from bootstrap.model.cluster import K3sSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode, Pod, Refusal, Snapshot
+from bootstrap.ports.manifests import KubeObjects
 
 
 class KubeApi(Protocol):
     """The Kubernetes API of one cluster."""
+
+    @property
+    def objects(self) -> KubeObjects:
+        """Its objects of any kind."""
+        ...
 
     def ready(self) -> bool:
         """Whether `/readyz` answers `ok`; False where nothing answers at all. Raises KubernetesError on 401/403."""

@@ -10,6 +10,7 @@ from bootstrap.adapters.first_page import Dial
 from bootstrap.adapters.kube.answers import Answer, check
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
 from bootstrap.adapters.kube.http import KubeHttp
+from bootstrap.adapters.kube.manifests.objects import HttpKubeObjects
 from bootstrap.adapters.kube.nodes import PENDING_ANNOTATION, missing_metadata, moved, parse_node
 from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.adapters.kube.pods import (
@@ -67,6 +68,7 @@ class KubernetesApi:
         self._http = http
         self._leases = Leases(http)
         self._watch = NodeWatch(http, self._leases)
+        self.objects = HttpKubeObjects(http)
 
     @property
     def _client(self) -> BoundedClient:

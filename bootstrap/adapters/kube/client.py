@@ -87,6 +87,31 @@ class BoundedClient(ApiClient):
         request = self.param_serialize("GET", path, header_params=accept, auth_settings=["BearerToken"])
         return self.response_deserialize(self.call_api(*request)).data
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        body: object = None,
+        content_type: str = "application/json",
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> Answer:
+        """The answer to a request about objects of any kind, which no API class has (ADR 0041)."""
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        request = self.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer: Answer = self.response_deserialize(
+            self.call_api(*request, _request_timeout=(CONNECT_TIMEOUT_S, timeout_s))
+        ).data
+        return answer
+
     def call_api(
         self,
         method: str,

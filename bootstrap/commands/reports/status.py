@@ -10,6 +10,7 @@ from bootstrap.advice import Advice
 from bootstrap.commands.locked.marker import read_lock
 from bootstrap.commands.locked.rebuild_state import read_rebuild
 from bootstrap.commands.locked.unfinished import unfinished
+from bootstrap.commands.manifests.looking import with_manifests
 from bootstrap.commands.observing.guests import Guest, ask_all, server_guests
 from bootstrap.commands.observing.liveness import with_units
 from bootstrap.commands.observing.observe import observe_cluster
@@ -69,7 +70,7 @@ def cluster_status(spec: ClusterSpec, ports: Ports, *, seen: Observed | None = N
 
 def _observed(spec: ClusterSpec, ports: Ports) -> ClusterView:
     view = with_units(observe_cluster(spec, ports, patient=False), ports, every=True)
-    return with_systems(with_settings(with_existing_sizes(view), ports), ports)
+    return with_manifests(with_systems(with_settings(with_existing_sizes(view), ports), ports), ports, strict=False)
 
 
 def _unseen(lack: MissingPrivileges) -> str:

@@ -17,6 +17,7 @@ from bootstrap.commands.locked.rebuild_state import (
     write_rebuild,
 )
 from bootstrap.commands.locked.unfinished import unfinished
+from bootstrap.commands.manifests.looking import with_manifests
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
 from bootstrap.commands.observing.liveness import with_units
 from bootstrap.commands.observing.preflight import (
@@ -80,7 +81,7 @@ class Up(Verb):
         view = replace(view, observed=declare_lost(view, self.replace_unreachable))
         if not _has_work(view):
             view = with_units(view, ports, every=True)
-        view = with_systems(with_settings(view, ports), ports)
+        view = with_manifests(with_systems(with_settings(view, ports), ports), ports)
         plan = self._creating(view, ports, rebuild) if _has_work(view) else _idle(view, ports)
         return with_notes(plan, said)
 

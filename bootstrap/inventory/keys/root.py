@@ -7,6 +7,7 @@ from typing import Final
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.keys.backup import BackupKeys
 from bootstrap.inventory.keys.k3s import K3sKeys
+from bootstrap.inventory.keys.manifests import MANIFESTS
 from bootstrap.inventory.keys.network import NetworkKeys
 from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
@@ -16,6 +17,7 @@ from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
+from bootstrap.manifests.values import ManifestSource
 from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Role
@@ -168,6 +170,12 @@ class Root(
         example=["iscsi_tcp"],
         doc="Kernel modules loaded on all machines, now and at boot; not in containers.",
     )
+    manifests = Key(
+        kind=MANIFESTS,
+        default_doc="nothing is applied or pruned",
+        example=["manifests/", "cluster-issuer.yaml"],
+        doc="Kubernetes objects that `up` and `manifests apply` apply. Objects taken from the list are pruned.",
+    )
     sizing = Key(kind=SizingKeys)
     backup = Key(kind=BackupKeys)
 
@@ -213,4 +221,10 @@ class Root(
             control_plane=control_plane.pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, places),
             workers=tuple(pool.pool(name, Role.WORKER, places) for name, pool in self.worker_pools or ()),
             backup=self.sure(Root.backup).make_for(cluster, places),
+            manifests=self._manifests(places),
         )
+
+    def _manifests(self, places: Places) -> tuple[ManifestSource, ...] | None:
+        """None without the key: an empty list prunes all that was applied."""
+        entries = self.manifests if self.given(Root.manifests) else None
+        return tuple(entry.source(places) for entry in entries) if entries is not None else None

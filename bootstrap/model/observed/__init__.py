@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
+from bootstrap.manifests.values import ManifestsSeen
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import Replaced
 from bootstrap.model.observed.guests import GuestInterface, GuestSettings, Settings, SettingsFile
@@ -64,6 +65,7 @@ class Observed:
         settings: The settings files of machines that were read: what `KubeNode.args` does not show.
         systems: In what machines that were asked differ from the inventory's packages and kernel settings.
         passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
+        manifests: How Kubernetes' objects differ from the inventory's manifests; None where it has none.
         refusing: Machines that refused our SSH key.
     """
 
@@ -86,6 +88,7 @@ class Observed:
     settings: tuple[GuestSettings, ...] = ()
     systems: tuple[GuestSystem, ...] = ()
     passed_over: tuple[str, ...] = ()
+    manifests: ManifestsSeen | None = None
     refusing: tuple[MachineName, ...] = ()
 
     def k3s_arch(self, pve_node: PveNodeName) -> str:

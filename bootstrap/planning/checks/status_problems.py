@@ -10,6 +10,7 @@ from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import notes_on_drift, unfinished_notes
+from bootstrap.planning.manifests.plan import manifest_problems
 from bootstrap.planning.members.address_claims import claim_lines
 from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.desired_machines import MachineState
@@ -42,6 +43,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
         *mark_notes(wanted),
         *notes_on_settings(view, wanted),
         *system_problems(view, wanted),
+        *manifest_problems(view),
         *notes_on_drift(view, wanted),
         *foreign_problems(view),
         *unfinished_notes(view),

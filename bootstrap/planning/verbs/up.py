@@ -18,6 +18,7 @@ from bootstrap.model.machine import MachineSpec
 from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.healthy_server import healthy_server
+from bootstrap.planning.manifests.plan import manifest_notes, with_manifests
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.members.foreign import foreign_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
@@ -67,7 +68,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     rollout = _rollout(view, differing)
     if rollout.servers:
         check_bucket(view.spec)  # a server's settings have the bucket's keys
-    notes = (*notes_on_drift(view, view.states), *foreign_notes(view), *left_notes(differing))
+    notes = (*notes_on_drift(view, view.states), *foreign_notes(view), *left_notes(differing), *manifest_notes(view))
     lost = plan_lost_machines(view)
     reasons = _reasons(view, rollout)
     if reasons:
@@ -80,7 +81,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     notes = (*notes, *left_packages(view.observed.systems), *container_notes(view, view.states))
     machines = shown_changed(rollout.shown(_shown(view, joins, reasons)), changes)
     lanes = with_system(lanes, changes)
-    lanes = with_marks_restored(lanes, view.states)
+    lanes = with_manifests(view, with_marks_restored(lanes, view.states))
     machines = (*shown_restored(machines, view.states), *lost.machines)
     return bare_plan("up", view, machines=machines, lanes=lanes, notes=notes)
 

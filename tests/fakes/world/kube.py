@@ -14,6 +14,7 @@ from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode, Pod, Refusal, Snapshot
+from tests.fakes.world.objects import ObjectStore
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World
@@ -42,6 +43,11 @@ class FakeKube:
             if self.world.hiccups:
                 self.world.hiccups -= 1
                 raise KubeUnreachableError("the Kubernetes API is not ready", details="etcdserver: request timed out")
+
+    @property
+    def objects(self) -> ObjectStore:
+        self.world.objects.check = self._check
+        return self.world.objects
 
     def ready(self) -> bool:
         return any(vm.running and vm.unit == "k3s" and vm.address == self.address for vm in self.world.vms.values())

@@ -23,6 +23,7 @@ from tests.fakes.world.hypervisor import FakeHypervisor
 from tests.fakes.world.kube import FakeKubeApis
 from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState, FakeWays
 from tests.fakes.world.markers import FakeMarkers, FakeProcesses
+from tests.fakes.world.objects import FakeManifests, ObjectStore
 from tests.fakes.world.shells import FakeShells
 from tests.fakes.world.templates import FakeTemplates, template_doubt
 from tests.fakes.world.vm import FakeVm
@@ -94,6 +95,8 @@ class World:
         hiccups: How many requests Kubernetes still asks to repeat, as while etcd has no leader.
         selinux_lacks: Packages that SELinux, which enforces then, lacks on all machines.
         snapshots: What k3s tells of its snapshots.
+        objects: Kubernetes objects of any kind.
+        manifests: Files with objects, on this computer.
         lies: Guest scripts to what every guest makes of their answers.
         unasked: Proxmox nodes that cannot be asked, with why; those of their VMs keep running.
         nameless: Whether the names of VMs on these are forgotten, as after five minutes.
@@ -121,6 +124,8 @@ class World:
     hiccups: int = 0
     selinux_lacks: str = ""
     snapshots: tuple[Snapshot, ...] = ()
+    objects: ObjectStore = field(default_factory=ObjectStore)
+    manifests: FakeManifests = field(default_factory=FakeManifests)
     clock: SteppingClock = field(default_factory=SteppingClock)
     journal: list[str] = field(default_factory=list)
     looked_into: list[str] = field(default_factory=list)
@@ -287,6 +292,7 @@ class World:
             shells=FakeShells(self),
             kube=FakeKubeApis(self),
             artifacts=FakeArtifacts(self),
+            manifests=self.manifests,
             kubeconfigs=FakeKubeconfigs(self),
             state=FakeState(self),
             keys=self.keys,

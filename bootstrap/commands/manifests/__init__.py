@@ -1,0 +1,1 @@
+"""`manifests`: objects of the inventory's list, compared with the cluster and applied."""
