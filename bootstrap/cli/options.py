@@ -52,6 +52,14 @@ Parallel = Annotated[
     ),
 ]
 
+DetachDisks = Annotated[
+    bool,
+    typer.Option(
+        "--detach-disks",
+        help="Remove VMs too that hold disks of Kubernetes volumes; these are detached and stay on their storage.",
+    ),
+]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Source:
@@ -127,13 +135,14 @@ class Draining:
         typer.Option("--drain-timeout", metavar="SECONDS", min=1.0, help="Timeout for draining each node."),
     ] = 300.0
 
-    def rules(self) -> DrainRules:
+    def rules(self, *, detach_disks: bool = False) -> DrainRules:
         """The rules for a drain; where they keep emptyDir volumes, `asking.emptydir` asks the user."""
         from bootstrap.planning.provision.decommission import DrainRules
 
         return DrainRules(
             delete_bare=self.force,
             delete_local_data=self.delete_emptydir_data or self.delete_local_data,
+            detach_disks=detach_disks,
             timeout_s=self.drain_timeout,
         )
 

@@ -52,12 +52,15 @@ class Drain(BaseStep, phase="drain", title="cordon and drain"):
     Attributes:
         delete_local_data: Whether pods with emptyDir volumes are evicted too, which loses what is in these.
         delete_bare: Whether pods that no controller manages are evicted too.
-        timeout_s: For all evictions together.
+        detach_disks: Whether it may go on while disks of Kubernetes volumes stay attached; where the machine is not
+            removed, they may anyway.
+        timeout_s: For all evictions together, and then for volumes to be detached.
     """
 
     machine: MachineName
     delete_local_data: bool = False
     delete_bare: bool = False
+    detach_disks: bool = False
     timeout_s: float = 300.0
 
 

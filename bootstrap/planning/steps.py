@@ -174,16 +174,26 @@ class WriteKubeconfig(BaseStep, phase="ready", title="write the kubeconfig"):
 
 @dataclass(frozen=True, kw_only=True)
 class StopVm(BaseStep, phase="stop", title="power off"):
-    """Power the VM off without a shutdown: it is destroyed next. Ownership is checked first."""
+    """Power the VM off without a shutdown: it is destroyed next. Ownership is checked first.
+
+    Attributes:
+        detach_disks: Whether it is powered off too while it holds disks of Kubernetes volumes.
+    """
 
     machine: MachineName
+    detach_disks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class DestroyVm(BaseStep, phase="destroy", title="destroy the VM"):
-    """Destroy the VM with its disks. Ownership is checked first."""
+    """Destroy the VM with its own disks. Ownership is checked first.
+
+    Attributes:
+        detach_disks: Whether disks of Kubernetes volumes are detached before that; else they are a reason to stop.
+    """
 
     machine: MachineName
+    detach_disks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,13 @@ from bootstrap.records.state.state_items import KUBECONFIG, TOKEN
 
 @dataclass(frozen=True)
 class Down(Verb):
-    """`down`; the identity of each machine is checked again before it is stopped and removed."""
+    """`down`; the identity of each machine is checked again before it is stopped and removed.
 
+    Attributes:
+        detach_disks: Disks of Kubernetes volumes are detached from the VMs that hold them; else these are not removed.
+    """
+
+    detach_disks: bool = False
     ends_others: ClassVar[bool] = False
     has_joins: ClassVar[bool] = False
 
@@ -33,7 +38,7 @@ class Down(Verb):
         view = observe_proxmox(spec, ports)
         check_sight(spec, ports, view.observed.vms)
         has_traces = any(ports.state.read(spec.name, item) is not None for item in (TOKEN, KUBECONFIG))
-        return plan_down(view, has_traces=has_traces)
+        return plan_down(view, has_traces=has_traces, detach_disks=self.detach_disks)
 
     def confirmed(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Plan:
         """The plan as shown, checked under the lock: each step looks again at whose VM it is about to remove.

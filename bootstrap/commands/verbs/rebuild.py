@@ -74,12 +74,14 @@ class Rebuild(Verb):
         latest_to: Take a snapshot first, into this directory, and restore it.
         older_is_meant: The version was passed for this rebuild (`--k3s-version`): it may be older than what runs, but
             not older than restored data.
+        detach_disks: Disks of Kubernetes volumes are detached from the VMs that hold them; else these are not removed.
     """
 
     keep_identity: bool = False
     snapshot: Path | None = None
     latest_to: Path | None = None
     older_is_meant: bool = False
+    detach_disks: bool = False
 
     @property
     def keeps_data(self) -> bool:
@@ -111,7 +113,7 @@ class Rebuild(Verb):
         through = needed_server(view) if noted is None and self._saves_first else None
         up = with_builds(replace(after, spec=with_rebuild(rebuild, spec)), ports, version=rebuild.version)
         saves = self._saves(through.name) if through is not None else ()
-        down = plan_teardown(view, rebuild, coming=up, through=through, saves=saves)
+        down = plan_teardown(view, rebuild, coming=up, through=through, saves=saves, detach_disks=self.detach_disks)
         check_artifacts(down, spec, ports)
         said = correction_notes(noted, rebuild) if noted is not None else _begin_notes(view, rebuild)
         return replace(down, follows=(up,), notes=(*said, *up.notes))

@@ -34,11 +34,13 @@ class DrainRules:
     Attributes:
         delete_local_data: Evict pods with emptyDir volumes too; those of kube-system that are recreated may go anyway.
         delete_bare: Evict pods that no controller manages too.
+        detach_disks: Remove a VM too that still holds disks of Kubernetes volumes; these are detached from it.
         timeout_s: For all evictions of a machine together.
     """
 
     delete_local_data: bool = False
     delete_bare: bool = False
+    detach_disks: bool = False
     timeout_s: float = 300.0
 
     def step(self, name: MachineName) -> Drain:
@@ -47,6 +49,7 @@ class DrainRules:
             machine=name,
             delete_local_data=self.delete_local_data,
             delete_bare=self.delete_bare,
+            detach_disks=self.detach_disks,
             timeout_s=self.timeout_s,
         )
 
@@ -82,7 +85,12 @@ def removal_lane(member: Member, *, role: Role, rules: DrainRules, needs: tuple[
     steps.append(LaneStep(step=delete, needs=gates, opens=out))
     if is_server and vm.running and not vm.idle:
         steps.append(RetireServer(machine=name))
-    return Lane.of(name, *steps, StopVm(machine=name), LaneStep(step=DestroyVm(machine=name), opens=(removed(name),)))
+    return Lane.of(
+        name,
+        *steps,
+        StopVm(machine=name, detach_disks=rules.detach_disks),
+        LaneStep(step=DestroyVm(machine=name, detach_disks=rules.detach_disks), opens=(removed(name),)),
+    )
 
 
 def schedulable(view: ClusterView) -> frozenset[MachineName]:

@@ -91,13 +91,16 @@ def _dead_lane(kube_node: KubeNode) -> Lane:
 
 
 def _returned_lane(record: MachineRecord, *, serves: bool) -> Lane:
-    """It is powered off first: its k3s would register the deleted node again."""
+    """It is powered off first: its k3s would register the deleted node again.
+
+    Whatever volumes it holds are free to be detached then: its pods run elsewhere since it was declared lost.
+    """
     name = record.machine
     delete = DeleteKubeNode(machine=name, server=record.role is Role.CONTROL_PLANE)
     return Lane.of(
         name,
         MarkLeaving(machine=name),
-        StopVm(machine=name),
+        StopVm(machine=name, detach_disks=True),
         *((LaneStep(step=delete, needs=(API_REACHABLE,)),) if serves else ()),
-        DestroyVm(machine=name),
+        DestroyVm(machine=name, detach_disks=True),
     )

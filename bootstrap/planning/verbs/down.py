@@ -11,6 +11,7 @@ from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.maintenance import removal_reason
 from bootstrap.planning.checks.drift import unfinished_notes
+from bootstrap.planning.checks.foreign_disks import check_detached, notes_on_detached
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.foreign import all_foreign, claims, foreign_notes, namesake_notes
 from bootstrap.planning.members.pool_members import ordinal_of
@@ -27,13 +28,20 @@ LOCAL_FILES = "local-files"
 """The lane in which what this computer keeps of the cluster is removed."""
 
 
-def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
+def plan_down(view: ClusterView, *, has_traces: bool, detach_disks: bool = False, command: str = "down") -> Plan:
     """Plan the removal of all machines of the cluster.
 
     Args:
         view: The cluster, as wanted and as seen.
         has_traces: Whether the state directory or a kubeconfig holds something of the cluster.
+        detach_disks: Whether disks of Kubernetes volumes are detached from the VMs that hold them.
+        command: What removes them: `down` or `rebuild`.
+
+    Raises:
+        PreflightError: VMs hold such disks, and they may not be detached.
     """
+    if not detach_disks:
+        check_detached(view.spec, view.vms, command=command)
     ours = sorted(
         view.machines,
         key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
@@ -41,7 +49,11 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
     names = [_key(vm, record, view.twins) for vm, record in ours]
     left = left_behind(view)
     lanes = [
-        Lane.of(name, StopVm(machine=name), LaneStep(step=DestroyVm(machine=name), opens=(_vm_gone(name),)))
+        Lane.of(
+            name,
+            StopVm(machine=name, detach_disks=detach_disks),
+            LaneStep(step=DestroyVm(machine=name, detach_disks=detach_disks), opens=(_vm_gone(name),)),
+        )
         for name in names
     ]
     marked = marker_of(view.spec.name, view.observed.vms) is not None
@@ -54,7 +66,13 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
         cluster=view.spec.name,
         machines=tuple(_planned(name, vm, record) for name, (vm, record) in zip(names, ours, strict=True)),
         lanes=tuple(lanes),
-        notes=(*left, *foreign_notes(view), *namesake_notes(view), *unfinished_notes(view)),
+        notes=(
+            *left,
+            *foreign_notes(view),
+            *namesake_notes(view),
+            *unfinished_notes(view),
+            *notes_on_detached(view.vms),
+        ),
         unreached=left,
         foreign=len(claims(view)),
         reserved_vmids=view.observed.used_vmids,

@@ -117,6 +117,7 @@ def plan_teardown(
     coming: Plan,
     through: MachineSpec | None,
     saves: tuple[TakeSnapshot | SaveIdentity, ...],
+    detach_disks: bool = False,
 ) -> Plan:
     """Plan the removal of the old machines: none is removed before all that is kept is saved, and noted.
 
@@ -126,8 +127,12 @@ def plan_teardown(
         coming: The plan of the new machines.
         through: A healthy server; needed where anything is to be saved.
         saves: What is saved first.
+        detach_disks: Whether disks of Kubernetes volumes are detached from the VMs that hold them.
+
+    Raises:
+        PreflightError: VMs hold such disks, and they may not be detached.
     """
-    down = plan_down(view, has_traces=False)
+    down = plan_down(view, has_traces=False, detach_disks=detach_disks, command="rebuild")
     # The releases that the new machines get are fetched before the old machines are removed.
     fetches = tuple(fetch_step(step.version, step.arch) for step in steps_of(coming, FetchK3s))
     note = LaneStep(

@@ -46,6 +46,18 @@ class Lab:
         rows = self.ask("GET", "/api2/json/cluster/resources?type=vm")["data"]
         return {row["name"]: (row["node"], row.get("hastate", "")) for row in rows if not row.get("template")}
 
+    def give_disk(self, machine: str) -> str:
+        """Make a volume as Proxmox CSI does, and attach it; returns its name."""
+        rows = self.ask("GET", "/api2/json/cluster/resources?type=vm")["data"]
+        row = next(row for row in rows if row["name"] == machine)
+        volume = {"filename": "vm-9999-pvc-1f2e.raw", "vmid": 9999, "size": "1G", "format": "raw"}
+        made = self.ask("POST", f"/api2/json/nodes/{row['node']}/storage/local/content", volume)["data"]
+        name = str(made).removeprefix("local:")
+        config = f"/api2/json/nodes/{row['node']}/qemu/{row['vmid']}/config"
+        self.ask("PUT", config, {"scsi1": f"local:{name},size=1G,wwn=0x5056432d49443031"})
+        assert self.ask("GET", f"{config}?current=1")["data"]["scsi1"].startswith(f"local:{name}")
+        return name
+
     def up(self, workers: int = 2) -> None:
         self.home.run("up", "--lab", "--workers", str(workers))
 
@@ -136,3 +148,21 @@ def test_machines_go_past_a_node_in_maintenance_and_that_is_said(lab: Lab) -> No
     assert {pve_node for pve_node, _ in lab.machines().values()} == {"pve1"}
     assert "pve2 (Proxmox HA)" in lab.home.run("status", "--lab").out
     assert "pve2: in maintenance, according to Proxmox HA" in lab.home.run("doctor", "--lab", expect=None).out
+
+
+def test_a_disk_of_kubernetes_stays_whatever_is_removed(lab: Lab) -> None:
+    """Proxmox CSI has attached it: no drift; and only the user can say that its VM goes all the same."""
+    lab.up()
+    node, _ = lab.machines()["lab-workers-1"]
+    volume = f"local:{lab.give_disk('lab-workers-1')}"
+    assert lab.home.run("status", "--lab", "-o", "json").json["problems"] == []
+    assert "nothing to do" in lab.home.run("up", "--lab", "--workers", "2").out
+    refused = lab.home.run("down", "--lab", "--yes", expect=4)
+    assert f"scsi1: {volume}" in refused.err
+    waited = lab.home.run("replace", "lab-workers-1", "--lab", "--yes", "--drain-timeout", "1", expect=1)
+    assert f"scsi1: {volume}" in " ".join(waited.err.split())
+    assert "lab-workers-1" in lab.machines()
+    done = lab.home.run("down", "--lab", "--yes", "--detach-disks")
+    assert f"scsi1: {volume}" in done.err
+    assert lab.machines() == {}
+    assert volume in [row["volid"] for row in lab.ask("GET", f"/api2/json/nodes/{node}/storage/local/content")["data"]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Acting, Target
+from bootstrap.cli.options import Acting, DetachDisks, Target
 from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.cli.text import tables
 from bootstrap.cli.text.documents import Document
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 @with_options
-def down(*, target: Target, acting: Acting) -> None:
+def down(*, detach_disks: DetachDisks = False, target: Target, acting: Acting) -> None:
     """Remove the cluster's machines, kubeconfig entries and state; asks for the cluster's name first."""
     with working("down", target, acting.common) as work:
         from bootstrap.commands.verbs.down import Down
 
         ended = work.act(
-            Down(),
+            Down(detach_disks=detach_disks),
             acting,
             question=lambda plan: Question(f"This removes {_what(plan)} for good.", by_name=True),
         )

@@ -10,7 +10,7 @@ import typer
 
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Acting, Target
+from bootstrap.cli.options import Acting, DetachDisks, Target
 from bootstrap.cli.running.command_session import Ended, working
 from bootstrap.errors import UsageError
 from bootstrap.model.words import count
@@ -43,6 +43,7 @@ def rebuild(
             help="k3s version, for example v1.33.3+k3s1; may be older than the current one unless data is kept.",
         ),
     ] = None,
+    detach_disks: DetachDisks = False,
     target: Target,
     acting: Acting,
 ) -> None:
@@ -56,7 +57,9 @@ def rebuild(
     overrides = Overrides(cluster=target.cluster, k3s_version=k3s_version)
     with working("rebuild", target, acting.common, overrides=overrides) as work:
         verb = replace(
-            _verb(work.homelab, keep_identity=keep_identity, restore=restore), older_is_meant=k3s_version is not None
+            _verb(work.homelab, keep_identity=keep_identity, restore=restore),
+            older_is_meant=k3s_version is not None,
+            detach_disks=detach_disks,
         )
         ended = work.act(verb, acting, question=lambda plan: _question(plan, verb))
         if ended is not None:

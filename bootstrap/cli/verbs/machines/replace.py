@@ -9,7 +9,7 @@ import typer
 from bootstrap.advice import Advice
 from bootstrap.cli.completing import machine_names, pool_names
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Acting, Draining, Parallel, Target
+from bootstrap.cli.options import Acting, DetachDisks, Draining, Parallel, Target
 from bootstrap.cli.running.command_session import working
 from bootstrap.cli.verbs.machines.scale import closing, question
 from bootstrap.errors import UsageError
@@ -32,6 +32,7 @@ def replace(
     surge: Annotated[
         bool, typer.Option("--surge/--no-surge", help="Add the new machine before the old one is removed.")
     ] = True,
+    detach_disks: DetachDisks = False,
     target: Target,
     draining: Draining,
     acting: Acting,
@@ -57,7 +58,7 @@ def replace(
         from bootstrap.model.ids import MachineName, PoolName
         from bootstrap.planning.verbs.replace import ReplaceOptions
 
-        rules = draining.rules()
+        rules = draining.rules(detach_disks=detach_disks)
         asked = ReplaceOptions(
             pool=PoolName(pool or ""),
             machines=tuple(MachineName(machine) for machine in machines or ()),

@@ -11,7 +11,7 @@ from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.completing import pool_names
 from bootstrap.cli.option_groups import with_options
-from bootstrap.cli.options import Acting, Draining, Target
+from bootstrap.cli.options import Acting, DetachDisks, Draining, Target
 from bootstrap.cli.running.command_session import Ended, Work, working
 from bootstrap.cli.running.write_back import Fact, Write, write_back
 from bootstrap.cli.text import tables
@@ -34,6 +34,7 @@ def scale(
     count: Annotated[int | None, typer.Argument(metavar="COUNT", min=0, help="New number of machines.")] = None,
     *,
     write: Write = True,
+    detach_disks: DetachDisks = False,
     target: Target,
     draining: Draining,
     acting: Acting,
@@ -46,7 +47,7 @@ def scale(
     with working("scale", target, acting.common) as work:
         from bootstrap.commands.verbs.scale import Scale
 
-        rules = draining.rules()
+        rules = draining.rules(detach_disks=detach_disks)
         counts = _counts(pool, count)
         verb = Scale(counts=counts, rules=rules)
         ended = work.act(verb, acting, question=question)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, HypervisorError, InterruptedRunError, KubernetesError, VmNotFoundError
 from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.handlers.machines.foreign_disks import await_detached
 from bootstrap.execution.handlers.machines.guests import await_guest
 from bootstrap.execution.handlers.machines.vms import owned_vm, record_key
 from bootstrap.execution.k3s.drain import evict_all
@@ -19,6 +20,7 @@ from bootstrap.k3s.kubeconfig.build import with_server
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode, VmRecord
+from bootstrap.model.words import count
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import AwaitGuest
 from bootstrap.ports import KubeApi
@@ -54,20 +56,32 @@ def reclaim(step: Reclaim, context: RunContext) -> Done:
 
 
 def drain(step: Drain, context: RunContext) -> Done:
-    """Cordon the node and evict its pods; on any failure it is as schedulable as before."""
+    """Cordon the node and evict its pods; on any failure it is as schedulable as before.
+
+    From a machine that is removed, Kubernetes then detaches the pods' volumes: they are on disks that stay.
+    """
     kube = context.kube
     what = f"Kubernetes to cordon {step.machine}"
     kube_node = once_it_answers(lambda: listed(step.machine, kube), what=what, context=context)
     if kube_node is None:
         return Done(changed=False, note="Kubernetes has no such node")
+    leaving = _is_leaving(step.machine, context)
     with ExitStack() as undo:
-        if not kube_node.unschedulable or _is_leaving(step.machine, context):
+        if not kube_node.unschedulable or leaving:
             # A killed run has left the node of a leaving machine cordoned: that was us, too.
             undo.callback(_uncordon_again, step.machine, context)
         cordoned = KubeWrites(context).set_unschedulable(step.machine, unschedulable=True)
         drained = evict_all(step, kube, context.wait_context(step.timeout_s))
+        detached = _await_detached(step, context) if leaving else ()
         undo.pop_all()
-    return Done(changed=cordoned or drained.evicted > 0, note=str(drained))
+    note = "; ".join((str(drained), *([f"{count(len(detached), 'disk')} detached"] if detached else ())))
+    return Done(changed=cordoned or drained.evicted > 0, note=note)
+
+
+def _await_detached(step: Drain, context: RunContext) -> tuple[str, ...]:
+    return await_detached(
+        lambda: owned_vm(step.machine, context), detach=step.detach_disks, timeout_s=step.timeout_s, context=context
+    )
 
 
 def uncordon(step: Uncordon, context: RunContext) -> Done:

@@ -17,6 +17,7 @@ from bootstrap.errors import (
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests import host_keys
+from bootstrap.execution.handlers.machines.foreign_disks import check_holds_none, detach_all
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import CloneAsked, MachineKind, MachineRecord, MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, container_identity, has_tag
@@ -300,6 +301,8 @@ def stop_vm(step: StopVm, context: RunContext) -> Done:
         return Done(changed=False, note="already removed")
     if not vm.running and not vm.ha_managed:  # HA may be about to start it: stopping changes what HA wants
         return Done(changed=False)
+    if not step.detach_disks:
+        check_holds_none(vm)
     context.ports.hypervisor.stop(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     return Done()
 
@@ -313,6 +316,10 @@ def destroy_vm(step: DestroyVm, context: RunContext) -> Done:
     if vm.record is not None and vm.record.state is RecordState.CLONING and ("protection", "1") in vm.settings:
         # Its template's protection, not the user's: it was never configured.
         context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"delete": "protection"})
+    if step.detach_disks:
+        detach_all(vm, context)
+    else:
+        check_holds_none(vm)
     context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     host_keys.forget(vm, context.spec, context.ports)
     from_ha = ", removed from Proxmox HA" if vm.ha_managed else ""

@@ -33,6 +33,8 @@ MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
 _KEY_TYPES = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
 _NEW_DISK = re.compile(r"([A-Za-z][\w.-]*):\d+(?:,|$)")
+_HOTPLUGGED = re.compile(r"(?:scsi|virtio)\d{1,2}")
+"""Disks that a running VM gets and loses at once, with its default `hotplug` (qm.conf)."""
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -199,7 +201,7 @@ class Config:
         vm.pending.pop(name, None)
         if name not in vm.config:
             return
-        if vm.status == "running" and name not in AT_ONCE:
+        if vm.status == "running" and name not in AT_ONCE and not _HOTPLUGGED.fullmatch(name):
             vm.pending[name] = None
         else:
             self._put_aside(vm, name, "")
@@ -214,7 +216,7 @@ class Config:
         for name, value in _changes(call).items():
             kept = self._drive(vm, str(value)) if DRIVE.fullmatch(name) else self._kept(name, value)
             self._put_aside(vm, name, str(kept))
-            if not running or name in AT_ONCE:
+            if not running or name in AT_ONCE or (_HOTPLUGGED.fullmatch(name) and name not in vm.config):
                 vm.config[name] = kept
                 vm.pending.pop(name, None)
             elif str(vm.config.get(name)) == str(kept):
@@ -235,6 +237,9 @@ class Config:
         if re.fullmatch(r"unused\d+", name):
             self.front.pve.storages.get(storage, {}).get("volumes", {}).pop(path, None)
             return
+        owner = self.front.pve.storages.get(storage, {}).get("volumes", {}).get(path, {}).get("vmid", vm.vmid)
+        if owner != vm.vmid:
+            return  # a volume of something else (PVE/QemuServer.pm: vmconfig_register_unused_drive)
         is_disk = DRIVE.fullmatch(name) and path and not is_cdrom(str(vm.config[name]))
         if is_disk and volume != value.split(",")[0] and volume not in vm.config.values():
             slot = next(number for number in range(256) if f"unused{number}" not in vm.config)

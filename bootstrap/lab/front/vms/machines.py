@@ -209,19 +209,36 @@ class Machines:
         if held and vm.lock_holder is None and str(vm.config.get("protection", 0)) != "1":
             message = f"base volume '{held}' is still in use by linked cloned"
             return await failing_task(self.front, call, kind="qmdestroy", message=message)
-        volumes = self._volumes(vm)
+        volumes, foreign = self._volumes(vm), self._foreign_volumes(vm)
         answer = await self.front.passer.call(call.request)
         # Not awaited: the task may wait 10 s for the VM's lock, and its UPID is the answer.
-        after = asyncio.create_task(self._give_room_back(answer.data, vm, volumes))
+        after = asyncio.create_task(self._after_deletion(answer.data, vm, volumes, foreign))
         self._after.add(after)
         after.add_done_callback(self._after.discard)
         return answer
 
-    async def _give_room_back(self, upid: str, vm: Any, volumes: list[dict[str, Any]]) -> None:
-        """After the deletion of a VM, correct the free space, of which fakepve returns too much."""
+    async def _after_deletion(
+        self, upid: str, vm: Any, volumes: list[dict[str, Any]], foreign: list[tuple[str, str, dict[str, Any]]]
+    ) -> None:
+        """After the deletion of a VM, correct what fakepve removes too much: free space, and volumes of others.
+
+        Proxmox VE removes only volumes that the VM owns (PVE/QemuServer.pm: destroy_vm).
+        """
         await self._ended(upid)
         if vm not in self.front.pve.vms:
             self._change_room(volumes, taken=True)
+            for storage, name, entry in foreign:
+                self.front.pve.storages[storage]["volumes"][name] = entry
+
+    def _foreign_volumes(self, vm: Any) -> list[tuple[str, str, dict[str, Any]]]:
+        """The volumes that the VM holds and does not own, each with its storage and its name there."""
+        found = []
+        for key, value in vm.config.items():
+            sid, _, name = str(value).split(",")[0].partition(":")
+            entry = self.front.pve.storages.get(sid, {}).get("volumes", {}).get(name)
+            if DRIVE.fullmatch(key) and entry is not None and entry.get("vmid") not in (None, vm.vmid):
+                found.append((sid, name, entry))
+        return found
 
     async def _ended(self, upid: str) -> Mapping[str, Any]:
         """A task, once it has ended."""
