@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help setup lock packages lint types test fuzz bench demo clean
+.PHONY: help setup lock packages lint types test fuzz addons bench demo clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ test: .venv/.ready packages ## Everything CI checks: lint, types, unit, contract
 
 fuzz: .venv/.ready ## Break answers, records, output and files, fifty times as many as the tests do (FUZZ_TIMES, FUZZ_SEED)
 	@FUZZ_TIMES=$${FUZZ_TIMES:-50} FUZZ_SEED=$${FUZZ_SEED:-1} $(BIN)/pytest -q --numprocesses 2 tests/fuzz
+
+addons: .venv/.ready ## Look for newer releases of the add-ons' charts (pin them: .ci/addons.py --write)
+	@$(BIN)/python .ci/addons.py
 
 bench: .venv/.ready packages ## Measure on the lab, beside Ansible and a plain loop, and write docs/performance.md (15 min)
 	@.ci/bench

@@ -38,11 +38,13 @@ class Facts:
         pve_ca: The PEM text of its CA, where the inventory names a file.
         storages: Proxmox storages that the inventory names.
         pod_network, service_network: k3s's IPv4 networks.
-        servers: How many servers.
+        servers, workers: How many machines.
         subnets: The machines' networks, as far as the inventory says.
         taken: Addresses that services cannot have.
         containers: Whether there are pools of containers.
         zones: Whether nodes have zone and region labels of Proxmox.
+        ipv6: Whether there is IPv6 besides IPv4.
+        disabled: Packaged components that k3s leaves out, as the user says.
     """
 
     cluster: str
@@ -55,10 +57,13 @@ class Facts:
     pod_network: IPv4Network = PODS
     service_network: IPv4Network = SERVICES
     servers: int = 1
+    workers: int = 0
     subnets: tuple[IPv4Network, ...] = ()
     taken: tuple[Taken, ...] = ()
     containers: bool = False
     zones: bool = True
+    ipv6: bool = False
+    disabled: tuple[str, ...] = ()
 
 
 def facts_of(spec: ClusterSpec, endpoint: PveEndpoint | None = None, *, ca: str | None = None) -> Facts:
@@ -84,10 +89,13 @@ def facts_of(spec: ClusterSpec, endpoint: PveEndpoint | None = None, *, ca: str 
         pod_network=spec.k3s.cluster_cidr or PODS,
         service_network=spec.k3s.service_cidr or SERVICES,
         servers=spec.control_plane.count,
+        workers=sum(pool.count for pool in spec.workers),
         subnets=tuple(dict.fromkeys(each for each in subnets if each is not None)),
         taken=tuple(_taken(spec)),
         containers=any(pool.kind is MachineKind.LXC for pool in spec.pools),
         zones=spec.labels_from_proxmox,
+        ipv6=network.ipv6 is not None,
+        disabled=spec.k3s.disable,
     )
 
 

@@ -13,6 +13,7 @@ _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-
 _QUANTITY: Final = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi|Ti)")
 _DURATION: Final = re.compile(r"[1-9][0-9]*[hdwy]")
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
+_TOKEN_ID: Final = re.compile(r"[^@!:/\s]{1,60}@[A-Za-z][A-Za-z0-9.-]{1,31}![A-Za-z][A-Za-z0-9._-]{1,126}")
 _URL: Final = re.compile(r"https?://[^\s/@]+(/\S*)?")
 _PATH: Final = re.compile(r"/[^\x00-\x1f\x7f]*")
 SECRET_SOURCES: Final = ("env", "file", "keyring")
@@ -93,6 +94,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "host": Form(words="a host's name or address", fits=_matches(_HOST)),
     "size": Form(words="a size such as 10Gi", fits=_matches(_QUANTITY)),
     "duration": Form(words="a time such as 12h, 10d, 4w or 1y", fits=_matches(_DURATION)),
+    "token-id": Form(words="a token's id, user@realm!name", fits=_matches(_TOKEN_ID)),
     "email": Form(words="an e-mail address", fits=_matches(_EMAIL)),
     "url": Form(words="an http or https URL", fits=_matches(_URL)),
     "path": Form(words="an absolute path", fits=_matches(_PATH)),

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bootstrap.addons.charts import with_chart
-from bootstrap.addons.checks import check_values
-from bootstrap.addons.derived import derive
 from bootstrap.addons.facts import Facts
 from bootstrap.addons.finding import Finding
 from bootstrap.addons.format import HELM, Addon
 from bootstrap.addons.forms import form_of
 from bootstrap.addons.library import addon_names, get_addon
+from bootstrap.addons.own.tables import check_values, names_of
 from bootstrap.addons.templating import fill
 from bootstrap.model.words import did_you_mean
 
@@ -80,7 +79,7 @@ def render(
     if found or addon is None:
         raise AddonError(name, found)
     complete = _complete(addon, values)
-    names = {**_facts(facts), **complete, **secrets, **derive(addon, complete, facts)}
+    names = {**_facts(facts), **complete, **secrets, **names_of(addon, complete, facts)}
     filled = (fill(template, names) for template in addon.templates)
     helm = values.get(HELM, {})
     objects = (with_chart(each, addon.charts, helm) for each in filled if each is not None)

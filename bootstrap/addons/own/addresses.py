@@ -1,29 +1,17 @@
-"""Checks of add-ons' values against what is known of the cluster. Pure."""
+"""Address ranges of services: free, and in the machines' network. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bootstrap.addons.facts import Facts
 from bootstrap.addons.finding import Finding
-from bootstrap.addons.format import Addon
 from bootstrap.addons.forms import AddressRange, parse_range
 
-_Check: TypeAlias = Callable[[Mapping[str, Any], Facts], Iterator[Finding]]
 
-
-def check_values(addon: Addon, values: Mapping[str, Any], facts: Facts) -> Iterator[Finding]:
-    """All that values contradict, each with its path; their forms are right."""
-    for key in addon.values:
-        if key.form == "address-ranges" and values[key.name] is not None:
-            yield from _check_ranges(f"values.{key.name}", values[key.name], facts)
-    check = _CHECKS.get(addon.name)
-    if check is not None:
-        yield from check(values, facts)
-
-
-def _check_ranges(path: str, texts: Sequence[str], facts: Facts) -> Iterator[Finding]:
+def check_ranges(path: str, texts: Sequence[str], facts: Facts) -> Iterator[Finding]:
+    """All that is wrong with ranges: whose addresses they take, and where they are."""
     ranges = [found for found in map(parse_range, texts) if found is not None]
     for number, each in enumerate(ranges):
         yield from _check_range(f"{path}[{number}]", each, facts)
@@ -43,4 +31,7 @@ def _check_range(path: str, found: AddressRange, facts: Facts) -> Iterator[Findi
         yield Finding(path=path, message=f"{found} is outside of {nets}", hint=hint)
 
 
-_CHECKS: Final[Mapping[str, _Check]] = {}
+def ranges_of(values: Mapping[str, Any], _facts: Facts) -> dict[str, Any]:
+    """The ranges as FIRST-LAST: MetalLB takes no single addresses, and kube-vip one text for all."""
+    ranges = [str(parse_range(text)) for text in values["addresses"]]
+    return {"ranges": ranges, "ranges_text": ",".join(ranges)}
