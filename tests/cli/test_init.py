@@ -252,6 +252,29 @@ def test_the_narrow_role_is_printed_for_a_pool(here: Path) -> None:
     assert "rights are granted by VMID" in named.stderr
 
 
+def test_an_add_ons_role_and_token_are_its_own(here: Path) -> None:
+    done = piped(here, "--pveum", "--addon", "proxmox-csi")
+    assert (done.returncode, done.stderr) == (0, "")
+    privileges = "VM.Audit VM.Config.Disk Datastore.Allocate Datastore.AllocateSpace Datastore.Audit"
+    assert done.stdout.splitlines()[1:6] == [
+        f'pveum role add CSI --privs "{privileges}"',
+        "pveum user add kubernetes-csi@pve",
+        "pveum acl modify /vms --users kubernetes-csi@pve --roles CSI",
+        "pveum acl modify /storage --users kubernetes-csi@pve --roles CSI",
+        "pveum user token add kubernetes-csi@pve csi --privsep 0",
+    ]
+    narrow = piped(here, "--pveum", "--addon", "proxmox-csi", "--pool", "kpool", "--storage", "fast")
+    assert "pveum acl modify /pool/kpool --users" in narrow.stdout
+    assert "pveum acl modify /storage/fast --users" in narrow.stdout
+    other = piped(here, "--pveum", "--addon", "proxmox-ccm", "--token-id", "root@pam!ccm")
+    assert "pveum acl modify / --tokens 'root@pam!ccm' --roles CCM" in other.stdout
+    assert "token_id: root@pam!ccm" in other.stdout
+    wrong = piped(here, "--pveum", "--addon", "proxmox-cis")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean proxmox-csi?" in wrong.stderr
+    assert "homelab-k8s init --pveum --addon proxmox-csi" in piped(here, "--addon", "proxmox-csi").stderr
+
+
 @pytest.mark.parametrize("version", ["8", "8.0", "8.4", "9", "9.2.11"])
 def test_any_form_of_a_version_is_taken(here: Path, version: str) -> None:
     assert piped(here, "--pveum", "--pve-version", version).returncode == 0

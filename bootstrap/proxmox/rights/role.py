@@ -65,14 +65,14 @@ def role_commands(
     grants = tuple(dict.fromkeys((need.say, ROLE) for need in wanted))
     if narrow is not None:
         wanted, grants = tuple(_wanted(narrow, wanted)), tuple(_narrowed(narrow, wanted))
-    made = [_role(ROLE, (name for need in wanted for name in need.privileges))]
+    made = [role_line(ROLE, (name for need in wanted for name in need.privileges))]
     if narrow is not None:
-        made += [_role(CLONE_ROLE, TEMPLATE_PRIVILEGES)] if narrow.template is not None else []
+        made += [role_line(CLONE_ROLE, TEMPLATE_PRIVILEGES)] if narrow.template is not None else []
         made.append(f"pveum pool add {narrow.pool}")
-    return (*made, *_token_commands(grants, user=user, token=token))
+    return (*made, *token_commands(grants, user=user, token=token))
 
 
-def _token_commands(grants: Iterable[tuple[str, str]], *, user: str, token: str) -> tuple[str, ...]:
+def token_commands(grants: Iterable[tuple[str, str]], *, user: str, token: str) -> tuple[str, ...]:
     """The commands that make the token and give it a role on each path."""
     separated = user == ROOT_USER
     who = f"--tokens '{user}!{token}'" if separated else f"--users {user}"
@@ -82,7 +82,8 @@ def _token_commands(grants: Iterable[tuple[str, str]], *, user: str, token: str)
     return (add_token, *acl) if separated else (f"pveum user add {user}", *acl, add_token)
 
 
-def _role(name: str, privileges: Iterable[str]) -> str:
+def role_line(name: str, privileges: Iterable[str]) -> str:
+    """The command that makes a role."""
     return f'pveum role add {name} --privs "{" ".join(dict.fromkeys(privileges))}"'
 
 

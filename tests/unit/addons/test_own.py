@@ -10,12 +10,13 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from bootstrap.addons import Facts, facts_of, needs_of, problems_of, render, secret_keys, with_needs
+from bootstrap.addons import Facts, facts_of, get_addon, needs_of, problems_of, render, secret_keys, with_needs
 from bootstrap.k3s.config import machine_config
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName, StorageName
 from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.proxmox.rights.addon_roles import ADDON_ROLES
 from tests.fakes.specs import cluster
 
 SECRET: Final = "11111111-2222-3333-4444-555555555555"
@@ -156,3 +157,15 @@ def test_optional_parts_are_left_out_whole() -> None:
     claim = full["prometheus"]["prometheusSpec"]["storageSpec"]["volumeClaimTemplate"]["spec"]
     assert claim == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}
     assert objects["Secret/grafana-admin"]["stringData"]["admin-password"] == SECRET
+
+
+@pytest.mark.parametrize("name", sorted(ADDON_ROLES))
+def test_the_token_that_init_prints_is_the_one_that_is_used(name: str) -> None:
+    addon = get_addon(name)
+    assert addon is not None
+    key = addon.key("token_id")
+    assert key is not None
+    assert key.default == f"{ADDON_ROLES[name].user}!{ADDON_ROLES[name].token}"
+    readme = (Path(__file__).parents[3] / "manifests" / name / "README.md").read_text()
+    assert ADDON_ROLES[name].env in readme
+    assert all(privilege in readme for privilege in ADDON_ROLES[name].privileges)

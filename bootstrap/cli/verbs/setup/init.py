@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.asking.init_flags import Flags, check_flags
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import ports_of
@@ -41,6 +42,10 @@ def init(
     pve_version: Annotated[
         str | None, typer.Option(metavar="8|9|8.4|...", help="With --pveum: the version of Proxmox VE.")
     ] = None,
+    addon: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --pveum: role and token of this add-on: proxmox-csi or proxmox-ccm."),
+    ] = None,
 ) -> None:
     """Inspect a Proxmox VE, propose a cluster that fits, and write its inventory.
 
@@ -52,6 +57,9 @@ def init(
 
     with Session("init", ports=ports_of(context), verbose=bool(context.meta.get(VERBOSE))) as session:
         prompts = Prompts(asks=sys.stdin.isatty() and not yes)
+        if addon is not None:
+            session.result(_addon_role_text(flags, addon, pveum=pveum), fit=True)
+            return
         if pveum:
             session.result(_role_text(session, prompts, flags, pve_version), fit=True)
             return
@@ -154,6 +162,41 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | 
         "# Then, here:",
         f"#   export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET'",
         f"#   homelab-k8s init{options}",
+    ]
+    return "\n".join(lines)
+
+
+def _addon_role_text(flags: Flags, addon: str, *, pveum: bool) -> str:
+    """The commands that create an add-on's role and token.
+
+    Raises:
+        UsageError: The add-on has none, or --pveum is missing.
+    """
+    from bootstrap.inventory.answers import parse_token_id
+    from bootstrap.model.words import did_you_mean
+    from bootstrap.proxmox.rights.addon_roles import ADDON_ROLES, addon_role_commands
+
+    wanted = ADDON_ROLES.get(addon)
+    if wanted is None:
+        hint = did_you_mean(addon, ADDON_ROLES) or f"those with one are {' and '.join(ADDON_ROLES)}"
+        raise UsageError(f"--addon {addon}: there is no such add-on with a role in Proxmox VE", resolution=hint)
+    if not pveum:
+        raise UsageError(
+            "--addon belongs to --pveum", resolution=Advice("`homelab-k8s init --pveum --addon {}`", addon)
+        )
+    user, _, name = parse_token_id(flags.token_id or f"{wanted.user}!{wanted.token}").partition("!")
+    narrow = _narrow(flags)
+    lines = [
+        "# On a Proxmox node, as root. `pveum user token add` shows the token's secret, once.",
+        *addon_role_commands(wanted, user=user, token=name, narrow=narrow),
+    ]
+    if "/storage" in wanted.paths and (narrow is None or not narrow.storages):
+        lines.append("# --pool with --storage limits the rights further.")
+    token_id = f", token_id: {user}!{name}" if flags.token_id else ""
+    lines += [
+        "# Then, here, and in the inventory:",
+        f"#   export {wanted.env}='THE-SECRET'",
+        f"#   manifests: [{{addon: {addon}, values: {{token: {{env: {wanted.env}}}{token_id}}}}}]",
     ]
     return "\n".join(lines)
 
