@@ -1,7 +1,7 @@
 """The roles and tokens of add-ons that use Proxmox VE's API, as commands: each its own, with no right of ours. Pure.
 
-Privileges are those that the projects document (sergelogvinov/proxmox-csi-plugin v0.19, docs/install.md;
-proxmox-cloud-controller-manager v0.13, docs/install.md, without reading addresses from the guest agent).
+Privileges are those that the projects' pages on installation name (sergelogvinov/proxmox-csi-plugin v0.19;
+proxmox-cloud-controller-manager v0.13, without reading addresses from the guest agent).
 """
 
 from __future__ import annotations
