@@ -12,6 +12,7 @@ from bootstrap.events import EventSink, Waiting, Warned
 from bootstrap.execution.clone_limiter import CloneTurns
 from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
 from bootstrap.execution.guests.scripts import Output, run_script
+from bootstrap.execution.hook_turns import HookTurns
 from bootstrap.execution.run_facts import CLUSTER, ClusterAccess, Findings, GuestFacts
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -96,6 +97,7 @@ class RunContext:
     emit: EventSink
     stop: threading.Event
     clones: CloneTurns = field(default_factory=CloneTurns)
+    hook_turns: HookTurns = field(default_factory=HookTurns)
     poll_throttle: PollThrottle = field(default_factory=PollThrottle)
     lane: str = ""
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.handlers.cluster import identity, kubeconfig, manifests, restore, snapshots, vip
 from bootstrap.execution.handlers.k3s import binary, decommission, join, settings, upgrade
-from bootstrap.execution.handlers.machines import adopt, guests, keys, system, templates, vms
+from bootstrap.execution.handlers.machines import adopt, guests, hooks, keys, system, templates, vms
 from bootstrap.planning import day2_steps, steps
 from bootstrap.planning.manifests.steps import ApplyManifests
 from bootstrap.planning.steps import Step
@@ -45,6 +45,7 @@ HANDLERS: Final[Mapping[type[Step], _Handler]] = {
     day2_steps.AwaitVersion: upgrade.await_version,
     day2_steps.ApplySettings: settings.apply_settings,
     day2_steps.PrepareSystem: system.prepare_system,
+    day2_steps.RunHooks: hooks.run_hooks,
     day2_steps.MigrateToEtcd: upgrade.migrate_to_etcd,
     day2_steps.ConfigureVip: vip.configure_vip,
     day2_steps.SpreadVip: vip.spread_vip,

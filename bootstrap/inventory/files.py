@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping as Map
@@ -75,6 +76,20 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError:
         raise RefusedError(f"{path} is not UTF-8 text") from None
     except OSError as error:
+        raise RefusedError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """A file's content; raises `RefusedError` with the reason and a hint."""
+    try:
+        return read_regular(path, most_bytes=most_bytes)
+    except FileNotFoundError:
+        raise RefusedError(f"{path} does not exist", "paths are relative to the inventory's directory") from None
+    except IsADirectoryError:
+        raise RefusedError(f"{path} is a directory", "name each of its files") from None
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise RefusedError(f"{path} has more than {most_bytes >> 20} MiB", "have a hook download it") from None
         raise RefusedError(f"{path} cannot be read: {error.strerror}") from None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, Taint
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.system import HookSpec, SystemSpec
 from bootstrap.planning.base_step import BaseStep
 
 
@@ -131,7 +131,7 @@ class ApplySettings(BaseStep, phase="settings"):
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSystem(BaseStep, phase="system"):
-    """Install packages, load kernel modules and set sysctls; k3s is not restarted, and no package removed.
+    """Write files, install packages, load kernel modules and set sysctls; k3s is not restarted, no package removed.
 
     Attributes:
         differs: What was seen to differ on a machine that runs, to be shown; empty for one that joins.
@@ -144,14 +144,36 @@ class PrepareSystem(BaseStep, phase="system"):
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
+        obsolete = tuple(each.partition(" ")[2] for each in self.differs if each.startswith("obsolete "))
+        other = tuple(each for each in self.differs if not each.startswith("obsolete "))
         wanted = (
+            ("write", tuple(each.path for each in self.system.files)),
             ("install", self.system.packages),
             ("load", self.system.kernel_modules),
             ("set", tuple(f"{name}={value}" for name, value in self.system.sysctls)),
         )
-        if self.differs:
-            return f"apply {', '.join(self.differs)}"
-        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in wanted if names)
+        parts = (("apply", other), ("remove", obsolete)) if self.differs else wanted
+        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHooks(BaseStep, phase="hooks"):
+    """Run hooks of the inventory on a machine, in order, those that have not run there with this content.
+
+    Attributes:
+        version: The machine's k3s version.
+        in_turn: One machine at a time, and on no further one after a failure: they run in the cluster.
+    """
+
+    machine: MachineSpec
+    hooks: tuple[HookSpec, ...]
+    version: str
+    in_turn: bool = False
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"run the hook{'s' * (len(self.hooks) > 1)} {', '.join(each.name for each in self.hooks)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,6 +339,7 @@ Day2Step = (
     | AwaitVersion
     | ApplySettings
     | PrepareSystem
+    | RunHooks
     | MigrateToEtcd
     | ConfigureVip
     | SpreadVip

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.adapters.local.guest_files import files_for, guest_file
 from bootstrap.model.system import SystemSpec
-from bootstrap.planning.settings.system_files import system_env, system_files
+from bootstrap.planning.settings.system_files import looked_at, system_env, system_files
 from tests.adapters.test_guest_scripts import Machine, lines, needs_root
 
 pytestmark = needs_root
@@ -77,11 +78,13 @@ class Guest:
         self.machine = Machine(root)
         self.packages = root / "packages"
         self.etc = root / "modules-load"
+        self.mnt = root / "mnt"
         self.vm, self.modules = root / "vm", root / "modules"
         for directory in (
             self.vm,
             self.modules,
             self.etc,
+            self.mnt,
             *(self.packages / each for each in ("known", "mirror", "installed")),
         ):
             directory.mkdir(parents=True)
@@ -98,16 +101,17 @@ class Guest:
         return self
 
     def run(self, system: SystemSpec, *, look: bool = False, check: bool = True) -> subprocess.CompletedProcess[str]:
-        for name, text in system_files(system).items():
+        for name, text in (looked_at(system) if look else system_files(system)).items():
             (self.machine.beside / name).write_text(text)
-        script = Path(__file__).parents[2] / "bootstrap/data/guest/prepare-system.sh"
-        (self.machine.beside / script.name).write_bytes(script.read_bytes())
+        for name in files_for("prepare-system.sh"):
+            (self.machine.beside / name).write_bytes(guest_file(name))
         binds = (
             f"mount --bind {self.vm} /proc/sys/vm && mount --bind {self.modules} /sys/module && "
             f"mkdir -p /etc/modules-load.d && mount --bind {self.etc} /etc/modules-load.d && "
+            f"mount --bind {self.mnt} /mnt && "
         )
         return self.machine.run_command(
-            f"{binds}cd {self.machine.beside} && exec sh ./{script.name}",
+            f"{binds}cd {self.machine.beside} && exec sh ./prepare-system.sh",
             check=check,
             PACKAGES_DIR=str(self.packages),
             LOOK=str(int(look)),
@@ -254,7 +258,7 @@ def _without_apt(guest: Guest, system: SystemSpec) -> subprocess.CompletedProces
     """Run it where the test machine's own apt and dpkg are out of reach: only the commands it needs are on PATH."""
     tools = guest.machine.bin
     for name in ("sh", "tr", "sed", "rm", "mkdir", "cp", "mv", "cmp", "install", "cat", "tail", "grep", "uname",
-                 "basename", "timeout", "mount", "unshare"):  # fmt: skip
+                 "basename", "timeout", "mount", "unshare", "cut", "sort", "stat", "sha256sum"):  # fmt: skip
         found = next(Path(each, name) for each in ("/usr/bin", "/bin", "/usr/sbin") if Path(each, name).exists())
         if not (tools / name).exists():
             (tools / name).symlink_to(found)

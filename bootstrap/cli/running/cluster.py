@@ -66,3 +66,6 @@ def _mask_secrets(session: Session, loaded: Inventory) -> None:
     if loaded.spec.k3s.registries is not None:
         for secret in loaded.spec.k3s.registries.secrets:
             session.masker.add(secret)
+    for system in (loaded.spec.system, *(pool.system for pool in loaded.spec.pools)):
+        for secret in system.secrets:
+            session.masker.add(secret)

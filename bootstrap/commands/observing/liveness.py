@@ -40,6 +40,7 @@ class UnitState:
     Attributes:
         age_s: Seconds since its process was started; None where it was not.
         refused: Whether the machine refused our SSH key: it runs, and nothing more is known.
+        prepared: Whether it has files, packages or kernel settings of an inventory.
     """
 
     unit: str
@@ -50,6 +51,7 @@ class UnitState:
     problem: str = ""
     unreachable: bool = False
     refused: bool = False
+    prepared: bool = False
 
     @property
     def is_down(self) -> bool:
@@ -96,7 +98,9 @@ def with_units(view: ClusterView, ports: Ports, *, every: bool = False) -> Clust
         problem = "; ".join(filter(None, (str(state), since if kube_node.ready else kube_node.problem)))
         return replace(kube_node, ready=False, stale=kube_node.ready or kube_node.stale, problem=problem)
 
-    view = replace(view, observed=replace(view.observed, refusing=tuple(sorted(refusing))))
+    prepared = {name for name, state in states.items() if state.prepared} | set(view.observed.prepared)
+    noted = replace(view.observed, refusing=tuple(sorted(refusing)), prepared=tuple(sorted(prepared)))
+    view = replace(view, observed=noted)
     return _with_nodes(view, joined) if states else view
 
 
@@ -140,6 +144,7 @@ def _unit_state(name: MachineName, unit: str, lines: Mapping[str, list[str]]) ->
         active=told(lines, "active_state", machine=name).text("", most=_MOST),
         sub=told(lines, "sub_state", machine=name).text("", most=_MOST),
         restarts=told(lines, "restarts", machine=name).integer(0, 2**31, default=0),
+        prepared=told(lines, "prepared", machine=name).text("") == "1",
         age_s=float(now.integer(0, LAST_UNIX_S) - since.integer(0, LAST_UNIX_S)) if known else None,
     )
 

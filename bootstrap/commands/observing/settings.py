@@ -14,7 +14,7 @@ from bootstrap.model.system import GuestSystem
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.drift import to_look_into
 from bootstrap.planning.settings.system import comparable, system_of
-from bootstrap.planning.settings.system_files import system_env, system_files
+from bootstrap.planning.settings.system_files import looked_at, system_env
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 
@@ -55,7 +55,7 @@ def with_systems(view: ClusterView, ports: Ports) -> ClusterView:
 def _look_at_system(guest: Guest, machine: MachineSpec, spec: ClusterSpec, ports: Ports) -> GuestSystem | None:
     system = system_of(spec, machine)
     env = {**system_env(system), "LOOK": "1", "LOCK_S": "0"}
-    files = tuple(system_files(system).items())
+    files = tuple(looked_at(system).items())
     script = GuestScript(name="prepare-system.sh", env=tuple(env.items()), secret_files=files)
     try:
         return parse_guest_system(guest.name, ask(guest, script, spec, ports))

@@ -1,12 +1,16 @@
 #!/bin/sh
-# Makes sure that the inventory's packages are installed and its kernel settings apply, now and after a boot; or only
-# looks. Removes no package. Prints differs=..., once for each thing that was not as asked for: package NAME, module
-# NAME, sysctl NAME, file PATH; left=NAME for each package of before that is no longer asked for and is still there; and
-# changed=0 or changed=1.
+# Makes sure that the inventory's files are there, its packages are installed, and its kernel settings apply, now and
+# after a boot; or only looks. Removes no package. Prints differs=..., once for each thing that was not as asked for:
+# package NAME, module NAME, sysctl NAME, file PATH, obsolete PATH for a file to be removed, and while it looks before_k3s
+# NAME and after_ready NAME for hooks that have not run; left=NAME for each package of before that is no longer asked for
+# and is still there, kept=PATH for each such file that is not as it was written; and changed=0 or changed=1.
 # Environment: LOOK      1 to look only
 #              PACKAGES  names, with spaces between
 #              LOCK_S    how many seconds to wait for another package manager
-# Beside this script: sysctls (NAME = VALUE, a line each) and modules (NAME, a line each), where any are asked for; lines with a hash sign first are comments.
+# Beside this script, where any are asked for: sysctls (NAME = VALUE, a line each) and modules (NAME, a line each), whose
+# lines with a hash sign first are comments; files and content-N (see put-files.sh); while it looks hooks (TIME KEY NAME,
+# a line each).
+# needs: put-files.sh
 set -eu
 umask 022
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -21,7 +25,10 @@ MODULES=/etc/modules-load.d/91-homelab-k8s.conf
 ASKED=/var/lib/homelab-k8s/packages
 changed=0
 
-trap 'rm -f ./sysctls ./modules ./packages ./packages.log ./unknown' EXIT
+# The hooks that have run here: run-hook.sh.
+RAN=/var/lib/homelab-k8s/hooks
+
+trap 'rm -f ./sysctls ./modules ./packages ./packages.log ./unknown ./hooks; files_end' EXIT
 
 fail() {
     echo "$1" >&2
@@ -32,6 +39,9 @@ differs() {
     echo "differs=$1"
     changed=1
 }
+
+# shellcheck source=/dev/null
+. ./put-files.sh
 
 manager() {
     for command in apt-get dnf zypper; do
@@ -82,10 +92,15 @@ known() {
     rm -f ./unknown
 }
 
+# A file of the inventory's may be there before its package, which would ask whose is to be kept.
+apt_install() {
+    apt --option Dpkg::Options::=--force-confold install --yes --no-install-recommends "$@"
+}
+
 by_apt() {
     waited=0
     # A fresh cloud image knows no packages; where they are known an update would be the slower half.
-    if known "$@" && apt install --yes --no-install-recommends "$@"; then
+    if known "$@" && apt_install "$@"; then
         return
     fi
     apt --option APT::Update::Error-Mode=any update || return 1
@@ -93,7 +108,7 @@ by_apt() {
         mv ./unknown ./packages.log
         return 1
     fi
-    apt install --yes --no-install-recommends "$@"
+    apt_install "$@"
 }
 
 # dnf itself waits for others, without end.
@@ -215,11 +230,24 @@ sysctls() {
     done <./sysctls
 }
 
+# Those that were not run yet.
+hooks() {
+    [ -f ./hooks ] || return 0
+    while read -r time key name; do
+        grep -qsxF -e "$key" "$RAN" || differs "$time $name"
+    done <./hooks
+}
+
+# Before packages: some are the package manager's settings.
+files
 packages
+# A package may have brought its own file of that name.
+[ "$LOOK" = 1 ] || [ ! -f ./packages.log ] || files
 # Modules first: some sysctls are theirs.
 modules
 sysctls
 # Last: what the kernel refuses is not left for the next boot.
 put ./modules "$MODULES"
 put ./sysctls "$SYSCTLS"
+hooks
 echo "changed=$changed"

@@ -18,6 +18,8 @@ from bootstrap.model.reading import Reading, Source
 from bootstrap.model.system import GuestSystem
 from bootstrap.ports import GuestScript, GuestShell
 
+_DIFFERS = r"(package|sysctl|module|file|obsolete|before_k3s|after_ready) [A-Za-z0-9._+@:=/-]{1,200}"
+
 WITHIN_S = "2"
 """Scripts that print a state look again and again for as long on the guest itself: one command in place of many.
 
@@ -145,6 +147,7 @@ def parse_guest_system(machine: MachineName, text: str) -> GuestSystem:
 
     return GuestSystem(
         machine=machine,
-        differs=all_of("differs", r"(package|sysctl|module|file) [A-Za-z0-9+._/-]{1,200}"),
+        differs=all_of("differs", _DIFFERS),
         left=all_of("left", r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}"),
+        kept=all_of("kept", r"/[A-Za-z0-9._+@:=/-]{1,200}"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from bootstrap.inventory.checks.files import check_system_files
 from bootstrap.inventory.checks.ipv6 import check_ipv6
 from bootstrap.inventory.checks.machines import check_machines
 from bootstrap.inventory.checks.network import (
@@ -34,6 +35,7 @@ def check(root: Root, places: Places, problems: Problems) -> None:
         each(root, problems)
     _check_files(root, places, problems)
     check_registries(root, places, problems)
+    check_system_files(root, places, problems)
 
 
 def _check_pve_nodes(root: Root, problems: Problems) -> None:

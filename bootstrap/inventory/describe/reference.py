@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,14 +65,20 @@ def _value(each: Key[Any], path: str) -> str:
         match kind:
             case ListOf() if section_of(kind.item) is not None:
                 name = _join(path, each.name)
-                return f"a list, see [`{name}[]`](#{name.replace('.', '')})"
+                return f"a list, see [`{name}[]`](#{_anchor(name)})"
             case ListOf():
                 return _cell(f"a list of: {kind.item.words()}")
             case MapOf():
                 return _cell(f"a mapping of {kind.key.words()} to {kind.value.words()}")
         return _cell(kind.words())
-    link = f"see [`{_join(path, each.name)}`](#{_join(path, each.name).replace('.', '')})"
+    name = _join(path, each.name)
+    link = f"see [`{name}`](#{_anchor(name)})"
     return link if inner is each.kind else f"a single value, or {link}"
+
+
+def _anchor(name: str) -> str:
+    """The anchor of a section's heading."""
+    return re.sub(r"[.\[\]]", "", name)
 
 
 def _default(each: Key[Any]) -> str:
@@ -88,7 +95,7 @@ def on_one_line(value: object) -> str:
     """A value as a user writes it on one line."""
     match value:
         case str():
-            return value
+            return json.dumps(value) if "\n" in value else value
         case list():
             return f"[{', '.join(on_one_line(item) for item in value)}]"
         case dict():

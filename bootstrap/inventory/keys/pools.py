@@ -7,6 +7,7 @@ from typing import Final
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.keys.hardware import DataDiskKeys, DeviceKeys, DiskOptionKeys
 from bootstrap.inventory.keys.network import PoolNetworkKeys
+from bootstrap.inventory.keys.system import FILES, HooksKeys, make_system
 from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values import system_formats
@@ -18,7 +19,6 @@ from bootstrap.model.cluster import VipSpec
 from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import MachineKind, NodePool, Role, Taint
-from bootstrap.model.system import SystemSpec
 
 NOT_SCHEDULABLE: Final = Taint(key="node-role.kubernetes.io/control-plane", effect="NoSchedule")
 """As kubeadm taints control planes. k3s's own Deployments tolerate it (k3s: manifests/coredns.yaml, local-storage.yaml,
@@ -145,6 +145,17 @@ class PoolKeys(Section):
         example=["iscsi_tcp"],
         doc="Kernel modules loaded on the pool's machines, besides those of all machines.",
     )
+    files = Key(
+        kind=FILES,
+        default_doc="none but those of all machines",
+        example=[{"path": "/etc/motd.d/pool", "content": "This machine has a GPU"}],
+        doc="Files on the pool's machines, besides those of all machines; of two with a path the pool's is used.",
+    )
+    hooks = Key(
+        kind=HooksKeys,
+        optional=True,
+        doc="Scripts that run on the pool's machines, after those of all machines; of two with a name the pool's runs.",
+    )
 
     tags = Key(
         kind=ListOf(item=forms.VM_TAG),
@@ -178,7 +189,7 @@ class PoolKeys(Section):
             role=role,
             labels=tuple(sorted(self.labels or ())),
             taints=tuple(sorted({*(self.taints or ()), *self._further_taints()})),
-            system=fill(SystemSpec, self, places=places),
+            system=make_system(self, self.files, self.hooks, places),
             hardware=fill(Hardware, self, places=places, mappings=mappings),
             stated=frozenset(key.fills for key in sizes if self.given(key)),
         )

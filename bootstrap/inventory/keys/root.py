@@ -11,6 +11,7 @@ from bootstrap.inventory.keys.manifests import MANIFESTS
 from bootstrap.inventory.keys.network import NetworkKeys
 from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
+from bootstrap.inventory.keys.system import FILES, HooksKeys, make_system
 from bootstrap.inventory.keys.template import DEFAULT_TEMPLATE_TAG, TemplateKeys
 from bootstrap.inventory.values import reach_formats, system_formats
 from bootstrap.inventory.values import string_formats as forms
@@ -21,7 +22,6 @@ from bootstrap.manifests.values import ManifestSource
 from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Role
-from bootstrap.model.system import SystemSpec
 
 DEFAULT_CLUSTER: Final = "homelab"
 WORKERS_POOL: Final = PoolName("workers")
@@ -170,6 +170,13 @@ class Root(
         example=["iscsi_tcp"],
         doc="Kernel modules loaded on all machines, now and at boot; not in containers.",
     )
+    files = Key(
+        kind=FILES,
+        default_doc="none",
+        example=[{"path": "/etc/motd", "content": "Welcome"}],
+        doc="Files on all machines, which belong to root; removed ones are removed unless they were changed there.",
+    )
+    hooks = Key(kind=HooksKeys, optional=True, doc="Scripts that run on all machines as root, once for each content.")
     manifests = Key(
         kind=MANIFESTS,
         default_doc="nothing is applied or pruned",
@@ -217,7 +224,7 @@ class Root(
             self,
             control_plane,
             places=places,
-            system=fill(SystemSpec, self, places=places),
+            system=make_system(self, self.files, self.hooks, places),
             control_plane=control_plane.pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, places),
             workers=tuple(pool.pool(name, Role.WORKER, places) for name, pool in self.worker_pools or ()),
             backup=self.sure(Root.backup).make_for(cluster, places),

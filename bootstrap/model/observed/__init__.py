@@ -67,6 +67,7 @@ class Observed:
         passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
         manifests: How Kubernetes' objects differ from the inventory's manifests; None where it has none.
         refusing: Machines that refused our SSH key.
+        prepared: Machines that said to have files, packages or kernel settings of an inventory.
     """
 
     version: PveVersion
@@ -90,6 +91,7 @@ class Observed:
     passed_over: tuple[str, ...] = ()
     manifests: ManifestsSeen | None = None
     refusing: tuple[MachineName, ...] = ()
+    prepared: tuple[MachineName, ...] = ()
 
     def k3s_arch(self, pve_node: PveNodeName) -> str:
         """The architecture of a Proxmox node as k3s's releases name it; amd64 where it is unknown."""

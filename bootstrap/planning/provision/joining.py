@@ -10,11 +10,12 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.model.system import HookTime
 from bootstrap.planning.capacity.placement import ContainerBase, clones_full
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.plan import Gate, Lane, LaneStep, VmPlace
 from bootstrap.planning.provision.allocation import Allocation
-from bootstrap.planning.settings.system import prepare_step
+from bootstrap.planning.settings.system import hook_step, prepare_step
 from bootstrap.planning.steps import (
     AwaitGuest,
     AwaitReady,
@@ -106,10 +107,12 @@ def join_lane(
         needs=(fetched(version, allocation.view.observed.k3s_arch(place.pve_node)),),
     )
     begin: list[Step] = [*_vm_steps(allocation, machine_state, machine, place), AwaitGuest(machine=machine.name)]
-    begin += prepare_step(allocation.view.spec, machine)
+    spec = allocation.view.spec
+    begin += (*prepare_step(spec, machine), *hook_step(spec, machine, HookTime.BEFORE_K3S, version))
     first, *further = begin
     join = init if init is not None else (_join(machine, needs),)
-    return Lane.of(machine.name, LaneStep(step=first, needs=begins), *further, prepare, *join, last)
+    after = hook_step(spec, machine, HookTime.AFTER_READY, version)
+    return Lane.of(machine.name, LaneStep(step=first, needs=begins), *further, prepare, *join, last, *after)
 
 
 def _join(machine: MachineSpec, needs: tuple[Gate, ...]) -> LaneStep:

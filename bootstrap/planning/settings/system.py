@@ -1,20 +1,21 @@
-"""Packages and kernel settings: what a machine is to have, in what it differs, and how that is applied. Pure.
+"""Packages, kernel settings, files, hooks: what a machine is to have, what differs, how that is applied. Pure.
 
-Nothing restarts for them, so machines are changed in parallel.
+Nothing restarts for the first three, so machines are changed in parallel. What a hook does is not known, so hooks run
+on one machine after another in a cluster that runs (`bootstrap.execution.hook_turns`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineSpec
-from bootstrap.model.system import GuestSystem, SystemSpec
-from bootstrap.planning.day2_steps import ApplySettings, PrepareSystem
+from bootstrap.model.system import GuestSystem, HookSpec, HookTime, SystemSpec
+from bootstrap.planning.day2_steps import ApplySettings, PrepareSystem, RunHooks
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.plan import Action, Lane, LaneStep, PlannedMachine
 from bootstrap.planning.steps import AwaitGuest
@@ -24,25 +25,30 @@ if TYPE_CHECKING:
 
 
 def system_of(spec: ClusterSpec, machine: MachineSpec) -> SystemSpec:
-    """What a machine is to have: that of all machines and its pool's; in a container only packages."""
+    """What a machine is to have: that of all machines and its pool's; in a container nothing of the kernel."""
     both = spec.system.with_more(machine.system)
-    return both.packages_only if machine.kind is MachineKind.LXC else both
+    return both.without_kernel if machine.kind is MachineKind.LXC else both
 
 
 def prepare_step(spec: ClusterSpec, machine: MachineSpec) -> tuple[PrepareSystem, ...]:
     """The step before k3s on a machine that joins; none where nothing is wanted."""
     system = system_of(spec, machine)
-    return (PrepareSystem(machine=machine.name, system=system),) if system else ()
+    return (PrepareSystem(machine=machine.name, system=system),) if system.has_state else ()
+
+
+def hook_step(spec: ClusterSpec, machine: MachineSpec, time: HookTime, version: str) -> tuple[RunHooks, ...]:
+    """The step that runs the hooks of a time on a machine that joins; none where there are none."""
+    hooks = system_of(spec, machine).at(time)
+    return (RunHooks(machine=machine, hooks=hooks, version=version),) if hooks else ()
 
 
 def comparable(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[MachineState, ...]:
-    """Machines that run in the cluster and are looked at: none where the inventory wants nothing on any machine.
+    """Machines that run in the cluster and are looked at: all where the inventory wants anything on any machine.
 
-    The others get packages and settings as they join.
+    Else those that are known to have something of an earlier inventory. The others get it all as they join.
     """
-    if not any(system_of(view.spec, each.machine) for each in all_states):
-        return ()
-    return tuple(each for each in all_states if _runs(each))
+    wants = any(system_of(view.spec, each.machine) for each in all_states)
+    return tuple(each for each in all_states if _runs(each) and (wants or each.name in view.observed.prepared))
 
 
 def _runs(machine_state: MachineState) -> bool:
@@ -50,18 +56,52 @@ def _runs(machine_state: MachineState) -> bool:
     return each.made and not (each.leaving or each.held) and each.need in (None, Need.LABELS)
 
 
+_HOOKS: Final = {time: f"{time} " for time in HookTime}
+"""How a hook that has not run is reported, before its name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SystemChange:
-    """A machine that runs and differs."""
+    """A machine that runs and differs.
+
+    Attributes:
+        differs: In what, as `GuestSystem.differs`.
+        version: Its k3s version.
+    """
 
     machine: MachineSpec
     system: SystemSpec
     differs: tuple[str, ...]
+    version: str
 
     @property
     def reason(self) -> str:
         """In what, in a few words."""
-        return f"differs: {', '.join(self.differs)}"
+        others = [f"hook {hook.name}" for time in HookTime for hook in self.hooks(time)]
+        state = [each.replace("obsolete ", "obsolete file ") for each in self.state]
+        return f"differs: {', '.join([*state, *others])}"
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """In what it differs besides hooks."""
+        return tuple(each for each in self.differs if not each.startswith(tuple(_HOOKS.values())))
+
+    def hooks(self, time: HookTime) -> tuple[HookSpec, ...]:
+        """The hooks of a time that have not run there."""
+        return tuple(hook for hook in self.system.at(time) if f"{_HOOKS[time]}{hook.name}" in self.differs)
+
+    def hook_steps(self, time: HookTime) -> tuple[LaneStep, ...]:
+        """The step that runs them."""
+        hooks = self.hooks(time)
+        step = RunHooks(machine=self.machine, hooks=hooks, version=self.version, in_turn=True)
+        return (LaneStep(step=step),) if hooks else ()
+
+    @property
+    def steps(self) -> tuple[LaneStep, ...]:
+        """The steps before k3s restarts, if it does."""
+        step = PrepareSystem(machine=self.machine.name, system=self.system, differs=self.state)
+        prepare = (LaneStep(step=step),) if self.state else ()
+        return (*prepare, *self.hook_steps(HookTime.BEFORE_K3S))
 
 
 def system_changes(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[SystemChange, ...]:
@@ -72,6 +112,7 @@ def system_changes(view: ClusterView, all_states: Sequence[MachineState]) -> tup
             machine=each.machine,
             system=system_of(view.spec, each.machine),
             differs=seen[each.name].differs,
+            version=each.kube_node.version if each.kube_node is not None else "",
         )
         for each in comparable(view, all_states)
         if each.name in seen and seen[each.name].differs
@@ -82,22 +123,19 @@ def with_system(lanes: Sequence[Lane], changes: Sequence[SystemChange]) -> tuple
     """The lanes with the changes: before k3s restarts with other settings, else at the end of a machine's lane."""
     by_name = {change.machine.name: change for change in changes}
     named = {lane.name for lane in lanes}
-    own = (Lane.of(name, AwaitGuest(machine=name), _step(change)) for name, change in by_name.items())
+    own = (_extended(Lane(name=name, steps=()), change) for name, change in by_name.items())
     extended = (_extended(lane, by_name.get(MachineName(lane.name))) for lane in lanes)
     return (*extended, *(lane for lane in own if lane.name not in named))
 
 
-def _step(change: SystemChange) -> PrepareSystem:
-    return PrepareSystem(machine=change.machine.name, system=change.system, differs=change.differs)
-
-
 def _extended(lane: Lane, change: SystemChange | None) -> Lane:
-    if change is None or any(isinstance(each.step, PrepareSystem) for each in lane.steps):
+    if change is None or any(isinstance(each.step, PrepareSystem | RunHooks) for each in lane.steps):
         return lane
     met = any(isinstance(each.step, AwaitGuest) for each in lane.steps)
     first = () if met else (LaneStep(step=AwaitGuest(machine=change.machine.name)),)
     at = next((at for at, each in enumerate(lane.steps) if isinstance(each.step, ApplySettings)), len(lane.steps))
-    return replace(lane, steps=(*lane.steps[:at], *first, LaneStep(step=_step(change)), *lane.steps[at:]))
+    last = change.hook_steps(HookTime.AFTER_READY)
+    return replace(lane, steps=(*lane.steps[:at], *first, *change.steps, *lane.steps[at:], *last))
 
 
 def shown_changed(machines: Sequence[PlannedMachine], changes: Sequence[SystemChange]) -> tuple[PlannedMachine, ...]:
@@ -113,24 +151,52 @@ def shown_changed(machines: Sequence[PlannedMachine], changes: Sequence[SystemCh
 
 def system_problems(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each difference, with the machines that have it."""
+    changes = system_changes(view, all_states)
+    machines = _machines_of((change.machine.name, change.differs) for change in changes)
+    differing = (_problem(what, ", ".join(names)) for what, names in machines.items())
+    return (*differing, *left_behind(view.observed.systems))
+
+
+def _problem(what: str, machines: str) -> Advice:
+    """What a difference means."""
+    kind, _, name = what.partition(" ")
+    if kind == "obsolete":
+        return Advice("the file {} is no longer in the inventory ({}): `homelab-k8s up` removes it", name, machines)
+    if kind in _HOOKS:
+        return Advice("the {} hook {} has not run ({}): `homelab-k8s up` runs it", kind, name, machines)
+    return Advice("{} differs from the inventory ({}): `homelab-k8s up`", what, machines)
+
+
+def left_behind(systems: Sequence[GuestSystem]) -> tuple[str, ...]:
+    """One line for all that was taken from the inventory and stays."""
+    return (*_left_packages(systems), *_kept_files(systems))
+
+
+def _kept_files(systems: Sequence[GuestSystem]) -> Iterator[str]:
+    """One line for each file that was taken from the inventory, and that somebody has changed: it stays."""
+    for path, names in _machines_of((each.machine, each.kept) for each in systems).items():
+        yield Advice(
+            "the file {} is no longer in the inventory, was changed on {} and stays; to remove it there: "
+            "`homelab-k8s ssh {} -- sudo rm {}`",
+            path,
+            ", ".join(names),
+            names[0],
+            path,
+        )
+
+
+def _machines_of(found: Iterable[tuple[MachineName, tuple[str, ...]]]) -> Mapping[str, list[MachineName]]:
+    """What machines have, each with those that have it."""
     machines: dict[str, list[MachineName]] = {}
-    for change in system_changes(view, all_states):
-        for what in change.differs:
-            machines.setdefault(what, []).append(change.machine.name)
-    differing = (
-        Advice("{} differs from the inventory ({}): `homelab-k8s up`", what, ", ".join(names))
-        for what, names in machines.items()
-    )
-    return (*differing, *left_packages(view.observed.systems))
+    for machine, things in found:
+        for each in things:
+            machines.setdefault(each, []).append(machine)
+    return machines
 
 
-def left_packages(systems: Sequence[GuestSystem]) -> Iterator[str]:
+def _left_packages(systems: Sequence[GuestSystem]) -> Iterator[str]:
     """One line for each package that was taken from the inventory: it stays installed."""
-    machines: dict[str, list[str]] = {}
-    for each in systems:
-        for package in each.left:
-            machines.setdefault(package, []).append(each.machine)
-    for package, names in machines.items():
+    for package, names in _machines_of((each.machine, each.left) for each in systems).items():
         yield Advice(
             "the package {} is no longer in the inventory and stays installed on {}; to remove it there: "
             "`homelab-k8s ssh {} -- sudo apt-get remove {}`",

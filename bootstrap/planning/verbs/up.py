@@ -40,7 +40,7 @@ from bootstrap.planning.settings.notes import check_fixed, left_notes
 from bootstrap.planning.settings.rollout import Rollout
 from bootstrap.planning.settings.system import (
     container_notes,
-    left_packages,
+    left_behind,
     shown_changed,
     system_changes,
     with_system,
@@ -78,7 +78,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     else:
         joins, lanes = None, _lanes_without_work(view, rollout, lost)
     changes = system_changes(view, view.states)
-    notes = (*notes, *left_packages(view.observed.systems), *container_notes(view, view.states))
+    notes = (*notes, *left_behind(view.observed.systems), *container_notes(view, view.states))
     machines = shown_changed(rollout.shown(_shown(view, joins, reasons)), changes)
     lanes = with_system(lanes, changes)
     lanes = with_manifests(view, with_marks_restored(lanes, view.states))

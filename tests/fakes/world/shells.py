@@ -204,21 +204,47 @@ class FakeShell(DataScripts):
         return f"{''.join(told)}{vrid}{registries_line(self.vm)}pending={int('pending' in self.vm.files)}\n"
 
     def _prepare_system(self, env: dict[str, str], files: dict[str, str]) -> str:
-        """Remembers what it was asked for; sysctls and modules are gone with their lines, packages stay."""
+        """Remembers what it was asked for; sysctls, modules and files are gone with their lines, packages stay."""
         lines = {name: [each for each in text.splitlines() if each[0] != "#"] for name, text in files.items()}
         wanted = [f"package {each}" for each in env["PACKAGES"].split()]
         wanted += [f"module {each}" for each in lines.get("modules", [])]
         wanted += [f"sysctl {each}" for each in lines.get("sysctls", [])]
+        wanted += [f"file {path} = {sha256} {mode}" for sha256, mode, _, path in map(str.split, lines.get("files", []))]
         have = self.vm.files.get("system", "").splitlines()
         gone = [each for each in have if each not in wanted]
         left = [each for each in gone if each.startswith("package ")]
         differs = [each.partition(" = ")[0] for each in wanted if each not in have]
-        differs += ["file /etc/sysctl.d/91-homelab-k8s.conf"] * any(each not in left for each in gone)
+        written, paths = [each for each in gone if each.startswith("file ")], [each.split()[1] for each in wanted]
+        obsolete = [each.split()[1] for each in written if each.split()[1] not in paths]
+        differs += [f"obsolete {path}" for path in obsolete]
+        differs += ["file /etc/sysctl.d/91-homelab-k8s.conf"] * any(each not in (*left, *written) for each in gone)
+        differs += [
+            f"{when} {name}" for when, key, name in map(str.split, lines.get("hooks", [])) if not self._ran(key)
+        ]
         if env["LOOK"] != "1":
             self.vm.files["system"] = "\n".join([*wanted, *left])
             self.world.log(f"system {self.vm.name}")
         said = [*(f"differs={each}" for each in differs), *(f"left={each.split()[1]}" for each in left)]
         return "\n".join([*said, f"changed={int(bool(differs))}"])
+
+    def _ran(self, key: str) -> bool:
+        return key in self.vm.files.get("hooks", "").split()
+
+    def _run_hook(self, env: dict[str, str], files: dict[str, str]) -> str:
+        """A hook fails where its machine is one of `failing_hooks`, else it is remembered."""
+        if self._ran(env["KEY"]):
+            return "changed=0\n"
+        self.world.log(f"hook {self.vm.name} {env['NAME']}")
+        own = {
+            name: base64.b64decode(value).decode()
+            for name, value in (line.split(" ") for line in files["hook.env"].splitlines())
+        }
+        self.world.hooks.append((self.vm.name, env["NAME"], {**env, **own}))
+        fails = self.vm.name in self.world.failing_hooks
+        if not fails:
+            self.vm.files["hooks"] = f"{self.vm.files.get('hooks', '')}{env['KEY']}\n"
+        output = base64.b64encode(b"one\ntwo\n").decode()
+        return f"changed=1\nstatus={int(fails)}\noutput={output}\n"
 
     def _put_settings(self, env: dict[str, str], files: dict[str, str]) -> str:
         if env["DONE"] == "1":
@@ -278,6 +304,7 @@ class FakeShell(DataScripts):
             f"active_state={self._state()}\nsub_state={sub_state}\nrestarts={restarts or self.vm.restarts}\n"
             f"result=success\nsince={since}\ntime={1740830400 + int(now_s)}\n"
             f"address={self.vm.address}\naddress=127.0.0.1\n"
+            f"{'prepared=1' if self.vm.files.get('system') else ''}\n"
         )
 
     def _state(self) -> str:

@@ -73,6 +73,8 @@ class World:
         moves: By how much the addresses differ that DHCP gives to machines that are made from now on.
         write_s: What a synced write takes on every guest.
         broken_scripts: Guest scripts that fail on every guest.
+        failing_hooks: Machines on which the user's hooks fail.
+        hooks: The hooks that were run: machine, name, parameters.
         key_problem: Why our SSH key cannot be used.
         machine_ids: Machine name to a machine-id other than its own.
         no_release: Why k3s cannot be had.
@@ -174,6 +176,8 @@ class World:
     write_s: float = 0.0012
     machine_ids: dict[str, str] = field(default_factory=dict)
     broken_scripts: set[str] = field(default_factory=set)
+    failing_hooks: set[str] = field(default_factory=set)
+    hooks: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     no_release: HomelabError | None = None
     gone_releases: set[str] = field(default_factory=set)
     channels: dict[str, str] = field(default_factory=dict)

@@ -129,7 +129,7 @@ def test_a_refused_package_names_the_machine_and_stops_it_before_k3s() -> None:
     world.broken_scripts.add("prepare-system.sh")
     with pytest.raises(HomelabError) as caught:
         up(world, replace(cluster(1, 0), system=ISCSI))
-    assert "demo-cp-1: packages or kernel settings of the inventory could not be applied" in str(caught.value)
+    assert "demo-cp-1: files, packages or kernel settings of the inventory could not be applied" in str(caught.value)
     assert acted(world, "install") == []
 
 

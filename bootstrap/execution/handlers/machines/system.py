@@ -1,4 +1,4 @@
-"""Handler of the step that installs packages and sets what the kernel is asked for."""
+"""Handler of the step that writes files, installs packages and sets what the kernel is asked for."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ INSTALL_S = 900.0
 
 
 def prepare_system(step: PrepareSystem, context: RunContext) -> Done:
-    """Install what is missing, load modules and set sysctls; k3s is not restarted.
+    """Write files, install what is missing, load modules and set sysctls; k3s is not restarted.
 
     Raises:
-        GuestSetupError: The package manager or the kernel refuses it; `details` has its last lines.
+        GuestSetupError: The machine, its package manager or the kernel refuses it; `details` has its last lines.
     """
     try:
         lines = context.run(
@@ -33,12 +33,14 @@ def prepare_system(step: PrepareSystem, context: RunContext) -> Done:
         ).lines
     except ScriptError as error:
         raise GuestSetupError(
-            f"{step.machine}: packages or kernel settings of the inventory could not be applied",
+            f"{step.machine}: files, packages or kernel settings of the inventory could not be applied",
             details=error.details,
             resolution=Advice(
-                "correct packages, sysctls or kernel_modules in the inventory, or look there: `homelab-k8s ssh {}`",
+                "correct files, packages, sysctls or kernel_modules in the inventory, or look there: "
+                "`homelab-k8s ssh {}`",
                 step.machine,
             ),
         ) from error
-    done = [what.removeprefix("package ") for what in lines.get("differs", []) if not what.startswith("file ")]
+    files = ("file ", "obsolete ")
+    done = [what.removeprefix("package ") for what in lines.get("differs", []) if not what.startswith(files)]
     return Done(changed=lines.flag("changed"), note=", ".join(done))

@@ -16,7 +16,7 @@ from bootstrap.lab.simulated.embedding.standin import API_PORT
 from bootstrap.lab.simulated.machine import k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
-from bootstrap.lab.simulated.scripts import baking, datastore, manifests, settings, system
+from bootstrap.lab.simulated.scripts import baking, datastore, manifests, settings, system, system_files
 from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 
 UNITS = "/etc/systemd/system"
@@ -123,6 +123,7 @@ async def unit_state(call: Call) -> Outcome:
             "since": "" if unit.since is None else int(unit.since),
             "time": int(call.guest.now()),
             "address": call.guest.address,
+            **({"prepared": 1} if system.has_left_something(call.guest.disk) else {}),
         }
     )
 
@@ -242,6 +243,7 @@ EFFECTS: dict[str, Effect] = {
     **manifests.EFFECTS,
     **settings.EFFECTS,
     **system.EFFECTS,
+    **system_files.EFFECTS,
 }
 """All known scripts, by file name."""
 

@@ -1,15 +1,16 @@
-"""Effect of the guest script for packages and kernel settings.
+"""Effect of the guest script for files, packages and kernel settings.
 
 A guest has what a Debian cloud image and its mirror have, as far as it is listed here; all else fails as it does there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bootstrap.lab.simulated.disk import Disk
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
+from bootstrap.lab.simulated.scripts import system_files
 
 PACKAGES = frozenset(
     {
@@ -57,7 +58,7 @@ class _Run:
     differs: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
-    def each(self, kind: str, names: Iterator[str], act: Callable[[str], None]) -> None:
+    def each(self, kind: str, names: Iterable[str], act: Callable[[str], None]) -> None:
         """Name what differs, and unless it only looks do something about it."""
         for name in names:
             self.differs.append(f"{kind} {name}")
@@ -69,16 +70,25 @@ async def prepare_system(call: Call) -> Outcome:
     """prepare-system.sh."""
     disk = call.guest.disk
     run = _Run(disk, call.env["LOOK"] == "1")
-    sent = {name: _sent(call, name) for name in ("sysctls", "modules")}
+    sent = {name: _sent(call, name) for name in ("sysctls", "modules", "hooks")}
+    files = system_files.Files.sent_with(call)
     try:
+        kept = _files(run, files)
         _packages(run, call.env["PACKAGES"].split())
         _modules(run, _lines(sent["modules"]))
         _sysctls(run, dict(line.split(" = ", 1) for line in _lines(sent["sysctls"])))
     except _RefusedError as refused:
         return Outcome(1, err=f"{refused}\n")
     run.each("file", _other_files(disk, sent), lambda name: _write(disk, name, sent))
-    said = [*(f"differs={each}" for each in run.differs), *(f"left={each}" for each in run.left)]
+    run.differs += system_files.not_run(disk, sent["hooks"])
+    said = [f"differs={each}" for each in run.differs]
+    said += [*(f"left={each}" for each in run.left), *(f"kept={each}" for each in kept)]
     return Outcome(out="".join(f"{line}\n" for line in (*said, f"changed={int(bool(run.differs))}")))
+
+
+def has_left_something(disk: Disk) -> bool:
+    """Whether the script has left something, as unit-state.sh reports."""
+    return any(disk.read(path) for path in (system_files.WRITTEN, ASKED, SYSCTL_FILE, MODULES_FILE))
 
 
 def _sent(call: Call, name: str) -> str:
@@ -90,6 +100,20 @@ def _sent(call: Call, name: str) -> str:
 
 def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def _files(run: _Run, files: system_files.Files) -> list[str]:
+    """Write what differs and remove what is obsolete; returns what is kept."""
+    obsolete, kept = files.obsolete()
+    run.each("obsolete", obsolete, files.remove)
+    for file in files.differing():
+        problem = "" if run.looks else files.put(file)
+        if problem:
+            raise _RefusedError(f"the file {file.path} cannot be written: {problem}")
+        run.differs.append(f"file {file.path}")
+    if not run.looks:
+        files.note(kept)
+    return kept
 
 
 def _packages(run: _Run, wanted: list[str]) -> None:
