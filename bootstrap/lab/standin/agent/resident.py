@@ -16,7 +16,7 @@ from ..journal.noise import make_noise
 from ..journal.noise_agent import UNPACKING
 from ..kubelet.kubelet import Kubelet
 from ..kubelet.starting import check_flags, dies_after_s, no_kmsg
-from ..listeners.api_handler import Served
+from ..listeners.supervisor import Served
 from ..logs import Fatal, log_line
 from ..settings.machine import Machine, check_families
 from ..settings.options import Options

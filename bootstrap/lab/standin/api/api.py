@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..datastore.cluster import Cluster
 from ..datastore.etcd import Etcd
 from ..datastore.store import Store
 from ..failures import ApiError, no_such_path, status_object
-from ..shapes import Json, Obj, Reply
+from ..shapes import Edit, Json, Obj, Reply
+from .access.authorizing import Authorizer
 from .admission import NODE_FINALIZER, Admission
 from .changing import Changed, Changing
 from .deleting import Deleting, grace_of
@@ -24,6 +27,7 @@ class Api:
     def __init__(self, store: Store, cluster: Cluster, pods: list[str]) -> None:
         self.store, self.cluster = store, cluster
         self.kinds = Kinds(store)
+        self.authorizer = Authorizer(store)
         self.admission = Admission(store, pods)
         self.deleting = Deleting(store, cluster)
         self.changing = Changing(store, self.admission, self.deleting, self.kinds)
@@ -55,6 +59,10 @@ class Api:
             return self.write(op)
         except ApiError as error:
             return error.code, error.status()
+
+    def has(self, target: Target) -> bool:
+        """Whether an object exists."""
+        return self.store.get(target.resource.key, target.ns, target.name) is not None
 
     def read(self, target: Target, query: dict[str, str]) -> Obj:
         resource = target.resource
@@ -96,6 +104,18 @@ class Api:
         self.release_node(member["machine"])
         return reply
 
+    def seed(self, objects: Iterable[tuple[str, Obj]]) -> None:
+        """Create the cluster's first objects that are missing, by their plural, in one write. Only the leader does."""
+        if not self.cluster.is_leader:
+            return
+        with self.cluster.lock:
+            edits: list[Edit] = []
+            for plural, obj in objects:
+                if not self.store.get(plural, "", obj["metadata"]["name"]):
+                    edits += self.changing.create(RESOURCES[plural], "", obj)[2]
+            if edits:
+                self.cluster.commit(edits)
+
     def release_node(self, name: str) -> None:
         """Finish the deletion of a Node that hangs on the server's finalizer. The caller holds the lock."""
         node = self.store.get("nodes", "", name)
@@ -122,7 +142,7 @@ class Api:
 
     def _patch(self, resource: Resource, old: Obj | None, op: Obj, by: Asked | None) -> Changed:
         kind, own = kind_of(op), op["body"]
-        if op["sub"] not in ("", "status"):
+        if not is_part(resource, op["sub"]):
             raise not_allowed()
         if kind == APPLY and by is not None:
             return self.changing.apply(resource, op["ns"], op["name"], old, op, by)
@@ -138,7 +158,7 @@ class Api:
             return self.deleting.evict(old, op["body"])
         if method == "DELETE":
             return self._delete(resource, old, op)
-        if method != "PUT" or sub not in ("", "status"):
+        if method != "PUT" or not is_part(resource, sub):
             raise not_allowed()
         return self.changing.update(resource, old, self.changing.replacement(resource, old, op, by), sub, by)
 
@@ -167,6 +187,11 @@ def with_warnings(answer: Obj, by: Asked | None) -> Obj:
 def kind_of(op: Obj) -> str:
     """The media type of a body."""
     return str(op["type"]).partition(";")[0].strip()
+
+
+def is_part(resource: Resource, sub: str) -> bool:
+    """Whether objects of this kind can be written through this subresource."""
+    return sub in ("", "status") or (resource.key, sub) == ("certificatesigningrequests", "approval")
 
 
 def not_allowed() -> ApiError:

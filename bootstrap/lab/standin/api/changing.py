@@ -10,6 +10,7 @@ from ..datastore.store import Store
 from ..failures import ApiError
 from ..logs import stamp
 from ..shapes import Edit, Obj
+from .access.requesting import approve, fill, refuse_masters
 from .admission import Admission
 from .apply.applying import Tracked
 from .checks.checks import check
@@ -24,6 +25,7 @@ from .types.filling import filled, without_nulls
 
 FIXED_FIELDS = ("uid", "creationTimestamp", "namespace", "name", "deletionTimestamp", "deletionGracePeriodSeconds",
                 "generation")  # fmt: skip
+REQUESTS = "certificatesigningrequests"
 Changed = tuple[int, Obj, list[Edit]]
 
 
@@ -101,9 +103,13 @@ class Changing:
         if resource.counts:
             meta["generation"] = 1
         if by is not None:
+            if resource.key == REQUESTS:
+                fill(obj, by.user, by.groups)
             if not applied and self.kinds.type_of(resource):
                 self.tracked(resource).update(None, {**whole(resource, obj), "metadata": meta}, by.manager)
             check(resource, obj, None, self.kinds)
+            if resource.key == REQUESTS:
+                refuse_masters(obj)
             if resource.namespaced and not self.store.get("namespaces", "", ns):
                 raise not_found(RESOURCES["namespaces"], ns)
         self.admission.admit(resource.key, obj)
@@ -270,6 +276,8 @@ def merge_kept_parts(resource: Resource, old: Obj, body: Obj, sub: str, *, own: 
         if not own and resource.custom:  # the subresource of a custom kind changes nothing of the metadata
             meta = {**old["metadata"], **({"managedFields": meta["managedFields"]} if "managedFields" in meta else {})}
         return {**old, "status": new.get("status", {}), "metadata": meta}
+    if sub == "approval":
+        return {**approve(old, new), "metadata": meta}
     if resource.status and (old.get("status") is not None or not own):
         new.pop("status", None)
         if old.get("status") is not None:

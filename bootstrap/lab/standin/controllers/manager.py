@@ -10,12 +10,14 @@ from ..api.admission import ETCD_LABEL
 from ..api.api import Api
 from ..api.node_passwords import Owners
 from ..api.objects import condition, is_terminating, labels_of
+from ..connections.pki import Pki
 from ..datastore.annotations import ETCD_NOTE
 from ..datastore.etcd import Etcd
 from ..failures import ApiError
 from ..logs import log, stamp
 from ..settings.options import Options
 from ..shapes import Obj
+from .certificates import Certificates
 from .definitions import Definitions
 from .workloads import Workloads
 
@@ -31,7 +33,7 @@ VOTER_STATES = {
 class Manager:
     """The controllers, the scheduler, and what kubelets do with pods; only the leader's is active."""
 
-    def __init__(self, options: Options, api: Api) -> None:
+    def __init__(self, options: Options, api: Api, pki: Pki) -> None:
         self.api, self.store = api, api.store
         self.grace_s = options.argument("kube-controller-manager-arg", "node-monitor-grace-period", 40)
         self._leases: dict[str, tuple[str, float]] = {}  # by node: the last renewal, and when it was first seen here
@@ -39,6 +41,7 @@ class Manager:
         self._pods = Workloads(api, self.is_living)
         self._owners = Owners(api)
         self._definitions = Definitions(api)
+        self._certificates = Certificates(api, pki)
         self._refused: set[str] = set()  # nodes whose member may not be removed
 
     def tick(self) -> None:
@@ -49,6 +52,7 @@ class Manager:
         self._look_at_leases()
         self._owners.look()
         self._definitions.look()
+        self._certificates.look()
         for name in self._leases:
             node = self.store.get("nodes", "", name)
             if node and self.silence_s(name) > self.grace_s:
@@ -137,9 +141,9 @@ class Manager:
         self._patch(f"nodes/{node['metadata']['name']}/status", {"status": {"conditions": changes}})
 
 
-def control(options: Options, api: Api) -> NoReturn:
+def control(options: Options, api: Api, pki: Pki) -> NoReturn:
     """Run the controllers; only the leader's are active."""
-    manager = Manager(options, api)
+    manager = Manager(options, api, pki)
     while True:
         process.LIFE.pause(CONTROL_S)
         try:

@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import re
 import select
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import replace
 
 from .. import process
-from ..api.api import WARNINGS, Api
+from ..api.access.authorizing import AUTHENTICATED, MASTERS, VERBS, Attributes, User
+from ..api.access.reviews import REVIEWS, review
+from ..api.api import WARNINGS
 from ..api.kinds.openapi import openapi
 from ..api.patching import APPLY
 from ..api.reading.tables import table
 from ..api.reading.watching import Watch
 from ..api.resources import Target, split_path
-from ..connections.pki import Pki
-from ..failures import CORE_NOT_READY, ApiError, no_such_path, not_ready, status_object
-from ..logs import log
-from ..settings.machine import NODE_NAME
-from ..shapes import Json, Obj, Reply
+from ..failures import ApiError, no_such_path, not_ready, status_object
+from ..shapes import Json, Obj
 from ..versions import version_info
-from .serving import Handler
+from .supervisor import SupervisorHandler
 
-SERVER_ONLY = (
-    "/v1-k3s/server-bootstrap", "/v1-k3s/token", "/v1-k3s/cert/cacerts", "/v1-k3s/encrypt/status",
-    "/v1-k3s/encrypt/config", "/db/info",
-)  # fmt: skip
-"""k3s: pkg/server/handlers/router.go, serverAuthed; /db/info is etcd's own."""
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+NODES = "system:nodes"
 META = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-KUBELET_CERTIFICATES = ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt")
 
 
-class Served(Protocol):
-    """What the handler needs of a server."""
-
-    api: Api
-    pki: Pki
-    pods: list[str]
-    services: list[str]
-    actions: Mapping[tuple[str, str], Callable[[bytes], Reply]]
-    documents: Mapping[str, Callable[[], Any]]
-
-    ready: bool
-
-    @property
-    def ca_pem(self) -> str: ...
-
-    @property
-    def passwords(self) -> Mapping[str, Iterable[str]]: ...
-
-    def check_node_password(self, name: str, password: str) -> tuple[int, str] | None: ...
-
-    def apiservers(self) -> list[str]: ...
-
-    def problem(self) -> str: ...
-
-
-class ApiHandler(Handler):
+class ApiHandler(SupervisorHandler):
     """Port 6443: the supervisor's paths and the Kubernetes API."""
-
-    served: Served
 
     def do_GET(self) -> None:  # noqa: N802 - the base class's name
         self._route()
@@ -83,79 +46,40 @@ class ApiHandler(Handler):
         else:
             self._kubernetes(path)
 
-    # the supervisor
-
-    def _supervisor_user(self) -> str:
-        """ "server", "node", "" without credentials, "wrong" for invalid ones."""
-        name, groups = self.peer_name()
-        if name:
-            return "server" if "system:masters" in groups else "node" if "system:nodes" in groups else ""
-        scheme, _, text = self.headers.get("Authorization", "").partition(" ")
-        if scheme != "Basic":
-            return "wrong" if scheme else ""
-        try:
-            user, _, password = base64.b64decode(text).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return "wrong"
-        if user in ("server", "node") and password in self.served.passwords[user]:
-            return user
-        log("error", f"Failed to authenticate request from {self.asker()}: invalid username/password combination")
-        return "wrong"
-
-    def _supervisor(self, path: str) -> None:
-        data, user = self.body(), self._supervisor_user()
-        action = self.served.actions.get((self.command, path))
-        if user == "wrong":
-            self.refuse(401, "Unauthorized", "not authorized")
-        elif not user or (user != "server" and (action or path in SERVER_ONLY)):
-            self.refuse(403, "Forbidden", "forbidden")
-        elif path in KUBELET_CERTIFICATES and self.command == "POST":
-            self._kubelet_certificate(data)
-        elif not action:
-            self._document(path)
-        elif self.served.ready:
-            self.reply_json(*action(data))
-        else:
-            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
-
-    def _document(self, path: str) -> None:
-        if path == "/v1-k3s/readyz" and not self.served.ready:
-            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
-        elif path == "/v1-k3s/readyz":
-            self.reply(200, b"ok", "text/plain")
-        elif path in ("/v1-k3s/client-ca.crt", "/v1-k3s/server-ca.crt"):
-            self.reply(200, self.served.pki.path(path.rpartition("/")[2]).read_bytes(), "text/plain")
-        elif path in self.served.documents:
-            self.reply_json(200, self.served.documents[path]())
-        else:
-            self.reply(404, b"404 page not found\n", "text/plain")
-
-    def _kubelet_certificate(self, request: bytes) -> None:
-        name = self.headers.get("k3s-Node-Name", "").lower()
-        # The name becomes part of a certificate's subject.
-        if not re.fullmatch(NODE_NAME, name) or not self.headers.get("k3s-Node-Password"):
-            self.refuse(400, "BadRequest", "node name or password not set")
-            return
-        refusal = self.served.check_node_password(name, self.headers["k3s-Node-Password"])
-        if refusal:
-            self.refuse(refusal[0], "Forbidden" if refusal[0] == 403 else "ServiceUnavailable", refusal[1])
-            return
-        subject = f"/O=system:nodes/CN=system:node:{name}"
-        pem = self.served.pki.sign(request, "client-ca", subject, "clientAuth")
-        self.reply(200, pem, "text/plain")
-
-    # Kubernetes
-
     def _kubernetes(self, path: str) -> None:
         data = self.body()
-        name, groups = self.peer_name()
         refusal = process.LIFE.refusal()
+        user = self._user()
         if refusal or not self.served.ready:
             self.reply_json(*(refusal or not_ready()))
-        elif not groups & {"system:masters", "system:nodes"}:
+        elif user is None:
             self.reply_json(401, status_object("Failure", 401, "Unauthorized", "Unauthorized"))
-        elif path.partition("/")[2].partition("/")[0] in ("api", "apis"):
-            self._objects(data, name if "system:masters" not in groups else "")
+        else:
+            try:
+                self._answer_to(user, path, data)
+            except ApiError as error:
+                self.reply_json(error.code, error.status())
+
+    def _user(self) -> User | None:
+        """Who asks, by the client's certificate; one who may do everything may also ask for somebody else."""
+        name, groups = self.peer_name()
+        if not name:
+            return None
+        other = self.headers.get("Impersonate-User")
+        if other and MASTERS in groups:
+            return User(other, (*self.headers.get_all("Impersonate-Group", []), AUTHENTICATED))
+        return User(name, (*sorted(groups), AUTHENTICATED))
+
+    def _answer_to(self, user: User, path: str, data: bytes) -> None:
+        parts = [part for part in path.split("/") if part]
+        if (parts[0:1] == ["apis"] and len(parts) > 3) or (parts[0:1] == ["api"] and len(parts) > 2):
+            self._objects(user, data)
+            return
+        if NODES not in user.groups:
+            verb = VERBS.get(self.command, "")
+            self.served.authorizer.require(user, Attributes(verb, path=path))
+        if parts and parts[0] in ("api", "apis"):
+            self._discovery(parts)
         else:
             self._about_itself(path)
 
@@ -166,42 +90,68 @@ class ApiHandler(Handler):
         elif path == "/version":
             self.reply_json(200, version_info())
         elif path.startswith("/openapi/v3"):
-            self._openapi([part for part in path.split("/") if part])
+            self.reply_json(200, openapi(self.served.api.kinds, [part for part in path.split("/") if part]))
         else:
             self.reply_json(404, no_such_path().status())
 
-    def _openapi(self, parts: list[str]) -> None:
-        try:
-            self.reply_json(200, openapi(self.served.api.kinds, parts))
-        except ApiError as error:
-            self.reply_json(error.code, error.status())
+    def _discovery(self, parts: list[str]) -> None:
+        kinds = self.served.api.kinds
+        if "as=APIGroupDiscoveryList" in self._accepted() and len(parts) == 1:
+            self.reply_json(200, kinds.aggregated(parts), AGGREGATED)
+        else:
+            self.reply_json(200, kinds.discovery(parts))
 
-    def _objects(self, data: bytes, node_user: str) -> None:
+    def _objects(self, user: User, data: bytes) -> None:
         parts, query = split_path(self.path)
-        try:
-            target, body = self._parse(parts, data, node_user)
-            if target and self.command == "GET" and query.get("watch") in ("true", "1"):
-                self._watch(target, query)
-                return
-        except ApiError as error:
-            self.reply_json(error.code, error.status())
+        review_of = parts[-1] if parts[-1] in REVIEWS and parts[1].startswith("auth") else ""
+        if review_of:
+            self._review(review_of, user, data)
             return
-        if target is None and "as=APIGroupDiscoveryList" in self._accepted() and len(parts) == 1:
-            self.reply_json(200, self.served.api.kinds.aggregated(parts), AGGREGATED)
+        target = self.served.api.kinds.parse(parts)
+        body = self._json(data) if data else None
+        if target is None:
+            self._discovery(parts)
             return
-        self._answer(target, query, body)
+        self._authorize(user, target, query, body)
+        if self.command == "GET" and query.get("watch") in ("true", "1"):
+            self._watch(target, query)
+        else:
+            self._answer(user, target, query, body)
 
-    def _answer(self, target: Target | None, query: dict[str, str], body: Json) -> None:
-        name, groups = self.peer_name()
+    def _review(self, plural: str, user: User, data: bytes) -> None:
+        if self.command != "POST":
+            raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        group = "authentication.k8s.io" if plural == "selfsubjectreviews" else "authorization.k8s.io"
+        self.served.authorizer.require(user, Attributes("create", group, plural))
+        self.reply_json(201, review(plural, user, self._json(data) if data else None, self.served.authorizer))
+
+    def _authorize(self, user: User, target: Target, query: dict[str, str], body: Json) -> None:
+        """Raises ApiError for what the user may not do."""
+        if MASTERS in user.groups:
+            return
+        if NODES in user.groups:
+            if not node_may(user.name, self.command, target, body):
+                path = urllib.parse.urlsplit(self.path).path
+                raise ApiError(403, "Forbidden", f'User "{user.name}" cannot {self.command} {path}')
+            return
+        wanted = attributes_of(self.command, target, query)
+        self.served.authorizer.require(user, wanted)
+        if wanted.verb == "patch" and self._kind() == APPLY and not self.served.api.has(target):
+            self.served.authorizer.require(user, replace(wanted, verb="create"))
+
+    def _kind(self) -> str:
+        return str(self.headers.get("Content-Type", "")).partition(";")[0].strip()
+
+    def _answer(self, user: User, target: Target, query: dict[str, str], body: Json) -> None:
         by = None
-        if "system:nodes" not in groups:
-            by = {"agent": self.headers.get("User-Agent", ""), "user": name, "groups": sorted(groups)}
+        if NODES not in user.groups:
+            by = {"agent": self.headers.get("User-Agent", ""), "user": user.name, "groups": list(user.groups)}
         code, answer = self.served.api.call(
             self.command, self.path, body, self.headers.get("Content-Type", "application/json"), by
         )
         for text in answer.pop(WARNINGS, ()):
             self.warn(text)
-        if target and self.command == "GET" and code == 200:
+        if self.command == "GET" and code == 200:
             answer = self._as_asked(target, query, answer)
         self.reply_json(code, answer)
 
@@ -215,17 +165,8 @@ class ApiHandler(Handler):
         partial = "as=PartialObjectMetadata;" in self._accepted() + ";"
         return {**META, "metadata": answer["metadata"]} if partial and "items" not in answer else answer
 
-    def _parse(self, parts: list[str], data: bytes, node_user: str) -> tuple[Target | None, Json]:
-        """The target and the body of a request. Raises ApiError for requests that are refused."""
-        target = self.served.api.kinds.parse(parts)
-        body = self._json(data) if data else None
-        if node_user and target and not node_may(node_user, self.command, target, body):
-            path = urllib.parse.urlsplit(self.path).path
-            raise ApiError(403, "Forbidden", f'User "{node_user}" cannot {self.command} {path}')
-        return target, body
-
     def _json(self, data: bytes) -> Json:
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip()
+        kind = self._kind()
         if kind.startswith("application/") and kind.endswith("+cbor"):
             return None  # its media type is refused below
         if kind in ("application/vnd.kubernetes.protobuf", "application/cbor"):
@@ -270,6 +211,19 @@ class ApiHandler(Handler):
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
         self.close_connection = True
+
+
+def attributes_of(method: str, target: Target, query: dict[str, str]) -> Attributes:
+    """A request for objects as roles see it."""
+    verb = VERBS.get(method, "")
+    if verb == "get" and query.get("watch") in ("true", "1"):
+        verb = "watch"
+    elif verb == "get" and not target.name:
+        verb = "list"
+    elif verb == "delete" and not target.name:
+        verb = "deletecollection"
+    resource = target.resource.plural + (f"/{target.sub}" if target.sub else "")
+    return Attributes(verb, target.resource.group, resource, target.ns, target.name)
 
 
 def node_may(user: str, method: str, target: Target, body: Json) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from .. import process
+from ..api.access.authorizing import Authorizer
 from ..api.api import Api
 from ..api.node_passwords import check_node_password
 from ..built import VERSION
@@ -70,6 +71,10 @@ class Server:
         }
 
     @property
+    def authorizer(self) -> Authorizer:
+        return self.api.authorizer
+
+    @property
     def ca_pem(self) -> str:
         return self.credentials.ca_pem
 
@@ -109,7 +114,7 @@ class Server:
             spawn(run_kubelet, settings, self.api, self.membership, after_reset)
         if isinstance(self.cluster, Etcd) and not self.options.on("etcd-disable-snapshots"):
             spawn(self.snapshots.run)
-        control(self.options, self.api)
+        control(self.options, self.api, self.pki)
 
     def _open(self) -> None:
         """Open the datastore and take over what the servers share."""
