@@ -52,6 +52,7 @@ class Agent:
         self.cache = self.data / "etc/k3s-agent-load-balancer.json"
         self.servers = [split_url(self.url), *self._cached()]
         self.links: dict[tuple[str, int], Link] = {}
+        self.backend = ""
 
     def run(self) -> NoReturn:
         make_noise(UNPACKING)
@@ -64,6 +65,7 @@ class Agent:
         for server in list(self.links):
             self.links.pop(server).close()
         kubelet = Kubelet(options=self.options, machine=self.machine, call=self.call)
+        kubelet.backend = self.backend
         make_noise(noise_agent.CONTAINERD, kubelet.facts())
         take(CONTAINERD_S)
         check_flags(self.options)
@@ -155,6 +157,7 @@ class Agent:
             raise ValueError(f"failed to retrieve configuration from server: {words}")
         told = json.loads(raw)
         check_families(told["cluster-cidr"].split(","), told["service-cidr"].split(","), self.machine.addresses)
+        self.backend = told["flannel-backend"]
         take_registries(self.options)
 
     def _certify(self, request: bytes, headers: dict[str, str]) -> bytes:

@@ -85,6 +85,7 @@ class Resident:
             if self._token.password not in server.passwords["node"]:
                 raise ValueError("not authorized")
             check_families(server.pods, server.services, machine.addresses)
+            self.kubelet.backend = server.flannel_backend
             problem = str(self.kubelet.options.data / "agent" / SERVING)
             refusal = server.check_node_password(machine.name, machine.password)
             if refusal:
@@ -122,7 +123,7 @@ class Resident:
 
     def _beat(self) -> float:
         self.kubelet.beat()
-        return self.kubelet.period_s
+        return self.kubelet.pause_s
 
     def _server(self) -> Served:
         """The server that answered last, or another server of the cluster. Raises OSError."""

@@ -159,7 +159,12 @@ csinodes CSINode x
 storageclasses StorageClass x sc
 volumeattachments VolumeAttachment s
 """),
+    *_table("helm.cattle.io/v1", """
+helmchartconfigs HelmChartConfig ng
+helmcharts HelmChart nsg
+"""),
     *_table("k3s.cattle.io/v1", """
+addons Addon ng
 etcdsnapshotfiles ETCDSnapshotFile x
 """),
 ]  # fmt: skip

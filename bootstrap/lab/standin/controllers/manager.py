@@ -15,6 +15,7 @@ from ..datastore.annotations import ETCD_NOTE
 from ..datastore.etcd import Etcd
 from ..failures import ApiError
 from ..logs import log, stamp
+from ..manifests.charts import Charts
 from ..settings.options import Options
 from ..shapes import Obj
 from .certificates import Certificates
@@ -42,6 +43,7 @@ class Manager:
         self._owners = Owners(api)
         self._definitions = Definitions(api)
         self._certificates = Certificates(api, pki)
+        self._charts = Charts(api)
         self._refused: set[str] = set()  # nodes whose member may not be removed
 
     def tick(self) -> None:
@@ -62,6 +64,7 @@ class Manager:
                         self.api.release_node(name)
             if node and isinstance(self.api.cluster, Etcd):
                 self._etcd_node(node, self.api.cluster)
+        self._charts.tick()
         self._pods.tick()
 
     def _etcd_node(self, node: Obj, etcd: Etcd) -> None:

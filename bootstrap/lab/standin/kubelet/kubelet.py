@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Callable
 
 from .. import process
@@ -12,11 +13,15 @@ from ..files import read_if_there, write_file
 from ..journal import noise_agent
 from ..journal.noise import make_noise
 from ..logs import Shutdown, log, stamp
+from ..manifests.charts import brings_cni
 from ..settings.machine import Machine
 from ..settings.options import Options
 from ..shapes import Call, Obj, Reply
 from .node_object import LEASE_SECONDS, node_conditions, node_status, render_node
 
+CNI_LOOK_S = 0.5
+SAY_EVERY = 10
+NO_CNI = "container runtime network not ready: cni plugin not initialized"
 ENDS = 4
 """How often k3s exits because of a node with another address, before the address is corrected."""
 
@@ -38,6 +43,9 @@ class Kubelet:
         self.period_s = options.argument("kubelet-arg", "node-status-update-frequency", LEASE_SECONDS / 4)
         self.path = f"/api/v1/nodes/{machine.name}"
         self.reported = False
+        self._looks = 0
+        self.backend = "vxlan"
+        """The cluster's flannel backend, which its servers say."""
         self._begun = False
 
     def start(self) -> None:
@@ -46,7 +54,8 @@ class Kubelet:
             make_noise(noise_agent.KUBELET, self.facts(), self._tell)
             self._begun = True
         self.register()
-        make_noise(noise_agent.NETWORK, self.facts(), self._tell)
+        if self.backend != "none":
+            make_noise(noise_agent.NETWORK, self.facts(), self._tell)
 
     def facts(self) -> dict[str, str]:
         """The values for its log lines."""
@@ -56,7 +65,7 @@ class Kubelet:
 
     def register(self) -> None:
         """Create or update the Node. Raises ApiError when the API refuses."""
-        wanted = render_node(self.options, self.machine)
+        wanted = render_node(self.options, self.machine, self.backend)
         code, old = self.call("GET", self.path)
         if code == 404:
             wanted["spec"]["taints"] = self.machine.taints
@@ -80,7 +89,12 @@ class Kubelet:
         process.LIFE.pause(process.LIFE.ready_delay_s)
         while True:
             self.beat()
-            process.LIFE.pause(self.period_s)
+            process.LIFE.pause(self.pause_s)
+
+    @property
+    def pause_s(self) -> float:
+        """Until the next beat. A kubelet without a CNI looks for one all the time."""
+        return self.period_s if self.reported or self.backend != "none" else min(self.period_s, CNI_LOOK_S)
 
     def beat(self) -> None:
         """Renew the lease, and make the node Ready if it is not."""
@@ -92,15 +106,29 @@ class Kubelet:
             elif not node["spec"].get("podCIDR"):
                 self.say("error", f"Unable to set up the network: node {self.machine.name} has no podCIDR")
             elif self.held():
-                self.say("error", "container runtime network not ready: cni plugin not initialized")
+                self.say("error", NO_CNI)
+            elif self._lacks_cni():
+                if self._looks % SAY_EVERY == 0:
+                    self.say("error", NO_CNI)
+                self._looks += 1
+                if condition(node, "Ready").get("status") != "False":
+                    self._patch_status({"conditions": node_conditions(ready=False)})
             elif not self.reported or condition(node, "Ready").get("status") != "True":
                 # A kubelet reports at its start; it repeats an unchanged status only after 5 minutes.
-                self._patch_status({"conditions": node_conditions(ready=True)})
+                self._patch_status({"conditions": node_conditions(ready=True, backend=self.backend)})
                 self._apply_network_policies(node)
                 self.reported = True
             self.renew()
         except ApiError as error:
             self.say("error", f"Unable to update node status: {error.message}")
+
+    def _lacks_cni(self) -> bool:
+        """Whether flannel is off and no pod on this node has brought another CNI."""
+        if self.reported or self.backend != "none":
+            return False
+        query = urllib.parse.urlencode({"fieldSelector": f"spec.nodeName={self.machine.name}"})
+        pods = self._check(self.call("GET", f"/api/v1/pods?{query}"))["items"]
+        return not any(brings_cni(pod) and pod.get("status", {}).get("phase") == "Running" for pod in pods)
 
     def _apply_network_policies(self, node: Obj) -> None:
         """The network policy controller ends k3s if the node has an address that the machine does not have. The

@@ -23,7 +23,14 @@ SECRET_NAMES = ("K3S_TOKEN", "K3S_AGENT_TOKEN")
 """k3s: pkg/nodeconfig/nodeconfig.go."""
 
 
-def render_node(options: Options, machine: Machine) -> Obj:
+NO_NETWORK = (
+    "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+    "message:Network plugin returns error: cni plugin not initialized"
+)
+"""The Ready condition's message without a CNI."""
+
+
+def render_node(options: Options, machine: Machine, backend: str) -> Obj:
     name = machine.name
     labels = {"kubernetes.io/hostname": name, "node.kubernetes.io/instance-type": "k3s"}
     for prefix in ("", "beta."):
@@ -37,13 +44,16 @@ def render_node(options: Options, machine: Machine) -> Obj:
         "k3s.io/node-args": arguments,
         "k3s.io/node-config-hash": base64.b32encode(hashlib.sha256(arguments.encode()).digest()).decode(),
         "k3s.io/node-env": json.dumps({k: "********" for k in options.environ if k in SECRET_NAMES}),
-        "flannel.alpha.coreos.com/backend-data": json.dumps({"VNI": 1, "VtepMAC": vtep_of(name)}),
-        "flannel.alpha.coreos.com/backend-type": options.one("flannel-backend", "vxlan"),
-        "flannel.alpha.coreos.com/kube-subnet-manager": "true",
-        "flannel.alpha.coreos.com/public-ip": machine.addresses[0],
         "node.alpha.kubernetes.io/ttl": "0",
         "volumes.kubernetes.io/controller-managed-attach-detach": "true",
     }
+    if backend != "none":
+        annotations |= {
+            "flannel.alpha.coreos.com/backend-data": json.dumps({"VNI": 1, "VtepMAC": vtep_of(name)}),
+            "flannel.alpha.coreos.com/backend-type": {"wireguard-native": "wireguard"}.get(backend, backend),
+            "flannel.alpha.coreos.com/kube-subnet-manager": "true",
+            "flannel.alpha.coreos.com/public-ip": machine.addresses[0],
+        }
     if machine.external:
         annotations["k3s.io/external-ip"] = ",".join(machine.external)
     meta = {"name": name, "labels": labels | machine.labels, "annotations": annotations}
@@ -81,7 +91,7 @@ def identity(options: Options, path: str) -> str:
     return first_line(options.root + path) or first_line(path)
 
 
-def node_conditions(*, ready: bool) -> list[Obj]:
+def node_conditions(*, ready: bool, backend: str = "vxlan") -> list[Obj]:
     def one(kind: str, status: str, reason: str, message: str) -> Obj:
         now = stamp()
         return {"type": kind, "status": status, "reason": reason, "message": message,
@@ -90,14 +100,14 @@ def node_conditions(*, ready: bool) -> list[Obj]:
     last = (
         one("Ready", "True", "KubeletReady", "kubelet is posting ready status")
         if ready
-        else one("Ready", "False", "KubeletNotReady", "container runtime network not ready: NetworkReady=false")
+        else one("Ready", "False", "KubeletNotReady", NO_NETWORK)
     )
     pressures = [
         one(f"{kind}Pressure", "False", f"KubeletHas{enough}", f"kubelet has {kind.lower()} available")
         for kind, enough in (("Memory", "SufficientMemory"), ("Disk", "NoDiskPressure"), ("PID", "SufficientPID"))
     ]
     network = [one("NetworkUnavailable", "False", "FlannelIsUp", "Flannel is running on this node")]
-    return [*(network if ready else []), *pressures, last]
+    return [*(network if ready and backend != "none" else []), *pressures, last]
 
 
 def shown_arguments(given: dict[str, list[str]]) -> list[str]:

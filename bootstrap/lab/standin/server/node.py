@@ -18,12 +18,13 @@ from ..process import spawn
 from ..settings.registries_file import take_registries
 from ..shapes import Obj
 from .membership import Membership
-from .settings import ServerSettings
+from .settings import ServerSettings, flannel_backend
 
 
 def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, after_reset: bool) -> None:
     """Register a server's own node and keep it Ready."""
     kubelet = Kubelet(options=settings.options, machine=settings.machine, call=api.call)
+    kubelet.backend = flannel_backend(settings.options)
     try:
         check_flags(settings.options)
         take_port(settings.machine)

@@ -26,6 +26,7 @@ from ..journal.pace import API_SERVER_S, CERTIFICATES_S, UNPACK_S, take
 from ..listeners.api_handler import ApiHandler
 from ..listeners.serving import listen
 from ..logs import Fatal, log
+from ..manifests.deploying import deploy
 from ..process import spawn
 from ..settings.options import Options
 from ..shapes import Obj, Reply
@@ -38,7 +39,7 @@ from .encryption import UNREADABLE
 from .membership import Membership
 from .node import run_kubelet
 from .reset import reset_cluster
-from .settings import ServerSettings
+from .settings import ServerSettings, flannel_backend
 
 NOT_READY_S = 0.3
 """Minimum time that its API answers 503 during a start."""
@@ -112,6 +113,7 @@ class Server:
         make_noise(noise_server.UP, self._facts())
         if not self.options.on("disable-agent"):
             spawn(run_kubelet, settings, self.api, self.membership, after_reset)
+        spawn(deploy, settings.data / "manifests", self.api)
         if isinstance(self.cluster, Etcd) and not self.options.on("etcd-disable-snapshots"):
             spawn(self.snapshots.run)
         control(self.options, self.api, self.pki)
@@ -167,11 +169,16 @@ class Server:
             return 503, CORE_NOT_READY
         return check_node_password(self.api, name, password)
 
+    @property
+    def flannel_backend(self) -> str:
+        """Agents are told, too."""
+        return flannel_backend(self.options)
+
     def _agent_config(self) -> Obj:
         defaults = {
             "cluster-domain": "cluster.local",
             "cluster-dns": "10.43.0.10",
-            "flannel-backend": "vxlan",
+            "flannel-backend": self.flannel_backend,
         }
         networks = {"cluster-cidr": ",".join(self.pods), "service-cidr": ",".join(self.services)}
         return networks | {name: self.options.one(name, default) for name, default in defaults.items()}

@@ -10,6 +10,11 @@ from ..settings.machine import Machine, check_families
 from ..settings.options import Options
 
 
+def flannel_backend(options: Options) -> str:
+    """Of the cluster; `none` leaves its network to another CNI."""
+    return options.one("flannel-backend", "vxlan")
+
+
 class ServerSettings:
     """A server's settings, addresses and paths, and its state on disk."""
 
