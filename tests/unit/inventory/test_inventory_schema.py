@@ -31,7 +31,17 @@ VALIDATOR = Draft202012Validator(schema())
 SECRETS = {
     name: f"automation@pve!homelab={SECRET}"
     for name in ("PROXMOX_VE_API_TOKEN", "ATTIC_TOKEN", "STEADY_TOKEN", "GARAGE_TOKEN")
+} | {name: SECRET for name in ("SHED_TOKEN", "SHED_REGISTRY_PASSWORD", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")}
+ELSEWHERE = {
+    "proxmox.token": {"file", "keyring"},
+    "proxmox.tls": {"ca_file", "insecure"},
+    "template": {"name", "tag", "vmid"},
+    "network.ipv6": {"method"},
+    "ssh": {"private_key"},
+    "k3s": {"channel", "artifacts"},
+    "k3s.registries": {"file"},
 }
+"""Keys that full.yaml does not have, since it has the ones that exclude them; a private key has to exist."""
 
 
 def _valid(text: str) -> bool:
@@ -64,7 +74,13 @@ def test_the_reference_is_up_to_date() -> None:
 
 def test_there_are_the_examples() -> None:
     names = [path.name for path in EXAMPLES]
-    assert names == ["minimal.yaml", "several-nodes-and-pools.yaml", "static-addresses.yaml", "three-servers.yaml"]
+    assert names == [
+        "full.yaml",
+        "minimal.yaml",
+        "several-nodes-and-pools.yaml",
+        "static-addresses.yaml",
+        "three-servers.yaml",
+    ]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -75,6 +91,25 @@ def test_an_example_loads_validates_and_names_its_schema(path: Path) -> None:
     assert (path.parent / header.rpartition("=")[2]).is_file()
     assert list(VALIDATOR.iter_errors(yaml.safe_load(text))) == []
     load_inventory(path, environ=SECRETS)
+
+
+def test_the_full_example_has_all_keys() -> None:
+    """Keys that all pools have are shown by any of them."""
+    written = yaml.safe_load((REPOSITORY / "inventories/full.yaml").read_text(encoding="utf-8"))
+    for pool in (*written["pools"].values(), written["control_plane"]):
+        written["workers"] = pool | written["workers"]
+    written["control_plane"] |= {key: written["workers"][key] for key in PoolKeys.keys}
+    assert list(_absent(Root, written)) == []
+
+
+def _absent(section: type[Section], written: dict[str, Any], path: str = "") -> Iterator[str]:
+    for name, key in section.keys.items():
+        inner = section_of(key.kind)
+        if name not in written:
+            if name not in ELSEWHERE.get(path, ()):
+                yield f"{path}.{name}".strip(".")
+        elif inner is not None and isinstance(written[name], dict):
+            yield from _absent(inner, written[name], f"{path}.{name}".strip("."))
 
 
 def test_a_cluster_with_defaults_is_about_ten_lines() -> None:
