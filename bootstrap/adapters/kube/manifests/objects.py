@@ -19,8 +19,14 @@ MANAGER: Final = "homelab-k8s"
 """Our field manager."""
 _APPLY: Final = "application/apply-patch+yaml"
 _NOT_FOUND, _CONFLICT = 404, 409
-_REFUSALS: Final = frozenset({400, 403, _NOT_FOUND, 405, _CONFLICT, 413, 415, 422})
-_PASSING: Final = frozenset({429, 500, 502, 503, 504})
+_INTERNAL: Final = 500
+_REFUSALS: Final = frozenset({400, 403, _NOT_FOUND, 405, _CONFLICT, 413, 415, 422, _INTERNAL})
+_PASSING: Final = frozenset({429, 502, 503, 504})
+_MAY_PASS: Final = re.compile(
+    r"failed calling webhook|conversion webhook for|etcdserver: |leader changed|connection refused"
+    r"|no endpoints available|deadline exceeded|database is locked"
+)
+"""In the words of a 500. Others are final: for a field that is not in a kind's schema the API says 500, too."""
 _APPLY_S: Final = 35.0
 """For an answer: admission webhooks have up to 30 s."""
 _PAGE: Final = 500
@@ -87,7 +93,7 @@ class HttpKubeObjects:
         if answer.status == _CONFLICT:
             owners = _owners(answer)
             return Conflicting(owners=owners, said=said) if owners else NotTaken(said=said, passing=True)
-        passing = answer.status in _PASSING
+        passing = answer.status in _PASSING or (answer.status == _INTERNAL and bool(_MAY_PASS.search(said)))
         return NotTaken(said=said, absent=answer.status == _NOT_FOUND, passing=passing)
 
     def delete(self, kind: KindFacts, found: ObjectId, *, uid: str) -> bool:

@@ -88,7 +88,7 @@ def _closing(ended: Ended) -> str:
 
 
 def _words(ended: Ended) -> str:
-    parts = [f"{len(names)} {what}" for what, names in _facts(ended).items() if names]
+    parts = [f"{len(names)} {what.partition('_')[0]}" for what, names in _facts(ended).items() if names]
     return ", ".join(parts) or "nothing changed"
 
 
