@@ -117,6 +117,17 @@ class TestReading:
         assert not unheard.ready
         assert "no lease" in unheard.problem
 
+    def test_a_node_that_waits_for_its_cloud_controller_is_not_ready(
+        self, server: KubeServer, api: KubernetesApi
+    ) -> None:
+        taint = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
+        server.put(node(W1, taints=[taint]))
+        (waiting,) = api.kube_nodes()
+        assert not waiting.ready
+        assert "its cloud controller manager has not initialized it" in waiting.problem
+        server.put(node(W1, taints=[]))
+        assert api.kube_nodes()[0].ready
+
     @pytest.mark.parametrize("hours", [-3, 3])
     def test_leases_are_measured_by_the_servers_clock(self, server: KubeServer, api: KubernetesApi, hours: int) -> None:
         server.ahead = timedelta(hours=hours)

@@ -24,6 +24,9 @@ ROLE_LABEL = "node-role.kubernetes.io/"
 ADDRESS_ANNOTATIONS = ("k3s.io/internal-ip", "alpha.kubernetes.io/provided-node-ip")
 """Annotations in which k3s and its kubelet state a node's address."""
 
+UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
+"""The taint that a kubelet with `cloud-provider=external` registers with (k8s.io/cloud-provider: api)."""
+
 PENDING_ANNOTATION = "homelab-k8s/settings-pending"
 """An annotation of ours on a node whose k3s gets other settings, until it runs with them."""
 
@@ -54,7 +57,7 @@ def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | Non
     metadata, spec, status = (node.at(part) for part in ("metadata", "spec", "status"))
     labels = {key: value.text() for key, value in metadata.at("labels").entries(optional=True)}
     conditions, info = status.at("conditions").items(optional=True), status.at("nodeInfo")
-    not_ready = _not_ready(conditions)
+    not_ready = _not_ready(conditions) or _uninitialized(spec)
     stale = "" if not_ready else _stale(lease_age_s)
     return KubeNode(
         name=MachineName(metadata.at("name").text()),
@@ -202,6 +205,19 @@ def _not_ready(conditions: Iterable[Reading]) -> str:
             said = (condition.at(part).text("") for part in ("reason", "message"))
             return ": ".join(part for part in said if part) or f"Ready is {status}"
     return "it has no Ready condition yet"
+
+
+def _uninitialized(spec: Reading) -> str:
+    """What a node waits for that its kubelet has registered for a cloud controller of its own.
+
+    k3s's own controller takes the taint off at once, another one when its pod runs. Nothing is scheduled there before.
+    """
+    if not any(taint.key == UNINITIALIZED for taint in _taints(spec)):
+        return ""
+    return (
+        f"its cloud controller manager has not initialized it (taint {UNINITIALIZED}); "
+        "`kubectl -n kube-system get pods,jobs` shows what that waits for"
+    )
 
 
 def _heartbeat(conditions: Iterable[Reading]) -> datetime | None:
