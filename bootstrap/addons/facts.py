@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from bootstrap.k3s.dual_stack import PODS, SERVICES
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
-from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.machine import MachineKind
 
 
@@ -66,22 +66,22 @@ class Facts:
     disabled: tuple[str, ...] = ()
 
 
-def facts_of(spec: ClusterSpec, endpoint: PveEndpoint | None = None, *, ca: str | None = None) -> Facts:
+def facts_of(spec: ClusterSpec, *, url: str = "", tls: TlsSpec | None = None, ca: str | None = None) -> Facts:
     """The facts of a cluster.
 
     Args:
         spec: The cluster.
-        endpoint: How Proxmox VE is reached; None where add-ons that use it are only looked at.
-        ca: The PEM text of the endpoint's CA file.
+        url: Of the Proxmox VE API, without a path.
+        tls: How its certificate is checked.
+        ca: The PEM text of its CA file.
     """
-    tls = endpoint.tls if endpoint is not None else None
     network = spec.network
     static = network.addresses
     subnets = (static.subnet if static is not None else None, network.subnet)
     return Facts(
         cluster=str(spec.name),
         api_host=spec.api_host,
-        pve_api=f"{endpoint.url.rstrip('/')}/api2/json" if endpoint is not None else "",
+        pve_api=f"{url.rstrip('/')}/api2/json" if url else "",
         pve_insecure=tls is not None and tls.insecure,
         pve_pinned=tls is not None and tls.fingerprint is not None,
         pve_ca=ca,

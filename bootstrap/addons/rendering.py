@@ -33,14 +33,14 @@ class AddonError(ValueError):
 
 
 def problems_of(
-    name: str, values: Mapping[str, Any], facts: Facts, *, beside: Sequence[str] = ()
+    name: str, values: Mapping[str, Any], facts: Facts | None, *, beside: Sequence[str] = ()
 ) -> tuple[Finding, ...]:
     """All that is wrong with the values of an add-on, or with its name.
 
     Args:
         name: The add-on's.
         values: As in the inventory, parsed: `{"addresses": ["192.168.1.240-192.168.1.250"]}`.
-        facts: What is known of the cluster.
+        facts: What is known of the cluster; None to look only at what the values say by themselves.
         beside: The other add-ons of the cluster.
     """
     addon = get_addon(name)
@@ -48,7 +48,7 @@ def problems_of(
         hint = did_you_mean(name, addon_names()) or f"there are {', '.join(addon_names())}"
         return (Finding(path="addon", message=f"there is no add-on {name[:60]!r}", hint=hint),)
     found = tuple(_problems(addon, values))
-    if not found:
+    if not found and facts is not None:
         found = tuple(check_values(addon, _complete(addon, values), facts))
     return found + tuple(_excluded(addon, beside))
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from bootstrap.advice import Advice
 from bootstrap.errors import InventoryError
+from bootstrap.inventory.checks.addons import check_addons_fit
 from bootstrap.inventory.checks.all import check
 from bootstrap.inventory.document import Broken, Mapping, Node, compose
 from bootstrap.inventory.env_and_flags import (
@@ -100,7 +101,10 @@ def _finish(root: Root, source: str, places: Places, overrides: Overrides, probl
     endpoint = overrides.endpoint or _endpoint(root.proxmox, source, places, problems)
     if endpoint is None or len(problems):
         return None
-    spec = replace(root.make(places), states_settings=source != _NO_FILE)
+    check_addons_fit(root, places, endpoint, problems)
+    if len(problems):
+        return None
+    spec = replace(root.make(places, endpoint), states_settings=source != _NO_FILE)
     return Inventory(spec=spec, endpoint=endpoint, source=source)
 
 

@@ -33,10 +33,12 @@ class ManifestObjects:
     Attributes:
         shown: What they are of, such as `addon metallb`.
         objects: They may hold secrets.
+        secrets: Texts in them that are shown nowhere.
     """
 
     shown: str
     objects: tuple[Object, ...] = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 ManifestSource: TypeAlias = ManifestPath | ManifestObjects

@@ -351,6 +351,7 @@ class ClusterSpec:
         early_manifests: What lies on the first server before k3s starts there for the first time.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
         manifests: What is applied to Kubernetes; None where the inventory does not say. An empty list prunes all.
+        addons: The named add-ons among them, whose needs are in this specification already.
         states_settings: Whether there is a file that says how k3s is to run. Where there is none, a cluster that runs
             keeps the settings that it has: flags and environment know of none.
     """
@@ -377,6 +378,7 @@ class ClusterSpec:
     early_manifests: tuple[EarlyManifest, ...] = ()
     kept: tuple[KeptMachine, ...] = ()
     manifests: tuple[ManifestSource, ...] | None = None
+    addons: tuple[str, ...] = ()
     states_settings: bool = True
 
     @property

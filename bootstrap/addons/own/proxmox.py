@@ -46,7 +46,7 @@ def check_certificate(values: Mapping[str, Any], facts: Facts) -> Iterator[Findi
         yield Finding(
             path="values.insecure",
             message="the certificate of Proxmox VE is pinned by its fingerprint, which this add-on cannot check",
-            hint="set proxmox.tls.ca_file to a copy of /etc/pve/pve-root-ca.pem, or insecure: true here",
+            hint="use proxmox.tls.ca_file (a copy of /etc/pve/pve-root-ca.pem) in its place, or insecure: true here",
         )
 
 

@@ -58,6 +58,8 @@ def open_homelab(
 
 def _mask_secrets(session: Session, loaded: Inventory) -> None:
     """Mask the secrets of an inventory."""
+    from bootstrap.manifests.values import ManifestObjects
+
     session.masker.add(loaded.endpoint.token.secret)
     bucket = loaded.spec.backup.s3
     if bucket is not None:
@@ -65,6 +67,9 @@ def _mask_secrets(session: Session, loaded: Inventory) -> None:
         session.masker.add(bucket.secret_key)
     if loaded.spec.k3s.registries is not None:
         for secret in loaded.spec.k3s.registries.secrets:
+            session.masker.add(secret)
+    for source in loaded.spec.manifests or ():
+        for secret in source.secrets if isinstance(source, ManifestObjects) else ():
             session.masker.add(secret)
     for system in (loaded.spec.system, *(pool.system for pool in loaded.spec.pools)):
         for secret in system.secrets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from bootstrap.inventory.checks.addons import check_addons
 from bootstrap.inventory.checks.files import check_system_files
 from bootstrap.inventory.checks.ipv6 import check_ipv6
 from bootstrap.inventory.checks.machines import check_machines
@@ -35,6 +36,7 @@ def check(root: Root, places: Places, problems: Problems) -> None:
         each(root, problems)
     _check_files(root, places, problems)
     check_registries(root, places, problems)
+    check_addons(root, places, problems)
     check_system_files(root, places, problems)
 
 

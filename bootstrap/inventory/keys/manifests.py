@@ -2,36 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from bootstrap.addons import Facts, Finding, needs_of, problems_of, render, secret_keys, with_needs
 from bootstrap.inventory.files import Places
+from bootstrap.inventory.problems import Where
+from bootstrap.inventory.secret_sources import read_secret
+from bootstrap.inventory.values.addon_values import AddonName, AddonValues
 from bootstrap.inventory.values.containers import ListOf
-from bootstrap.inventory.values.scalars import Text
+from bootstrap.inventory.values.scalars import RefusedError, Text
 from bootstrap.inventory.values.section import Key, Section, Short
-from bootstrap.manifests.values import ManifestPath, ManifestSource
+from bootstrap.manifests.values import ManifestObjects, ManifestPath, ManifestSource
+from bootstrap.model.cluster import ClusterSpec
 
 _PATH: Final = Text(label="a path of a file or a folder", pattern=r"[^\n]+", parse=Path)
 
 
-class ManifestKeys(Section):
-    """Kubernetes objects."""
+class ManifestKeys(Section, exclusive=("path", "addon"), needs_one=True):
+    """Kubernetes objects: files, or a named add-on."""
 
     path = Key(
         kind=_PATH,
         example="manifests/",
         doc="A file, a folder with *.yaml and *.yml files, or one with a kustomization.yaml (needs kubectl).",
-        required=("has no path", "such as path: manifests/"),
+    )
+    addon = Key(
+        kind=AddonName(),
+        example="cert-manager",
+        doc="One of our add-ons; `manifests/NAME/README.md` describes each.",
+    )
+    values = Key(
+        kind=AddonValues(),
+        default_doc="the add-on's own",
+        example={"home_ca": False},
+        doc="What the add-on takes; `helm` has settings in its chart's own keys.",
     )
 
-    def source(self, places: Places) -> ManifestSource:
+    @property
+    def given_values(self) -> Mapping[str, Any]:
+        """The add-on's values; none where they are absent."""
+        return self.values.values if self.values is not None else {}
+
+    def place(self, path: str) -> Where:
+        """The place of a finding about the add-on: `addon`, or `values.KEY...`."""
+        if self.values is None or not path.startswith("values."):
+            return self.at(ManifestKeys.addon)
+        key = path.removeprefix("values.").partition("[")[0]
+        return Where(path=f"{self.where.path}.{path}", line=self.values.lines.get(key, self.where.line))
+
+    def secrets(self, places: Places) -> dict[str, str]:
+        """The add-on's secrets, by key. Raises RefusedError, which never repeats any part of one."""
+        return {
+            key: read_addon_secret(source, places) for key, source in secret_keys(self.addon or "", self.given_values)
+        }
+
+    def source(self, places: Places, facts: Facts) -> ManifestSource:
         """What it names."""
+        if self.addon is not None:
+            secrets = self.secrets(places)
+            objects = render(self.addon, self.given_values, facts, secrets=secrets)
+            return ManifestObjects(shown=f"addon {self.addon}", objects=tuple(objects), secrets=tuple(secrets.values()))
         path = self.sure(ManifestKeys.path)
         return ManifestPath(path=places.resolve(path), shown=str(path))
 
 
 MANIFESTS: Final = ListOf(
     item=Short(section=ManifestKeys, keys=(("str", ManifestKeys.path),)),
-    same=lambda entry: entry.path,
-    what="path",
+    same=lambda entry: entry.path or entry.addon or entry.where.path,
+    what="path or add-on",
 )
+
+
+def addons_of(entries: Iterable[ManifestKeys]) -> tuple[ManifestKeys, ...]:
+    """The entries that are add-ons, where nothing is wrong with their values as YAML."""
+    return tuple(
+        entry
+        for entry in entries
+        if entry.addon is not None and (entry.values is not None or not entry.given(ManifestKeys.values))
+    )
+
+
+def addon_findings(entries: Iterable[ManifestKeys], facts: Facts | None) -> Iterator[tuple[Where, Finding]]:
+    """All that is wrong with add-ons, each with its place; without facts only what their values say by themselves."""
+    addons = addons_of(entries)
+    for entry in addons:
+        beside = [other.addon for other in addons if other is not entry and other.addon is not None]
+        for found in problems_of(entry.addon or "", entry.given_values, facts, beside=beside):
+            yield entry.place(found.path), found
+
+
+def read_addon_secret(source: Mapping[str, str], places: Places) -> str:
+    """A secret from where it is stored. Raises RefusedError, which never repeats any part of it."""
+    file = source.get("file")
+    path = places.resolve(Path(file)) if file is not None else None
+    secret = read_secret(places, env=source.get("env"), file=path, keyring_entry=source.get("keyring")).strip()
+    if not secret or not secret.isprintable():
+        raise RefusedError("does not contain a secret on one line")
+    return secret
+
+
+def with_manifests(spec: ClusterSpec, entries: Sequence[ManifestKeys], facts: Facts, places: Places) -> ClusterSpec:
+    """The cluster with what is applied to it, and with what add-ons need. An empty list prunes all that was applied."""
+    names = tuple(entry.addon for entry in entries if entry.addon is not None)
+    sources = tuple(entry.source(places, facts) for entry in entries)
+    return replace(with_needs(spec, needs_of(names)), manifests=sources, addons=names)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from bootstrap.inventory.files import Places
+from bootstrap.addons import Facts, facts_of
+from bootstrap.inventory.files import Places, read_text
 from bootstrap.inventory.keys.backup import BackupKeys
 from bootstrap.inventory.keys.k3s import K3sKeys
-from bootstrap.inventory.keys.manifests import MANIFESTS
+from bootstrap.inventory.keys.manifests import MANIFESTS, with_manifests
 from bootstrap.inventory.keys.network import NetworkKeys
 from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
@@ -18,8 +19,8 @@ from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
-from bootstrap.manifests.values import ManifestSource
 from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
+from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Role
 
@@ -180,8 +181,8 @@ class Root(
     manifests = Key(
         kind=MANIFESTS,
         default_doc="nothing is applied or pruned",
-        example=["manifests/", "cluster-issuer.yaml"],
-        doc="Kubernetes objects that `up` and `manifests apply` apply. Objects taken from the list are pruned.",
+        example=["manifests/", "cluster-issuer.yaml", {"addon": "cert-manager"}],
+        doc="Kubernetes objects and add-ons that `up` and `manifests apply` apply. What leaves the list is pruned.",
     )
     sizing = Key(kind=SizingKeys)
     backup = Key(kind=BackupKeys)
@@ -216,8 +217,26 @@ class Root(
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
 
-    def make(self, places: Places) -> ClusterSpec:
-        """The cluster, from an inventory without problems."""
+    def make(self, places: Places, endpoint: PveEndpoint | None = None) -> ClusterSpec:
+        """The cluster, from an inventory without problems.
+
+        Args:
+            places: For relative paths, and secrets.
+            endpoint: How Proxmox VE is reached; add-ons use it, too.
+        """
+        entries = self.manifests if self.given(Root.manifests) else None
+        spec = self._bare(places)
+        return with_manifests(spec, entries, self.facts(places, endpoint), places) if entries is not None else spec
+
+    def facts(self, places: Places, endpoint: PveEndpoint | None) -> Facts:
+        """What add-ons may know of the cluster."""
+        if endpoint is None:
+            return facts_of(self._bare(places))
+        ca = read_text(endpoint.tls.ca_file) if endpoint.tls.ca_file is not None else None
+        return facts_of(self._bare(places), url=endpoint.url, tls=endpoint.tls, ca=ca)
+
+    def _bare(self, places: Places) -> ClusterSpec:
+        """The cluster without what is applied to it."""
         control_plane, cluster = self.sure(Root.control_plane), self.sure(Root.cluster)
         return fill(
             ClusterSpec,
@@ -228,10 +247,5 @@ class Root(
             control_plane=control_plane.pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, places),
             workers=tuple(pool.pool(name, Role.WORKER, places) for name, pool in self.worker_pools or ()),
             backup=self.sure(Root.backup).make_for(cluster, places),
-            manifests=self._manifests(places),
+            manifests=None,  # see with_manifests
         )
-
-    def _manifests(self, places: Places) -> tuple[ManifestSource, ...] | None:
-        """None without the key: an empty list prunes all that was applied."""
-        entries = self.manifests if self.given(Root.manifests) else None
-        return tuple(entry.source(places) for entry in entries) if entries is not None else None

@@ -13,7 +13,7 @@ import yaml
 from bootstrap.addons import Facts, facts_of, get_addon, needs_of, problems_of, render, secret_keys, with_needs
 from bootstrap.k3s.config import machine_config
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import MachineName, StorageName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.proxmox.rights.addon_roles import ADDON_ROLES
@@ -76,8 +76,7 @@ def test_csi_takes_the_inventorys_storages_and_says_what_is_missing() -> None:
 def test_the_certificate_is_checked_as_the_inventory_says(
     tls: TlsSpec, ca: str | None, values: dict[str, Any], insecure: bool, mounted: bool
 ) -> None:
-    endpoint = PveEndpoint(url="https://pve:8006/", token=ApiToken(user="a@pve", name="b", secret="c"), tls=tls)
-    facts = facts_of(cluster(), endpoint, ca=ca)
+    facts = facts_of(cluster(), url="https://pve:8006", tls=tls, ca=ca)
     objects = objects_of("proxmox-ccm", {**TOKEN, **values}, facts)
     secret = objects["Secret/proxmox-ccm"]["stringData"]
     api = yaml.safe_load(secret["config.yaml"])["clusters"][0]
