@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 import yaml
 
 from bootstrap.k3s.dual_stack import network_settings
+from bootstrap.k3s.hardening.cis import with_hardening
 from bootstrap.k3s.pass_through.merge import with_pass_through
 from bootstrap.k3s.registries import EMBEDDED, REGISTRIES, SETTING, has_registries
 from bootstrap.k3s.topology_labels import REGION, ZONE
@@ -83,7 +84,8 @@ def machine_config(
         config["disable-agent"] = True
     if has_registries(spec.k3s):
         config[SETTING] = REGISTRIES
-    return with_pass_through(config | _node_settings(machine), spec, machine)
+    hardened = with_hardening(config | _node_settings(machine), spec, machine)
+    return with_pass_through(hardened, spec, machine)
 
 
 def _node_settings(machine: MachineSpec) -> dict[str, object]:

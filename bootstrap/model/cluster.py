@@ -11,10 +11,12 @@ from pathlib import Path
 from bootstrap.manifests.values import ManifestSource
 from bootstrap.model.early import EarlyManifest
 from bootstrap.model.endpoint import JumpHost
+from bootstrap.model.hardening import Hardening
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import K3sSettings, NodePool
 from bootstrap.model.registries import RegistriesSpec
+from bootstrap.model.sizing import SizingSpec
 from bootstrap.model.system import SystemSpec
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
@@ -281,21 +283,6 @@ class BackupSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SizingSpec:
-    """How far the Proxmox nodes may be filled.
-
-    Attributes:
-        cpu_overcommit: Sum of all guests' vCPUs over the Proxmox node's cores, at the most.
-        memory_reserve_mib: RAM left to each Proxmox node itself.
-        storage_reserve_gib: Space left free on each storage.
-    """
-
-    cpu_overcommit: float = 4.0
-    memory_reserve_mib: int = 1024
-    storage_reserve_gib: int = 5
-
-
-@dataclass(frozen=True, kw_only=True)
 class PlacementSpec:
     """Where machines may go.
 
@@ -347,6 +334,7 @@ class ClusterSpec:
         vip: The API's own address, or None: then it is the first server's.
         api_name: A DNS name of the user's for the API, or None.
         system: Packages and kernel settings of all machines; pools have more.
+        hardening: Which guide's settings the cluster has.
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
         early_manifests: What lies on the first server before k3s starts there for the first time.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
@@ -374,6 +362,7 @@ class ClusterSpec:
     api_name: str | None = None
     backup: BackupSpec = field(default_factory=BackupSpec)
     system: SystemSpec = field(default_factory=SystemSpec)
+    hardening: Hardening = Hardening.NONE
     labels_from_proxmox: bool = True
     early_manifests: tuple[EarlyManifest, ...] = ()
     kept: tuple[KeptMachine, ...] = ()

@@ -67,7 +67,7 @@ def written_text(proposal: Proposal, file: Path, *, default: Path) -> str:
 
 
 def _pve_node(facts: PveNodeFacts) -> tuple[str, ...]:
-    from bootstrap.model.cluster import SizingSpec
+    from bootstrap.model.sizing import SizingSpec
     from bootstrap.planning.capacity.sizing import Capacity
 
     if not facts.online:

@@ -12,9 +12,11 @@ from typing import TypeVar
 
 from bootstrap.errors import HomelabError
 from bootstrap.execution.guests.host_keys import meet
-from bootstrap.execution.guests.scripts import parse_lines, told
+from bootstrap.execution.guests.scripts import parse_guest_hardening, parse_lines, told
+from bootstrap.k3s.hardening.cis import is_hardened
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.hardening import GuestHardening
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import VmRecord
@@ -110,6 +112,7 @@ def _visit(guest: Guest, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> Gues
                 clock_s=_ahead_s(name, facts, ours_s),
                 selinux=selinux_problem(name, facts),
                 passwords=_passwords(shell),
+                hardening=_hardening(name, shell) if is_hardened(spec) else None,
             )
             return _with_disk(seen, shell) if etcd and guest.is_server else seen
     except HomelabError as error:
@@ -130,6 +133,15 @@ def _passwords(shell: GuestShell) -> tuple[str, ...] | None:
         logger.debug("unknown who can log in with a password: %s", error)
         return None
     return tuple(told.get("user", [])) if told.get("known") == ["1"] else None
+
+
+def _hardening(name: MachineName, shell: GuestShell) -> GuestHardening | None:
+    """What it reports of the guide's points; None where it cannot."""
+    try:
+        return parse_guest_hardening(name, shell.run(GuestScript(name="hardening.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
+    except HomelabError as error:
+        logger.debug("unknown how %s is hardened: %s", name, error)
+        return None
 
 
 def _with_disk(seen: GuestSeen, shell: GuestShell) -> GuestSeen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from bootstrap.advice import Advice, joined
 from bootstrap.commands.locked.marker import read_lock, why_no_lock
@@ -24,6 +24,7 @@ from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.versions import choose_version
 from bootstrap.commands.reports.status import API_PORT, status_of
 from bootstrap.errors import HomelabError, few_lines
+from bootstrap.k3s.hardening.cis import is_hardened
 from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
@@ -36,6 +37,8 @@ from bootstrap.planning.checks import runtime as checks_live
 from bootstrap.planning.checks.clone_notes import gateway_note
 from bootstrap.planning.checks.doctor import Check, Verdict, failed, ok, refused, skipped, warning
 from bootstrap.planning.checks.drift import unfinished_notes
+from bootstrap.planning.checks.hardening import HARDENING_CHECKS
+from bootstrap.planning.checks.hardening import Look as HardeningLook
 from bootstrap.planning.checks.security import check_logins, check_token
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.foreign import all_foreign, foreign_notes
@@ -124,6 +127,14 @@ class _Doctor:
         yield "api-certificate", ("token", VMS, "jump"), self._api_certificate
         yield "etcd-disk", ("token", VMS, "jump"), self._etcd_disk
         yield "worker-token", ("token", VMS), lambda: checks_live.check_worker_token(worker_token(self._view.observed))
+        if is_hardened(self._spec):
+            for name, look in HARDENING_CHECKS.items():
+                yield name, ("token", VMS), partial(self._hardening, look)
+
+    def _hardening(self, look: HardeningLook) -> Check:
+        if not self._view.states or self._view.observed.kube_nodes is None:
+            return skipped("the cluster does not answer")
+        return look(self._view, {each.machine: each.hardening for each in self._guests if each.hardening is not None})
 
     def _check(self, name: str, needs: tuple[str, ...], look: Callable[[], Check]) -> Check:
         lacking = next((need for need in needs if need in self._causes), None)

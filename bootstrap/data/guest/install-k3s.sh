@@ -2,11 +2,12 @@
 # Makes sure that k3s is installed as asked for; starts nothing. Prints changed=0 or changed=1.
 # Environment: ROLE    server or agent
 #              SHA256  of the k3s binary that is to be installed, lower-case hex
-# Beside this script: k3s.bin (if it was sent), config.yaml, registries.yaml and service.env (secret; moved away or
-# removed in any case), images/ (air-gap archives, if any were sent). Where config.yaml was sent and registries.yaml was
-# not, ours is removed. Of service.env each NAME=VALUE takes the place of that name in the unit's environment file, where
+# Beside this script: k3s.bin (if it was sent), config.yaml, registries.yaml, psa.yaml, audit.yaml and service.env (secret;
+# moved away or removed in any case), images/ (air-gap archives, if any were sent). Where config.yaml was sent and one of
+# the others was not, ours is removed. Of service.env each NAME=VALUE takes the place of that name in the unit's environment file, where
 # other lines are the user's (proxies, perhaps) and stay.
-# needs: put-k3s.sh put-registries.sh k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh wait-online.conf
+# needs: put-k3s.sh put-registries.sh put-hardening.sh hardening.conf k3s.service k3s-agent.service k3s-killall.sh
+# needs: k3s-uninstall.sh wait-online.conf
 set -eu
 umask 077
 
@@ -16,9 +17,11 @@ changed=0
 
 # shellcheck source=/dev/null
 . ./put-registries.sh
+# shellcheck source=/dev/null
+. ./put-hardening.sh
 
 # What we are done with must not stay, least of all the secrets, however this ends.
-trap 'rm -f ./config.yaml ./registries.yaml ./service.env ./service.env.whole ./k3s.bin /usr/local/bin/.k3s.new \
+trap 'rm -f ./config.yaml ./registries.yaml ./psa.yaml ./audit.yaml ./service.env ./service.env.whole ./k3s.bin /usr/local/bin/.k3s.new \
     "$REGISTRIES.new"' EXIT
 
 # shellcheck source=/dev/null
@@ -92,6 +95,7 @@ if [ -e "$UNITS/$other.service" ]; then
 fi
 
 check_registries
+check_hardening
 for directory in "$BIN" "$UNITS" /etc/rancher/k3s; do
     in_reach "$directory"
 done
@@ -104,8 +108,11 @@ put 755 ./k3s-uninstall.sh "$BIN/$uninstall"
 put 644 "./$unit.service" "$UNITS/$unit.service"
 [ ! -f ./service.env ] || put_environment "$UNITS/$unit.service.env"
 if [ -f ./config.yaml ]; then
-    put 600 ./config.yaml /etc/rancher/k3s/config.yaml
     ! registries_differ || changed=1
     put_registries
+    ! hardening_differs || changed=1
+    put_hardening
+    put 600 ./config.yaml /etc/rancher/k3s/config.yaml
+    drop_hardening
 fi
 echo "changed=$changed"

@@ -18,6 +18,7 @@ fi
 systemctl disable --quiet "$unit.service" || :
 rm -f "/etc/systemd/system/$unit.service" "/etc/systemd/system/$unit.service.env"
 rm -f /etc/systemd/system/systemd-networkd-wait-online.service.d/homelab-k8s.conf
+rm -f /etc/systemd/system/k3s.service.d/homelab-k8s-hardening.conf
 systemctl daemon-reload
 systemctl reset-failed "$unit.service" 2>/dev/null || :
 

@@ -2,9 +2,9 @@
 # Puts our settings of k3s in place; starts nothing, and files in config.yaml.d stay. Prints restart=1 where the unit
 # has to be restarted for it, until `DONE=1` says that it was.
 # Environment: DONE  1: the unit runs with the settings
-# Beside this script, without DONE=1: config.yaml, and registries.yaml if there is to be one (secret; moved away or
-# removed in any case)
-# needs: put-registries.sh
+# Beside this script, without DONE=1: config.yaml, and registries.yaml, psa.yaml and audit.yaml if there are to be any
+# (secret; moved away or removed in any case)
+# needs: put-registries.sh put-hardening.sh hardening.conf
 set -eu
 umask 077
 
@@ -13,24 +13,29 @@ PENDING=/etc/rancher/k3s/.homelab-k8s-restart
 
 # shellcheck source=/dev/null
 . ./put-registries.sh
+# shellcheck source=/dev/null
+. ./put-hardening.sh
 
-trap 'rm -f ./config.yaml ./registries.yaml "$CONFIG.new" "$REGISTRIES.new"' EXIT
+trap 'rm -f ./config.yaml ./registries.yaml ./psa.yaml ./audit.yaml "$CONFIG.new" "$REGISTRIES.new"' EXIT
 
 if [ "$DONE" = 1 ]; then
     rm -f "$PENDING"
     exit 0
 fi
 check_registries
-if registries_differ; then
+check_hardening
+if registries_differ || hardening_differs; then
     touch "$PENDING"
 fi
 put_registries
+put_hardening
 if ! cmp -s ./config.yaml "$CONFIG"; then
     # First, so that a file that is new is never taken for one that the unit has read.
     touch "$PENDING"
     install -m 600 -o root -g root ./config.yaml "$CONFIG.new"
     mv -f "$CONFIG.new" "$CONFIG"
 fi
+drop_hardening
 if [ -e "$PENDING" ]; then
     echo restart=1
 else

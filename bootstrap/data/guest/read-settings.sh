@@ -2,8 +2,9 @@
 # Prints k3s's settings files of this machine: file=PATH BASE64, one a line, and pending=1 where something was written
 # that k3s has not been restarted with, else pending=0; and where keepalived has our settings, vrid=NUMBER and
 # vip=ADDRESS. Of registries.yaml the checksum alone: registries=SHA256, or registries=exposed where it is ours and not
-# root's alone, or registries=foreign. They hold secrets: to standard output only, which is the SSH connection.
-# needs: put-registries.sh
+# root's alone, or registries=foreign; hardening= says the same of psa.yaml and audit.yaml together. They hold secrets:
+# to standard output only, which is the SSH connection.
+# needs: put-registries.sh put-hardening.sh
 set -eu
 
 CONFIG=/etc/rancher/k3s/config.yaml
@@ -34,6 +35,20 @@ case $(registries_kind) in
         fi
         ;;
     foreign) echo registries=foreign ;;
+esac
+# shellcheck source=/dev/null
+. ./put-hardening.sh
+case $(hardening_kind) in
+    ours)
+        modes=$(stat -c %a:%u:%g "$HARDENED/psa.yaml" "$HARDENED/audit.yaml" 2>/dev/null | sort -u)
+        if [ "$modes" = 600:0:0 ] && [ -f "$HARDENING" ]; then
+            sum=$(cat "$HARDENED/psa.yaml" "$HARDENED/audit.yaml" 2>/dev/null | sha256sum)
+            echo "hardening=${sum%% *}"
+        else
+            echo hardening=exposed
+        fi
+        ;;
+    foreign) echo hardening=foreign ;;
 esac
 if [ -e /etc/rancher/k3s/.homelab-k8s-restart ]; then
     echo pending=1

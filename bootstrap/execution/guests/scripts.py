@@ -12,6 +12,7 @@ from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.registries import EXPOSED, FOREIGN
 from bootstrap.k3s.settings import guest_settings
+from bootstrap.model.hardening import GuestHardening
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import GuestSettings
 from bootstrap.model.reading import Reading, Source
@@ -134,6 +135,7 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
         router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0),
         vip=address,
         registries=told(lines, "registries", machine=machine).word(form, "of the form of a checksum", default=""),
+        hardening=told(lines, "hardening", machine=machine).word(form, "of the form of a checksum", default=""),
     )
 
 
@@ -150,4 +152,24 @@ def parse_guest_system(machine: MachineName, text: str) -> GuestSystem:
         differs=all_of("differs", _DIFFERS),
         left=all_of("left", r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}"),
         kept=all_of("kept", r"/[A-Za-z0-9._+@:=/-]{1,200}"),
+    )
+
+
+def parse_guest_hardening(machine: MachineName, text: str) -> GuestHardening:
+    """What `hardening.sh` printed. Raises UnreadableGuestError."""
+    lines = parse_lines(text)
+
+    def pairs(key: str, form: str) -> tuple[tuple[str, str], ...]:
+        read = (told({key: [value]}, key, machine=machine) for value in lines.get(key, []))
+        words = (each.word(form, "of the form that hardening.sh prints") for each in read)
+        return tuple((first, rest) for first, _, rest in (word.partition(" ") for word in words))
+
+    return GuestHardening(
+        machine=machine,
+        sysctls=pairs("sysctl", r"[a-z0-9_.]{1,64} -?[0-9]{1,20}"),
+        loose=tuple(
+            (path, mode) for mode, path in pairs("loose", r"[0-7]{1,5}:[0-9]{1,10}:[0-9]{1,10} /[^\x00-\x1f]{1,400}")
+        ),
+        checked=told(lines, "checked", machine=machine).integer(0, 10_000),
+        audited=lines.flag("audited"),
     )

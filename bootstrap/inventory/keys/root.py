@@ -19,10 +19,12 @@ from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
-from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
+from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SshSpec
 from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.hardening import Hardening
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Role
+from bootstrap.model.sizing import SizingSpec
 
 DEFAULT_CLUSTER: Final = "homelab"
 WORKERS_POOL: Final = PoolName("workers")
@@ -183,6 +185,12 @@ class Root(
         default_doc="nothing is applied or pruned",
         example=["manifests/", "cluster-issuer.yaml", {"addon": "cert-manager"}],
         doc="Kubernetes objects and add-ons that `up` and `manifests apply` apply. What leaves the list is pruned.",
+    )
+    hardening = Key(
+        kind=choice_of(Hardening),
+        default=Hardening.NONE.value,
+        example="cis",
+        doc="Harden machines and k3s by k3s's CIS guide: kernel settings, Pod Security, audit log, file modes.",
     )
     sizing = Key(kind=SizingKeys)
     backup = Key(kind=BackupKeys)

@@ -94,6 +94,16 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
         "k3s, or the kubelet in it, does not know one of its settings",
         "correct the setting in the inventory, or in /etc/rancher/k3s/config.yaml.d on the machine",
     ),
+    _final(
+        r"unable to read admission control configuration|loading audit policy file",
+        "a file that the API server's arguments name is missing, or is not as it wants it",
+        "`homelab-k8s up` puts the files of `hardening` back; of others correct kube-apiserver-arg in the inventory",
+    ),
+    _final(
+        r"invalid kernel flag: ",
+        "the kernel has other values than the kubelet asks for (protect-kernel-defaults)",
+        "`homelab-k8s up` sets them with `hardening: cis`; is a file in /etc/sysctl.d on the machine in its way?",
+    ),
     _passing(
         r"too many learner members",
         "another server is joining right now",

@@ -51,6 +51,7 @@ class GuestSettings:
         vip: That VIP; None where it is not set up.
         registries: SHA-256 of our registries.yaml; `foreign` for one that is not ours, `exposed` for one of ours that
             others can read, empty for none.
+        hardening: The same of the files that hardened servers have, together.
     """
 
     machine: MachineName
@@ -60,3 +61,4 @@ class GuestSettings:
     router_id: int = 0
     vip: IPv4Address | None = None
     registries: str = field(default="", repr=False)
+    hardening: str = ""

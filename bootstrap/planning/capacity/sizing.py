@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bootstrap.model.cluster import SizingSpec
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import PveNodeFacts
+from bootstrap.model.sizing import SizingSpec
 from bootstrap.model.words import count
 
 LINKED_CLONE_GIB = 4

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bootstrap.advice import Advice
 from bootstrap.errors import few_lines
 from bootstrap.k3s.worker_token import REMEDY, WorkerToken
+from bootstrap.model.hardening import GuestHardening
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.words import count
@@ -50,6 +51,7 @@ class GuestSeen:
         disk_problem: Why it could not be; empty where it could.
         selinux: What SELinux lacks there, in words; empty where nothing.
         passwords: Users who could log in by SSH with a password; None where they are not reported.
+        hardening: What it reports of a hardened machine's points; None where it was not asked.
         problem: Why it could not be asked at all; empty where it could.
     """
 
@@ -60,6 +62,7 @@ class GuestSeen:
     disk_problem: str = ""
     selinux: str = ""
     passwords: tuple[str, ...] | None = None
+    hardening: GuestHardening | None = None
     problem: str = ""
 
 

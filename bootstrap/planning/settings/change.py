@@ -14,6 +14,9 @@ from bootstrap.k3s.settings import SECRET
 BUCKET: Final = "etcd-s3"
 """What the names of a bucket's settings begin with."""
 
+HARDENING: Final = "hardening"
+"""In place of a setting of k3s: all that hardening brings, told as one."""
+
 FIXED: Final[Mapping[str, tuple[str, str]]] = {
     "cluster-cidr": ("k3s.cluster_cidr", str(PODS)),
     "service-cidr": ("k3s.service_cidr", str(SERVICES)),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootstrap.advice import Advice
 from bootstrap.k3s.config import machine_config
+from bootstrap.k3s.hardening.cis import is_hardened
 from bootstrap.k3s.pass_through.flags import SERVER_FLAGS
 from bootstrap.k3s.registries import SETTING
 from bootstrap.k3s.settings import OMITTED, SECRET, merged, parse_args, settings_of
@@ -23,6 +24,7 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import GuestSettings, KubeNode, Settings
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.settings.change import BUCKET, FIXED, NAMES, Change
+from bootstrap.planning.settings.hardening import foreign_hardening, hardening_changes, told_together
 from bootstrap.planning.settings.registries import foreign_registries, registries_changes
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def to_look_into(view: ClusterView) -> tuple[MachineName, ...]:
     return tuple(
         each.name
         for each, kube_node in _comparable(view, view.states)
-        if (keepalived and each.is_server)
+        if ((keepalived or is_hardened(view.spec)) and each.is_server)
         or kube_node.settings_pending
         or (SECRET | {SETTING}) & set(_wanted(view.spec, each.machine, kube_node))
         or _has_unknown(view.spec, each.machine, kube_node)
@@ -126,7 +128,7 @@ def _drift(view: ClusterView, machine_state: MachineState, kube_node: KubeNode, 
         *_joins_elsewhere(view, machine_state, running),
     ]
     if files is None:
-        return _with_stale(Drift(machine_state=machine_state, changes=tuple(changes)))
+        return _with_stale(Drift(machine_state=machine_state, changes=told_together(changes)))
     return _drift_from_files(view, machine_state, kube_node, files, changes)
 
 
@@ -135,7 +137,11 @@ def _drift_from_files(
 ) -> Drift:
     """What differs where the machine's files were read, too: with secrets, and with what the user set there."""
     wanted, written = _wanted(view.spec, machine_state.machine, kube_node), files.ours
-    secrets = (*_secrets(files, wanted), *registries_changes(files, view.spec.k3s))
+    secrets = (
+        *_secrets(files, wanted),
+        *registries_changes(files, view.spec.k3s),
+        *hardening_changes(files, view, machine_state.machine),
+    )
     to_write = [
         *secrets,
         *_changes(kube_node, written, wanted, {*wanted, *written}),
@@ -146,6 +152,7 @@ def _drift_from_files(
     conflicts = (
         *_conflicts(machine_state, files, wanted),
         *foreign_registries(files, view.spec.k3s),
+        *foreign_hardening(files, view),
         *(_says_ignored(machine_state, each) for each in ignored),
     )
     if changes and not to_write and not files.pending:
@@ -156,7 +163,7 @@ def _drift_from_files(
     return _with_stale(
         Drift(
             machine_state=machine_state,
-            changes=tuple(by_key[key] for key in sorted(by_key)),
+            changes=told_together(tuple(by_key.values())),
             conflicts=conflicts,
             pending=files.pending,
         )
@@ -187,7 +194,7 @@ def _beside_files(machine_state: MachineState, changes: Sequence[Change]) -> str
         "`homelab-k8s ssh {} -- sudo systemctl restart {}`; if that changes nothing, the unit's command line "
         "sets them",
         name,
-        "; ".join(map(str, changes)),
+        "; ".join(map(str, told_together(changes))),
         name,
         unit,
     )

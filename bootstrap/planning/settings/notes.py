@@ -12,6 +12,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import FIXED, shown_values
 from bootstrap.planning.settings.drift import Drift, drifts
+from bootstrap.planning.settings.hardening import foreign_hardening
 from bootstrap.planning.settings.registries import foreign_registries
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 
 def check_fixed(view: ClusterView) -> None:
-    """Refuse to change what k3s cannot change in an existing cluster, and to overwrite a registries.yaml of the user's.
+    """Refuse to change what k3s cannot change in an existing cluster, and to overwrite files of the user's.
 
     Raises:
         PreflightError: Nothing was touched.
     """
     _check_registries(view)
+    _check_hardening(view)
     lines = _fixed_notes(drifts(view, view.states))
     if lines:
         raise PreflightError(
@@ -49,6 +51,21 @@ def _check_registries(view: ClusterView) -> None:
                 next(iter(foreign)),
                 REGISTRIES,
                 REGISTRIES,
+            ),
+        )
+
+
+def _check_hardening(view: ClusterView) -> None:
+    """Refuse to overwrite files of another's in the place of ours. Raises PreflightError: nothing was touched."""
+    lines = [line for each in view.observed.settings for line in foreign_hardening(each, view)]
+    if lines:
+        raise PreflightError(
+            f"servers of {view.spec.name} have an admission or audit configuration that this program did not write; "
+            "nothing was changed",
+            details="\n".join(lines),
+            resolution=Advice(
+                "move both files away: `homelab-k8s up` writes them. To keep your own, move them to another directory "
+                "and name them by kube-apiserver-arg in k3s.server_config"
             ),
         )
 

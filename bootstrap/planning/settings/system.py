@@ -6,11 +6,12 @@ on one machine after another in a cluster that runs (`bootstrap.execution.hook_t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bootstrap.advice import Advice
+from bootstrap.k3s.hardening.cis import KERNEL, is_hardened
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineSpec
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 def system_of(spec: ClusterSpec, machine: MachineSpec) -> SystemSpec:
     """What a machine is to have: that of all machines and its pool's; in a container nothing of the kernel."""
-    both = spec.system.with_more(machine.system)
+    hardened = SystemSpec(sysctls=tuple(sorted(KERNEL.items()))) if is_hardened(spec) else SystemSpec()
+    both = hardened.with_more(spec.system).with_more(machine.system)
     return both.without_kernel if machine.kind is MachineKind.LXC else both
 
 
@@ -104,19 +106,24 @@ class SystemChange:
         return (*prepare, *self.hook_steps(HookTime.BEFORE_K3S))
 
 
-def system_changes(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[SystemChange, ...]:
-    """The machines that differ, of those that were looked at."""
-    seen = {each.machine: each for each in view.observed.systems}
-    return tuple(
-        SystemChange(
-            machine=each.machine,
-            system=system_of(view.spec, each.machine),
-            differs=seen[each.name].differs,
-            version=each.kube_node.version if each.kube_node is not None else "",
-        )
-        for each in comparable(view, all_states)
-        if each.name in seen and seen[each.name].differs
-    )
+def system_changes(
+    view: ClusterView, all_states: Sequence[MachineState], *, restarting: Collection[MachineName] = ()
+) -> tuple[SystemChange, ...]:
+    """The machines that differ, of those that were looked at.
+
+    Of `restarting` those, too, that could not be looked at and whose kubelet ends over the kernel that it finds.
+    """
+    seen = {each.machine: each.differs for each in view.observed.systems}
+    blind = {name for name in restarting if is_hardened(view.spec) and name not in seen}
+    found: list[SystemChange] = []
+    for each in comparable(view, all_states):
+        system = system_of(view.spec, each.machine)
+        unknown = tuple(f"sysctl {name}" for name, _ in system.sysctls) if each.name in blind else ()
+        differs = seen.get(each.name, unknown)
+        if differs:
+            version = each.kube_node.version if each.kube_node is not None else ""
+            found.append(SystemChange(machine=each.machine, system=system, differs=differs, version=version))
+    return tuple(found)
 
 
 def with_system(lanes: Sequence[Lane], changes: Sequence[SystemChange]) -> tuple[Lane, ...]:

@@ -36,6 +36,7 @@ from bootstrap.planning.provision.vip_lanes import (
     without_vip,
 )
 from bootstrap.planning.settings.drift import Drift, drifts
+from bootstrap.planning.settings.hardening import hardening_notes
 from bootstrap.planning.settings.notes import check_fixed, left_notes
 from bootstrap.planning.settings.rollout import Rollout
 from bootstrap.planning.settings.system import (
@@ -77,8 +78,10 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
         lanes = _lanes_with_work(view, joins, rollout, lost)
     else:
         joins, lanes = None, _lanes_without_work(view, rollout, lost)
-    changes = system_changes(view, view.states)
+    changes = system_changes(view, view.states, restarting=rollout.names)
+    coming = [change for drift in differing for change in drift.changes]
     notes = (*notes, *left_behind(view.observed.systems), *container_notes(view, view.states))
+    notes = (*notes, *hardening_notes(view, view.states, coming))
     machines = shown_changed(rollout.shown(_shown(view, joins, reasons)), changes)
     lanes = with_system(lanes, changes)
     lanes = with_manifests(view, with_marks_restored(lanes, view.states))

@@ -17,6 +17,8 @@ DROP_INS = "config.yaml.d/"
 """What the names of the user's settings files begin with in `FakeVm.files`."""
 
 REGISTRIES = "registries.yaml"
+HARDENING = ("psa.yaml", "audit.yaml")
+"""What a hardened server has in its data directory."""
 _HEADER = "# Written by homelab-k8s"
 _MASKED = ("token", "agent-token", "etcd-s3-access-key", "etcd-s3-secret-key")
 
@@ -92,3 +94,34 @@ def registries_line(vm: FakeVm) -> str:
         return ""
     told = hashlib.sha256(there.encode()).hexdigest() if there.startswith(_HEADER) else "foreign"
     return f"registries={told}\n"
+
+
+def put_hardening(vm: FakeVm, files: Mapping[str, str]) -> bool:
+    """Put ours, or remove them where none were sent; whether that changed them. Raises ScriptError for another's."""
+    there = {name: vm.files[name] for name in HARDENING if name in vm.files}
+    sent = {name: files[name] for name in HARDENING if name in files}
+    if sent and not all(text.startswith(_HEADER) for text in there.values()):
+        raise ScriptError(f"{vm.name}: psa.yaml was not written by homelab-k8s and is not overwritten", status=1)
+    if sent:
+        vm.files.update(sent)
+    elif "config.yaml" in files:
+        for name in [name for name, text in there.items() if text.startswith(_HEADER)]:
+            del vm.files[name]
+    return {name: vm.files.get(name) for name in HARDENING} != {name: there.get(name) for name in HARDENING}
+
+
+def hardening_line(vm: FakeVm) -> str:
+    """What read-settings.sh prints of them."""
+    there = [vm.files[name] for name in HARDENING if name in vm.files]
+    if not there:
+        return ""
+    ours = all(text.startswith(_HEADER) for text in there)
+    return f"hardening={hashlib.sha256(''.join(there).encode()).hexdigest() if ours else 'foreign'}\n"
+
+
+def check_apiserver(vm: FakeVm, config: Mapping[str, Any]) -> None:
+    """An API server does not start where a file that its arguments name is missing."""
+    for argument in config.get("kube-apiserver-arg", []):
+        name, _, value = str(argument).partition("=")
+        if name in ("admission-control-config-file", "audit-policy-file") and value.startswith("/var/lib/rancher/"):
+            assert value.rpartition("/")[2] in vm.files, f"{vm.name}: there is no {value}"

@@ -21,11 +21,14 @@ from tests.fakes.world.datastore import MARKER, DataScripts
 from tests.fakes.world.facts import VERSION
 from tests.fakes.world.k3s import (
     DROP_INS,
+    check_apiserver,
     environment,
+    hardening_line,
     k3s_config,
     node_args,
     node_labels,
     node_taints,
+    put_hardening,
     put_registries,
     registries_line,
     whole_environment,
@@ -116,6 +119,13 @@ class FakeShell(DataScripts):
         users = self.world.passwords.get(self.vm.name, ())
         return "".join(["known=1\n", *(f"user={user}\n" for user in users)])
 
+    def _hardening(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        """As prepare-system.sh left the kernel; what is loose is `World.loose`."""
+        have = [each.removeprefix("sysctl ") for each in self.vm.files.get("system", "").splitlines()]
+        sysctls = "".join(f"sysctl={each.replace(' = ', ' ')}\n" for each in have if " = " in each)
+        loose = "".join(f"loose={each}\n" for each in self.world.loose.get(self.vm.name, ()))
+        return f"{sysctls}{loose}checked=20\naudited={int('audit.yaml' in self.vm.files)}\n"
+
     def _fsync(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return f"write_s={self.world.write_s}\n" * 3
 
@@ -141,6 +151,7 @@ class FakeShell(DataScripts):
             self.vm.files.get(name) != text for name, text in files.items()
         )
         changed = put_registries(self.vm, files) or changed
+        changed = put_hardening(self.vm, files) or changed
         self.vm.k3s_sha256 = env["SHA256"]
         self.vm.files.update(files)
         if changed:
@@ -167,6 +178,7 @@ class FakeShell(DataScripts):
     def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
         config = k3s_config(self.vm.files)
         began = self.world.now()
+        check_apiserver(self.vm, config)
         if MARKER in self.vm.files:
             raise ScriptError(f"{self.vm.name}: start-k3s.sh failed", status=1, details="a restore is not finished")
         if env["UNIT"] == "k3s" and "server" not in config and "token" not in self.vm.files:
@@ -201,7 +213,8 @@ class FakeShell(DataScripts):
         keepalived = self.vm.files.get("keepalived.conf", "")
         found = re.search(r"virtual_router_id ([0-9]+).*^ *([0-9.]+)/32$", keepalived, re.DOTALL | re.MULTILINE)
         vrid = f"vrid={found[1]}\nvip={found[2]}\n" if found else ""
-        return f"{''.join(told)}{vrid}{registries_line(self.vm)}pending={int('pending' in self.vm.files)}\n"
+        own = f"{registries_line(self.vm)}{hardening_line(self.vm)}"
+        return f"{''.join(told)}{vrid}{own}pending={int('pending' in self.vm.files)}\n"
 
     def _prepare_system(self, env: dict[str, str], files: dict[str, str]) -> str:
         """Remembers what it was asked for; sysctls, modules and files are gone with their lines, packages stay."""
@@ -251,6 +264,8 @@ class FakeShell(DataScripts):
             self.vm.files.pop("pending", None)
             return ""
         if put_registries(self.vm, files):
+            self.vm.files["pending"] = "1"
+        if put_hardening(self.vm, files):
             self.vm.files["pending"] = "1"
         if self.vm.files.get("config.yaml") != files["config.yaml"]:
             self.vm.files["pending"] = "1"

@@ -166,6 +166,7 @@ class World:
     missing_to_build: tuple[MissingPrivileges, ...] = ()
     held: tuple[str, ...] = ("VM.Allocate", "VM.Audit")
     passwords: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    loose: dict[str, tuple[str, ...]] = field(default_factory=dict)
     endpoint: EndpointFacts | None = ENDPOINT
     api_days: float | None = 364.0
     state_room: int = 1 << 40

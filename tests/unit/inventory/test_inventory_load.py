@@ -20,7 +20,6 @@ from bootstrap.model.cluster import (
     MacPolicy,
     NetworkSpec,
     PlacementSpec,
-    SizingSpec,
     SshSpec,
     StaticAddresses,
     TemplateRef,
@@ -29,6 +28,7 @@ from bootstrap.model.cluster import (
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role, Taint
+from bootstrap.model.sizing import SizingSpec
 from tests.unit.inventory.kit import ENVIRON, Load, Told
 
 HERE = Path(__file__).parent

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.errors import CapacityError, PreflightError
-from bootstrap.model.cluster import CloneMode, ClusterSpec, SizingSpec, TemplateRef
+from bootstrap.model.cluster import CloneMode, ClusterSpec, TemplateRef
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts
+from bootstrap.model.sizing import SizingSpec
 from bootstrap.planning.capacity.placement import Placement, Sources, place
 from bootstrap.planning.capacity.sizing import LINKED_CLONE_GIB
 from bootstrap.planning.members.desired_machines import machine_states

@@ -16,6 +16,7 @@ from bootstrap.execution.k3s.service import Starting, await_api, check_stays_up,
 from bootstrap.execution.run_facts import CLUSTER, ClusterAccess, GuestFacts
 from bootstrap.k3s.config import render_config, render_environment
 from bootstrap.k3s.early.manifests import early_manifests
+from bootstrap.k3s.hardening.files import hardening_files
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig, with_server
 from bootstrap.k3s.registries import registries_files
 from bootstrap.model.ids import MachineName
@@ -236,6 +237,7 @@ def install(
             "config.yaml": config,
             "service.env": _environment(machine, tokens),
             **registries_files(context.spec.k3s),
+            **hardening_files(context.spec, machine),
         },
         ROLE=machine.role.k3s,
         SHA256=_binary_wanted(guest, artifact),

@@ -10,6 +10,7 @@ from typing import Any
 
 from bootstrap.lab.simulated.embedding.program import Program
 from bootstrap.lab.simulated.embedding.standin import API_PORT, AgentProcess, ServerProcess
+from bootstrap.lab.simulated.machine.hardening import after_start
 from bootstrap.lab.simulated.machine.machine import Machine
 from bootstrap.lab.simulated.machine.units import Process, Unit
 
@@ -79,6 +80,11 @@ class _Start:
 
 
 class _Server(_Start):
+    def up(self) -> None:
+        """Its process has said READY=1."""
+        after_start(self.guest.disk)
+        self.unit.up()
+
     async def run(self) -> int:
         guest = self.guest
         config = guest.disk.read(CONFIG) or ""
@@ -101,7 +107,7 @@ class _Server(_Start):
                 address=self.address,
                 network=guest.world.network,
                 tell=self.tell,
-                up=self.unit.up,
+                up=self.up,
                 refusal=lambda: api_refusal(guest),
                 held=lambda: guest.struck("never-ready") is not None,
                 ready_delay_s=self.ready_delay_s("server_ready"),

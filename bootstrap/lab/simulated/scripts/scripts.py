@@ -13,10 +13,10 @@ from pathlib import Path
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.embedding.program import NotStandInError
 from bootstrap.lab.simulated.embedding.standin import API_PORT
-from bootstrap.lab.simulated.machine import k3s, keepalived, registries
+from bootstrap.lab.simulated.machine import hardening, k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
-from bootstrap.lab.simulated.scripts import baking, datastore, manifests, settings, system, system_files
+from bootstrap.lab.simulated.scripts import baking, checking, datastore, manifests, settings, system, system_files
 from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 
 UNITS = "/etc/systemd/system"
@@ -77,6 +77,7 @@ async def install_k3s(call: Call) -> Outcome:
     finally:
         for name in ("config.yaml", registries.SENT, "service.env", "k3s.bin"):
             (call.directory / name).unlink(missing_ok=True)
+        hardening.remove_sent(call.directory)
 
 
 def _began(call: Call, name: str) -> float:
@@ -239,6 +240,7 @@ EFFECTS: dict[str, Effect] = {
     "unit-state.sh": unit_state,
     "vip-state.sh": vip_state,
     **baking.EFFECTS,
+    **checking.EFFECTS,
     **datastore.EFFECTS,
     **manifests.EFFECTS,
     **settings.EFFECTS,
@@ -267,6 +269,7 @@ def _install(call: Call) -> Outcome:
         there = f"{UNITS}/{other}.service"
         return Outcome(1, err=f"this machine is installed as the other role: {there} is there\n")
     refused = registries.refusal(guest.disk, call.directory / registries.SENT)
+    refused = refused or hardening.refusal(guest.disk, call.directory)
     if refused:
         return Outcome(1, err=refused)
     if guest.struck("disk-full"):
@@ -296,8 +299,10 @@ def _put_files(call: Call, role: str, unit: str) -> bool:
     for name, target_name in wanted.items():
         if (here / name).exists() or name not in ("service.env", "config.yaml"):
             changed = guest.disk.put(here / name, target_name) or changed
+            guest.disk.path(target_name).chmod(0o600 if name in ("service.env", "config.yaml") else 0o755)
     if (here / "config.yaml").exists():
         changed = registries.put_registries(guest.disk, here / registries.SENT) or changed
+        changed = hardening.put_hardening(guest.disk, here) or changed
     return changed
 
 

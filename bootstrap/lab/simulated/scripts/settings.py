@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-from bootstrap.lab.simulated.machine import k3s, keepalived, registries
+from bootstrap.lab.simulated.machine import hardening, k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.scripts.datastore import PENDING
 
@@ -19,7 +19,7 @@ async def read_settings(call: Call) -> Outcome:
     names = [k3s.CONFIG, *(f"{k3s.CONFIG}.d/{name}" for name in beside if name.lower().endswith(_SUFFIXES))]
     texts = ((name, disk.read(name)) for name in names)
     lines = [f"file={name} {base64.b64encode(text.encode()).decode()}\n" for name, text in texts if text is not None]
-    lines += [*_vip_lines(disk.read(keepalived.SETTINGS) or ""), registries.line(disk)]
+    lines += [*_vip_lines(disk.read(keepalived.SETTINGS) or ""), registries.line(disk), hardening.line(disk)]
     return Outcome(out=f"{''.join(lines)}pending={int(disk.path(PENDING).exists())}\n")
 
 
@@ -38,18 +38,22 @@ async def put_settings(call: Call) -> Outcome:
         if call.env["DONE"] == "1":
             disk.path(PENDING).unlink(missing_ok=True)
             return Outcome()
-        refused = registries.refusal(disk, wanted)
+        refused = registries.refusal(disk, wanted) or hardening.refusal(disk, call.directory)
         if refused:
             return Outcome(1, err=refused)
         if registries.put_registries(disk, wanted):
             disk.write(PENDING, "")
+        if hardening.put_hardening(disk, call.directory):
+            disk.write(PENDING, "")
         if sent.read_text(encoding="utf-8") != disk.read(k3s.CONFIG):
             disk.write(PENDING, "")
             disk.put(sent, k3s.CONFIG)
+            disk.path(k3s.CONFIG).chmod(0o600)
         return Outcome(out=f"restart={int(disk.path(PENDING).exists())}\n")
     finally:
         sent.unlink(missing_ok=True)
         wanted.unlink(missing_ok=True)
+        hardening.remove_sent(call.directory)
 
 
 EFFECTS: dict[str, Effect] = {"put-settings.sh": put_settings, "read-settings.sh": read_settings}

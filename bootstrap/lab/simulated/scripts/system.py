@@ -33,10 +33,16 @@ KERNEL_MODULES = frozenset(
 SYSCTLS = {
     "fs.inotify.max_user_instances": "128",
     "fs.inotify.max_user_watches": "65536",
+    "kernel.keys.root_maxbytes": "25000000",
+    "kernel.keys.root_maxkeys": "1000000",
+    "kernel.panic": "0",
+    "kernel.panic_on_oops": "0",
     "net.core.rmem_max": "212992",
     "net.ipv4.tcp_rmem": "4096 131072 6291456",
     "vm.max_map_count": "65530",
     "vm.nr_hugepages": "0",
+    "vm.overcommit_memory": "0",
+    "vm.panic_on_oom": "0",
     "vm.swappiness": "60",
 }
 """What the kernel has, and its values after a boot without files in /etc/sysctl.d."""
@@ -154,18 +160,24 @@ def _modules(run: _Run, wanted: list[str]) -> None:
     run.each("module", (each for each in wanted if not run.disk.path(f"/sys/module/{each}").is_dir()), load)
 
 
-def _sysctls(run: _Run, wanted: dict[str, str]) -> None:
-    def path(name: str) -> str:
-        return "/proc/sys/" + name.translate(str.maketrans("./", "/."))
+def _path(name: str) -> str:
+    return "/proc/sys/" + name.translate(str.maketrans("./", "/."))
 
+
+def sysctl(disk: Disk, name: str) -> str | None:
+    """The kernel's value; None where it has none of this name."""
+    return disk.read(_path(name)) or SYSCTLS.get(name)
+
+
+def _sysctls(run: _Run, wanted: dict[str, str]) -> None:
     def put(name: str) -> None:
         if name not in SYSCTLS:
             raise _RefusedError(f"the kernel has no sysctl {name}: is it one of a module that is not loaded?")
         if not all(part.lstrip("-").isdecimal() for part in wanted[name].split()):
             raise _RefusedError(f"the kernel refuses the sysctl {name} = {wanted[name]}: I/O error")
-        run.disk.write(path(name), wanted[name])
+        run.disk.write(_path(name), wanted[name])
 
-    differing = (each for each, value in wanted.items() if (run.disk.read(path(each)) or SYSCTLS.get(each)) != value)
+    differing = (each for each, value in wanted.items() if sysctl(run.disk, each) != value)
     run.each("sysctl", differing, put)
 
 

@@ -39,8 +39,38 @@ topology-manager-policy-options topology-manager-scope v vmodule volume-plugin-d
 FLAGS = frozenset(FLAG_NAMES.split())
 
 
+KERNEL = {
+    "vm/overcommit_memory": ("1", "0"),
+    "vm/panic_on_oom": ("0", "0"),
+    "kernel/panic": ("10", "0"),
+    "kernel/panic_on_oops": ("1", "0"),
+    "kernel/keys/root_maxkeys": ("1000000", "1000000"),
+    "kernel/keys/root_maxbytes": ("25000000", "25000000"),
+}
+"""What a kubelet wants of the kernel (pkg/kubelet/cm: setupKernelTunables), and what a Debian kernel has."""
+
+
+def check_kernel(options: Options) -> None:
+    """Raises KlogExit where `protect-kernel-defaults` is on and the kernel has other values."""
+    found = {name: (wanted, _kernel_value(options, name, default)) for name, (wanted, default) in KERNEL.items()}
+    wrong = [
+        f"invalid kernel flag: {name}, expected value: {wanted}, actual value: {value}"
+        for name, (wanted, value) in found.items()
+        if value != wanted
+    ]
+    if wrong and options.on("protect-kernel-defaults"):
+        text = f'"Failed to start ContainerManager" err="[{", ".join(wrong)}]"'
+        raise KlogExit(klog_line("E", "kubelet.go:1703", text))
+
+
+def _kernel_value(options: Options, name: str, default: str) -> str:
+    path = options.path(f"/proc/sys/{name}")
+    return path.read_text().strip() if path.exists() else default
+
+
 def check_flags(options: Options) -> None:
-    """Raises Shutdown for a kubelet flag that does not exist."""
+    """Raises Shutdown for a kubelet flag that does not exist, KlogExit for a kernel that does not fit."""
+    check_kernel(options)
     for entry in options.many("kubelet-arg"):
         name = entry.lstrip("-").partition("=")[0]
         if name not in FLAGS:

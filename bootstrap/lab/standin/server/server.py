@@ -32,6 +32,7 @@ from ..settings.options import Options
 from ..shapes import Obj, Reply
 from ..snapshots.snapshots import Snapshots
 from ..versions import COMMIT, WHAT_THIS_IS, refuse_downgrade
+from .apiserver_files import read_files
 from .bootstrap import Bootstrap, invitation_of
 from .credentials import Credentials
 from .defaults import ensure_defaults
@@ -99,6 +100,7 @@ class Server:
         settings.reset_flag.unlink(missing_ok=True)
         ensure_defaults(settings, self.api, self.apiservers())
         make_noise(noise_server.COMPONENTS, self._facts())
+        read_files(self.options)
         take(API_SERVER_S)
         make_noise(noise_server.API_SERVER, self._facts())
         process.LIFE.pause(NOT_READY_S)

@@ -98,6 +98,10 @@ class Options:
                 return float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2]]
         return default
 
+    def path(self, name: str) -> Path:
+        """A file of this machine, as its name is in settings."""
+        return Path(self.root + name)
+
     @property
     def data(self) -> Path:
         return Path(self.root + self.one("data-dir", "/var/lib/rancher/k3s"))
