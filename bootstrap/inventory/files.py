@@ -103,8 +103,13 @@ def check_private_key(path: Path) -> None:
 
 def check_ca_file(path: Path) -> None:
     """Raise `RefusedError` where a file has no PEM certificate."""
+    check_certificate(path, hint="such as /etc/pve/pve-root-ca.pem of the Proxmox node")
+
+
+def check_certificate(path: Path, *, hint: str = "it begins with -----BEGIN CERTIFICATE-----") -> None:
+    """Likewise, with another hint."""
     if "-----BEGIN CERTIFICATE-----" not in read_text(path):
-        raise RefusedError(f"{path} holds no PEM certificate", "such as /etc/pve/pve-root-ca.pem of the Proxmox node")
+        raise RefusedError(f"{path} holds no PEM certificate", hint)
 
 
 def check_directory(path: Path) -> None:

@@ -19,6 +19,9 @@ from bootstrap.model.cluster import K3sSpec
 REGISTRIES: Final = "/etc/rancher/k3s/registries.yaml"
 """k3s's own default for `private-registry` (pkg/cli/cmds/agent.go)."""
 
+TLS_FILES: Final = "/etc/rancher/k3s/registries.tls"
+"""Where certificates and keys for registries are on machines; it is all ours."""
+
 SETTING: Final = "private-registry"
 """Is set on machines that have our file, so that k3s reports it with its arguments: without a login it is known which
 machines have started with one."""
@@ -119,12 +122,24 @@ def has_registries(k3s: K3sSpec) -> bool:
 
 
 def registries_checksum(k3s: K3sSpec) -> str:
-    """SHA-256 of a machine's registries.yaml, in lower-case hex; empty where there is to be none of ours."""
-    text = render_registries(k3s)
+    """SHA-256 of a machine's registries.yaml with the certificates and keys that it names, in the order of their names.
+
+    In lower-case hex; empty where there is to be none of ours.
+    """
+    text = "".join(registries_files(k3s).values())
     return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def registries_files(k3s: K3sSpec) -> dict[str, str]:
     """What is sent to a machine for it, beside config.yaml: secret."""
     text = render_registries(k3s)
-    return {"registries.yaml": text} if text else {}
+    files = k3s.registries.files if k3s.registries is not None else ()
+    return {"registries.yaml": text, **dict(sorted(files))} if text else {}
+
+
+def tls_file(content: str) -> str:
+    """The name of a certificate or a key on machines: of another content it is another name.
+
+    So registries.yaml differs with it, and a k3s that starts in the middle of a change never reads a pair of halves.
+    """
+    return f"registry-{hashlib.sha256(content.encode()).hexdigest()[:32]}.pem"

@@ -11,6 +11,7 @@ from pathlib import Path
 from bootstrap.manifests.values import ManifestSource
 from bootstrap.model.early import EarlyManifest
 from bootstrap.model.endpoint import JumpHost
+from bootstrap.model.environment import EnvironmentSpec
 from bootstrap.model.hardening import Hardening
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
@@ -199,12 +200,12 @@ class K3sSpec:
         releases_url: Base of release downloads (a mirror's, perhaps).
         channels_url: Base of the channel redirects.
         tls_san: Further names and addresses for the API's certificate.
-        disable: k3s components to leave out: traefik, servicelb, metrics-server, local-storage, coredns.
-        disable_components: Parts of k3s's own process to leave out: network-policy, kube-proxy, helm-controller,
-            cloud-controller.
+        disable: Packaged components of k3s to leave out, such as traefik.
+        disable_components: Parts of k3s's own process to leave out, such as kube-proxy.
         server_config: Settings of all servers, in k3s's own keys.
         agent_config: Settings of all machines, in k3s's own keys.
         registries: What registries.yaml of all machines says, or None for no such file of ours.
+        environment: Variables of k3s's units on all machines.
         embedded_registry: Whether machines share their images with each other (Spegel, in k3s).
         cluster_cidr, service_cidr: None keeps k3s's 10.42.0.0/16 and 10.43.0.0/16.
         cluster_cidr6, service_cidr6: Their IPv6 side, where `network.ipv6` is on; None makes them from the name.
@@ -221,6 +222,7 @@ class K3sSpec:
     server_config: K3sSettings = ()
     agent_config: K3sSettings = ()
     registries: RegistriesSpec | None = None
+    environment: EnvironmentSpec = field(default_factory=EnvironmentSpec)
     embedded_registry: bool = False
     cluster_cidr: IPv4Network | None = None
     service_cidr: IPv4Network | None = None

@@ -12,7 +12,9 @@ class RegistriesSpec:
     Attributes:
         content: The content as YAML.
         secrets: The passwords and tokens in it, to be masked.
+        files: Certificates and keys that it names, by their names in the directory for them on the machines.
     """
 
     content: str = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    files: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -329,7 +329,7 @@ class TestInstall:
         kept = ["HTTPS_PROXY=http://proxy.home:3128", "# mine", "NO_PROXY='10.0.0.0/8'", "K3S_TOKEN='geheim'"]
         assert machine.path(name).read_text().splitlines() == kept
         assert self.mode(machine, name) == 0o600
-        assert not {"service.env", "service.env.whole"} & {path.name for path in machine.beside.iterdir()}
+        assert not {"service.env", "environment"} & {path.name for path in machine.beside.iterdir()}
 
     def test_a_damaged_binary_is_refused_and_the_old_one_stays(self, machine: Machine) -> None:
         machine.put_file("/usr/local/bin/k3s", "old")
@@ -488,6 +488,84 @@ class TestSettings:
 
 
 @needs_root
+class TestEnvironment:
+    """The inventory's variables in the unit's environment file."""
+
+    PATH = "/etc/systemd/system/k3s-agent.service.env"
+    TOKEN = "K3S_TOKEN='geheim'\n"
+    OURS = "HTTPS_PROXY='http://me:pass word\\$HOME@[fd00::1]:3128'\nNO_PROXY='localhost,.svc'\n"
+    CONFIG = ("config.yaml", "disable: traefik\n")
+
+    def put(self, machine: Machine, text: str) -> str:
+        machine.path("/etc/rancher/k3s").mkdir(exist_ok=True)
+        machine.put_file("/etc/systemd/system/k3s-agent.service", "")
+        files = (self.CONFIG, *((("environment", text),) if text else ()))
+        done = machine.run("put-settings.sh", files=files, DONE="0")
+        assert not {"environment", "config.yaml"} & {path.name for path in machine.beside.iterdir()}
+        machine.run("put-settings.sh", DONE="1")
+        return done.stdout
+
+    def told(self, machine: Machine) -> list[tuple[str, str]]:
+        told = [value.split() for key, value in lines(machine.run("read-settings.sh")) if key == "environment"]
+        return [(name, checksum) for name, checksum in told]
+
+    def sums(self, text: str) -> list[tuple[str, str]]:
+        return [(line.partition("=")[0], hashlib.sha256(line.encode()).hexdigest()) for line in text.splitlines()]
+
+    def before(self, machine: Machine, text: str) -> None:
+        machine.put_file(self.PATH, text)
+        machine.path(self.PATH).chmod(0o600)
+        self.put(machine, "")
+
+    def test_they_come_go_and_change_and_the_users_lines_stay(self, machine: Machine) -> None:
+        users = "# mine\nGOGC=50\n\nodd line of mine\n"
+        self.before(machine, users + self.TOKEN)
+        assert self.put(machine, "") == "restart=0\n"
+        assert self.put(machine, self.OURS) == "restart=1\n"
+        text = machine.path(self.PATH).read_text()
+        assert text.startswith(users + self.TOKEN)
+        assert text.endswith(self.OURS)
+        assert machine.path(self.PATH).stat().st_mode & 0o777 == 0o600
+        assert self.told(machine) == self.sums(self.OURS)
+        assert self.put(machine, self.OURS) == "restart=0\n"
+        less = self.OURS.splitlines()[1] + "\n"
+        assert self.put(machine, less) == "restart=1\n"
+        assert self.told(machine) == self.sums(less)
+        assert self.put(machine, "") == "restart=1\n"
+        assert machine.path(self.PATH).read_text() == users + self.TOKEN
+        assert self.told(machine) == []
+
+    def test_one_takes_the_place_of_the_users_line_of_its_name(self, machine: Machine) -> None:
+        self.before(machine, "HTTPS_PROXY=http://other:1\nHTTPS_PROXY_OF_MINE=x\n" + self.TOKEN)
+        self.put(machine, self.OURS)
+        assert machine.path(self.PATH).read_text().splitlines()[:2] == ["HTTPS_PROXY_OF_MINE=x", self.TOKEN.strip()]
+        machine.put_file(self.PATH, machine.path(self.PATH).read_text() + "NO_PROXY=*\n")
+        assert [name for name, _ in self.told(machine)] == ["HTTPS_PROXY", "NO_PROXY", "NO_PROXY"]
+        assert self.put(machine, self.OURS) == "restart=1\n"
+        assert self.told(machine) == self.sums(self.OURS)
+
+    def test_others_that_can_read_them_are_told_and_kept_out_without_a_restart(self, machine: Machine) -> None:
+        self.before(machine, self.TOKEN)
+        self.put(machine, self.OURS)
+        machine.path(self.PATH).chmod(0o644)
+        assert {checksum for _, checksum in self.told(machine)} == {"exposed"}
+        assert self.put(machine, self.OURS) == "restart=0\n"
+        assert self.told(machine) == self.sums(self.OURS)
+
+    def test_a_new_token_and_a_new_installation_leave_them(self, machine: Machine) -> None:
+        self.before(machine, self.TOKEN)
+        self.put(machine, self.OURS)
+        machine.run("renew-token.sh", files=(("token", "K10ab::node:new\n"),), UNIT="k3s-agent", DONE="0")
+        assert self.told(machine) == self.sums(self.OURS)
+        files = (*SECRETS, ("environment", self.OURS), ("k3s.bin", BINARY))
+        machine.run("install-k3s.sh", files=files, ROLE="agent", SHA256=SHA256)
+        assert self.told(machine) == self.sums(self.OURS)
+        assert sorted(machine.path(self.PATH).read_text().splitlines())[-1] == self.OURS.splitlines()[1]
+        machine.run("install-k3s.sh", files=SECRETS, ROLE="agent", SHA256=SHA256)
+        assert machine.path(self.PATH).read_text() == self.TOKEN
+
+
+@needs_root
 class TestRegistries:
     PATH = "/etc/rancher/k3s/registries.yaml"
     OURS = "# Written by homelab-k8s\nconfigs: {}\n"
@@ -512,6 +590,35 @@ class TestRegistries:
         assert self.told(machine) == hashlib.sha256(self.OURS.encode()).hexdigest()
         assert self.put(machine, self.OURS) == "restart=0\n"
         assert self.put(machine, f"{self.OURS}mirrors: {{}}\n") == "restart=1\n"
+
+    def test_certificates_and_keys_come_and_go_with_it(self, machine: Machine) -> None:
+        def put(*files: tuple[str, str]) -> str:
+            machine.path("/etc/rancher/k3s").mkdir(exist_ok=True)
+            sent = (self.CONFIG, ("registries.yaml", self.OURS), *files)
+            restart = machine.run("put-settings.sh", files=sent, DONE="0").stdout
+            machine.run("put-settings.sh", DONE="1")
+            assert not list(machine.beside.glob("registr*"))
+            return restart
+
+        tls = machine.path("/etc/rancher/k3s/registries.tls")
+        old, new = ("registry-1.pem", "key 1\n"), ("registry-2.pem", "key 2\n")
+        put()
+        assert put(old, new) == "restart=1\n"
+        assert {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in tls.iterdir()} == {
+            name: (text, 0o600) for name, text in (old, new)
+        }
+        assert tls.stat().st_mode & 0o777 == 0o700
+        assert self.told(machine) == hashlib.sha256(f"{self.OURS}key 1\nkey 2\n".encode()).hexdigest()
+        assert put(old, new) == "restart=0\n"
+        assert put(new) == "restart=1\n"
+        assert [path.name for path in tls.iterdir()] == ["registry-2.pem"]
+        (tls / "registry-2.pem").chmod(0o640)
+        assert self.told(machine) == "exposed"
+        assert put(new) == "restart=0\n"
+        (tls / "registry-2.pem").write_text("other\n")
+        assert put(new) == "restart=1\n"
+        assert self.put(machine, None) == "restart=1\n"
+        assert not tls.exists()
 
     def test_its_mode_is_put_right_without_a_restart(self, machine: Machine) -> None:
         self.put(machine, self.OURS)

@@ -26,6 +26,7 @@ for last in "$@"; do :; done
 """
 APT_GET = """#!/bin/sh
 echo "apt-get $*" >>"$CALLS"
+[ -z "${https_proxy-}" ] || echo "by $https_proxy, not for $no_proxy" >>"$CALLS"
 if [ -s "$PACKAGES_DIR/held" ]; then
     left=$(cat "$PACKAGES_DIR/held")
     if [ "$left" = 1 ]; then : >"$PACKAGES_DIR/held"; else echo "$((left - 1))" >"$PACKAGES_DIR/held"; fi
@@ -285,3 +286,11 @@ def test_what_the_kernel_refuses_is_an_error_and_is_not_left_for_the_next_boot(
     assert done.returncode == 1
     assert said in done.stderr
     assert (guest.file(SYSCTLS), guest.file(MODULES)) == ("", "")
+
+
+def test_the_package_manager_uses_the_proxies_that_were_sent_and_they_do_not_stay(guest: Guest) -> None:
+    proxies = "http_proxy='http://a'\nhttps_proxy='http://me:$(id) `id`@b'\nno_proxy='.lan'\n"
+    guest.with_apt("nfs-common").machine.beside.joinpath("proxies").write_text(proxies)
+    guest.run(SystemSpec(packages=("nfs-common",)))
+    assert "by http://me:$(id) `id`@b, not for .lan" in guest.calls
+    assert not guest.machine.beside.joinpath("proxies").exists()

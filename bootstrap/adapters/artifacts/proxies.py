@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bootstrap.errors import ArtifactError
+from bootstrap.k3s.environment import NEAR
 
 if TYPE_CHECKING:
     import requests
 
-_NEAR = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
-"""Suffixes that public DNS does not have (RFC 6761, 6762, 8375; ICANN reserved `internal`), and `.lan` by custom."""
+_NEAR = (".localhost", *NEAR)
+"""Suffixes that public DNS does not have."""
 
 
 def is_near(host: str) -> bool:

@@ -65,6 +65,8 @@ def _mask_secrets(session: Session, loaded: Inventory) -> None:
     if bucket is not None:
         session.masker.add(bucket.access_key)
         session.masker.add(bucket.secret_key)
+    for secret in loaded.spec.k3s.environment.secrets:
+        session.masker.add(secret)
     if loaded.spec.k3s.registries is not None:
         for secret in loaded.spec.k3s.registries.secrets:
             session.masker.add(secret)

@@ -2,16 +2,18 @@
 # Makes sure that k3s is installed as asked for; starts nothing. Prints changed=0 or changed=1.
 # Environment: ROLE    server or agent
 #              SHA256  of the k3s binary that is to be installed, lower-case hex
-# Beside this script: k3s.bin (if it was sent), config.yaml, registries.yaml, psa.yaml, audit.yaml and service.env (secret;
-# moved away or removed in any case), images/ (air-gap archives, if any were sent). Where config.yaml was sent and one of
-# the others was not, ours is removed. Of service.env each NAME=VALUE takes the place of that name in the unit's environment file, where
-# other lines are the user's (proxies, perhaps) and stay.
-# needs: put-k3s.sh put-registries.sh put-hardening.sh hardening.conf k3s.service k3s-agent.service k3s-killall.sh
-# needs: k3s-uninstall.sh wait-online.conf
+# Beside this script: k3s.bin (if it was sent), config.yaml, registries.yaml with registry-*.pem, psa.yaml, audit.yaml,
+# service.env and environment (secret; moved away or removed in any case), images/ (air-gap archives, if any were sent).
+# Where config.yaml was sent and one of the others was not, ours is removed. Where service.env was sent and environment
+# was not, no variables of the inventory stay in the unit's environment file; other lines there are the user's and do.
+# needs: put-k3s.sh put-registries.sh put-environment.sh put-hardening.sh hardening.conf k3s.service k3s-agent.service
+# needs: k3s-killall.sh k3s-uninstall.sh wait-online.conf
 set -eu
 umask 077
 
-UNITS=/etc/systemd/system
+# shellcheck source=/dev/null
+. ./put-environment.sh
+
 WAIT_ONLINE=$UNITS/systemd-networkd-wait-online.service.d
 changed=0
 
@@ -21,8 +23,8 @@ changed=0
 . ./put-hardening.sh
 
 # What we are done with must not stay, least of all the secrets, however this ends.
-trap 'rm -f ./config.yaml ./registries.yaml ./psa.yaml ./audit.yaml ./service.env ./service.env.whole ./k3s.bin /usr/local/bin/.k3s.new \
-    "$REGISTRIES.new"' EXIT
+trap 'remove_sent_registries; rm -f ./config.yaml ./psa.yaml ./audit.yaml ./service.env ./environment ./k3s.bin \
+    /usr/local/bin/.k3s.new "$UNITS"/k3s*.service.env.new' EXIT
 
 # shellcheck source=/dev/null
 . ./put-k3s.sh
@@ -45,34 +47,6 @@ put_links() {
             changed=1
         fi
     done
-}
-
-# whole_environment FILE: what is in FILE with our lines in it, in place of those of the same names. By built-in commands
-# alone: the lines are secrets.
-whole_environment() {
-    if [ -f "$1" ]; then
-        while IFS= read -r line || [ -n "$line" ]; do
-            is_ours "${line%%=*}" || printf '%s\n' "$line"
-        done <"$1"
-    fi
-    cat ./service.env
-}
-
-is_ours() {
-    while IFS= read -r own || [ -n "$own" ]; do
-        [ "${own%%=*}" != "$1" ] || return 0
-    done <./service.env
-    return 1
-}
-
-put_environment() {
-    whole_environment "$1" >./service.env.whole
-    # Lines in another order say the same: nothing is restarted for that.
-    if [ -f "$1" ] && [ "$(sort "$1")" = "$(sort ./service.env.whole)" ]; then
-        put 600 "$1" "$1"
-    else
-        put 600 ./service.env.whole "$1"
-    fi
 }
 
 # In a container Proxmox VE writes the network for ifupdown (Debian 13), so networkd has no interface to manage, and its
@@ -106,7 +80,13 @@ put_wait_online
 put 755 ./k3s-killall.sh "$BIN/k3s-killall.sh"
 put 755 ./k3s-uninstall.sh "$BIN/$uninstall"
 put 644 "./$unit.service" "$UNITS/$unit.service"
-[ ! -f ./service.env ] || put_environment "$UNITS/$unit.service.env"
+if [ -f ./service.env ]; then
+    environment=$UNITS/$unit.service.env
+    if environment_differs "$environment" || [ "$(stat -c %a:%u:%g "$environment")" != 600:0:0 ]; then
+        changed=1
+    fi
+    put_environment "$environment"
+fi
 if [ -f ./config.yaml ]; then
     ! registries_differ || changed=1
     put_registries

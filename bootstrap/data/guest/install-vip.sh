@@ -2,8 +2,9 @@
 # Makes sure that keepalived is installed and, where keepalived.conf was sent, runs with it. Prints changed=0 or
 # changed=1.
 # Environment: LOCK_S  how many seconds to wait for another apt or dpkg
-# Beside this script: keepalived.conf, if it is to run (moved away or removed in any case)
-# needs: vip-check.sh
+# Beside this script: keepalived.conf, if it is to run, and proxies (NAME='VALUE', a line each; secret), if apt-get is to
+# use some (moved away or removed in any case)
+# needs: vip-check.sh use-proxies.sh
 set -eu
 umask 022
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -14,7 +15,10 @@ MARK='# Written by homelab-k8s'
 PENDING=/run/homelab-k8s-vip-pending
 changed=0
 
-trap 'rm -f ./keepalived.conf ./apt.log' EXIT
+trap 'rm -f ./keepalived.conf ./apt.log ./proxies' EXIT
+
+# shellcheck source=/dev/null
+. ./use-proxies.sh
 
 fail() {
     echo "$1" >&2

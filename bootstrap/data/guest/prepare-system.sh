@@ -9,8 +9,8 @@
 #              LOCK_S    how many seconds to wait for another package manager
 # Beside this script, where any are asked for: sysctls (NAME = VALUE, a line each) and modules (NAME, a line each), whose
 # lines with a hash sign first are comments; files and content-N (see put-files.sh); while it looks hooks (TIME KEY NAME,
-# a line each).
-# needs: put-files.sh
+# a line each); proxies (NAME='VALUE', a line each; secret), if the package manager is to use some.
+# needs: put-files.sh use-proxies.sh
 set -eu
 umask 022
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -28,7 +28,7 @@ changed=0
 # The hooks that have run here: run-hook.sh.
 RAN=/var/lib/homelab-k8s/hooks
 
-trap 'rm -f ./sysctls ./modules ./packages ./packages.log ./unknown ./hooks; files_end' EXIT
+trap 'rm -f ./sysctls ./modules ./packages ./packages.log ./unknown ./hooks ./proxies; files_end' EXIT
 
 fail() {
     echo "$1" >&2
@@ -240,6 +240,8 @@ hooks() {
 
 # Before packages: some are the package manager's settings.
 files
+# shellcheck source=/dev/null
+. ./use-proxies.sh
 packages
 # A package may have brought its own file of that name.
 [ "$LOOK" = 1 ] || [ ! -f ./packages.log ] || files

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Prints k3s's settings files of this machine: file=PATH BASE64, one a line, and pending=1 where something was written
 # that k3s has not been restarted with, else pending=0; and where keepalived has our settings, vrid=NUMBER and
-# vip=ADDRESS. Of registries.yaml the checksum alone: registries=SHA256, or registries=exposed where it is ours and not
-# root's alone, or registries=foreign; hardening= says the same of psa.yaml and audit.yaml together. They hold secrets:
-# to standard output only, which is the SSH connection.
-# needs: put-registries.sh put-hardening.sh
+# vip=ADDRESS. Of registries.yaml and the files that it names the checksum alone: registries=SHA256, or
+# registries=exposed where it is ours and not root's alone, or registries=foreign; hardening= says the same of psa.yaml
+# and audit.yaml together, and environment=NAME SHA256 of each of the inventory's variables of the unit. They hold
+# secrets: to standard output only, which is the SSH connection.
+# needs: put-registries.sh put-environment.sh put-hardening.sh
 set -eu
 
 CONFIG=/etc/rancher/k3s/config.yaml
@@ -27,11 +28,10 @@ fi
 . ./put-registries.sh
 case $(registries_kind) in
     ours)
-        if [ "$(stat -c %a:%u:%g "$REGISTRIES")" = 600:0:0 ]; then
-            sum=$(sha256sum "$REGISTRIES")
-            echo "registries=${sum%% *}"
-        else
+        if registries_exposed; then
             echo registries=exposed
+        else
+            echo "registries=$(sum_of "$REGISTRIES" "$REGISTRY_TLS")"
         fi
         ;;
     foreign) echo registries=foreign ;;
@@ -50,6 +50,10 @@ case $(hardening_kind) in
         ;;
     foreign) echo hardening=foreign ;;
 esac
+# shellcheck source=/dev/null
+. ./put-environment.sh
+environment=$(environment_file)
+[ -z "$environment" ] || tell_environment "$environment"
 if [ -e /etc/rancher/k3s/.homelab-k8s-restart ]; then
     echo pending=1
 else

@@ -136,7 +136,16 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
         vip=address,
         registries=told(lines, "registries", machine=machine).word(form, "of the form of a checksum", default=""),
         hardening=told(lines, "hardening", machine=machine).word(form, "of the form of a checksum", default=""),
+        environment=tuple(_variable(each, machine=machine) for each in lines.get("environment", [])),
     )
+
+
+def _variable(line: str, *, machine: MachineName) -> tuple[str, str]:
+    """A variable of the unit with its checksum."""
+    form = f"[A-Za-z_][A-Za-z0-9_]{{0,127}} ([0-9a-f]{{64}}|{EXPOSED})"
+    read = told({"environment": [line]}, "environment", machine=machine)
+    name, _, checksum = read.word(form, "a variable with a checksum").partition(" ")
+    return name, checksum
 
 
 def parse_guest_system(machine: MachineName, text: str) -> GuestSystem:

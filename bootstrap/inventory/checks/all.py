@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.inventory.checks.addons import check_addons
+from bootstrap.inventory.checks.environment import check_environment
 from bootstrap.inventory.checks.files import check_system_files
 from bootstrap.inventory.checks.ipv6 import check_ipv6
 from bootstrap.inventory.checks.machines import check_machines
@@ -38,6 +39,7 @@ def check(root: Root, places: Places, problems: Problems) -> None:
     check_registries(root, places, problems)
     check_addons(root, places, problems)
     check_system_files(root, places, problems)
+    check_environment(root, places, problems)
 
 
 def _check_pve_nodes(root: Root, problems: Problems) -> None:

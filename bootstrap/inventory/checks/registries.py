@@ -1,15 +1,17 @@
-"""Checks of `k3s.registries`: that its file and its secrets are there, and that its keys agree."""
+"""Checks of `k3s.registries`: that its files and its secrets are there, and that its keys agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 
-from bootstrap.inventory.files import Places
+from bootstrap.inventory.files import Places, check_certificate, check_private_key, read_text
 from bootstrap.inventory.keys.k3s import K3sKeys
-from bootstrap.inventory.keys.registries import AuthKeys, PasswordKeys, RegistriesKeys, read_file
+from bootstrap.inventory.keys.registries import AuthKeys, PasswordKeys, RegistriesKeys, RegistryTlsKeys, read_file
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.values.scalars import RefusedError
+from bootstrap.inventory.values.section import Key
 
 
 def check_registries(root: Root, places: Places, problems: Problems) -> None:
@@ -17,8 +19,11 @@ def check_registries(root: Root, places: Places, problems: Problems) -> None:
     registries = root.k3s.registries if root.k3s is not None and root.k3s.given(K3sKeys.registries) else None
     if registries is None:
         return
-    for auth in _auths(registries):
-        _check_auth(auth, places, problems)
+    for _name, registry in registries.configs or ():
+        if registry.auth is not None:
+            _check_auth(registry.auth, places, problems)
+        if registry.tls is not None:
+            _check_tls(registry.tls, places, problems)
     if not registries.given(RegistriesKeys.file):
         return
     if registries.given(RegistriesKeys.mirrors) or registries.given(RegistriesKeys.configs):
@@ -30,12 +35,6 @@ def check_registries(root: Root, places: Places, problems: Problems) -> None:
             problems.add(registries.at(RegistriesKeys.file), refused.message, refused.hint)
 
 
-def _auths(registries: RegistriesKeys) -> Iterator[AuthKeys]:
-    for _name, registry in registries.configs or ():
-        if registry.auth is not None:
-            yield registry.auth
-
-
 def _check_auth(auth: AuthKeys, places: Places, problems: Problems) -> None:
     given = [key.name for key in (AuthKeys.password, AuthKeys.auth, AuthKeys.identity_token) if auth.given(key)]
     if len(given) != 1:
@@ -45,6 +44,32 @@ def _check_auth(auth: AuthKeys, places: Places, problems: Problems) -> None:
     for secret in (auth.password, auth.auth, auth.identity_token):
         if secret is not None:
             _check_secret(secret, places, problems)
+
+
+def _check_tls(tls: RegistryTlsKeys, places: Places, problems: Problems) -> None:
+    if tls.given(RegistryTlsKeys.cert_file) != tls.given(RegistryTlsKeys.key_file):
+        problems.add(tls.where, "cert_file and key_file belong together", "containerd takes both or neither")
+    for key, check_file in _TLS_FILES:
+        path = tls.value(key)
+        if path is None:
+            continue
+        try:
+            check_file(places.resolve(path))
+        except RefusedError as refused:
+            problems.add(tls.at(key), refused.message, refused.hint)
+
+
+def _check_key(path: Path) -> None:
+    check_private_key(path)
+    if "ENCRYPTED" in read_text(path):
+        raise RefusedError(f"{path} has a passphrase", "containerd cannot ask for it: openssl pkey -in OLD -out NEW")
+
+
+_TLS_FILES: tuple[tuple[Key[Path], Callable[[Path], None]], ...] = (
+    (RegistryTlsKeys.ca_file, check_certificate),
+    (RegistryTlsKeys.cert_file, check_certificate),
+    (RegistryTlsKeys.key_file, _check_key),
+)
 
 
 def _check_secret(secret: PasswordKeys, places: Places, problems: Problems) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bootstrap.inventory.files import Places
+from bootstrap.inventory.keys.environment import ENVIRONMENT, PROXY_OR_STORED, make_environment
 from bootstrap.inventory.keys.registries import RegistriesKeys
 from bootstrap.inventory.values import address_formats as ip_forms
 from bootstrap.inventory.values import string_formats as forms
@@ -12,7 +13,7 @@ from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.k3s_settings import K3sConfig
 from bootstrap.inventory.values.scalars import Boolean, Choice
 from bootstrap.inventory.values.section import Key, Section, Short, fill
-from bootstrap.k3s.pass_through.flags import COMPONENTS
+from bootstrap.k3s.pass_through.flags import COMPONENTS, PACKAGED
 from bootstrap.model.cluster import K3sSpec
 
 _K3S: Final = K3sSpec()
@@ -42,9 +43,7 @@ class K3sKeys(Section, exclusive=("version", "channel")):
         doc="Additional names and addresses for the API's certificate.",
     )
     disable = Key(
-        kind=ListOf(
-            item=Choice(options=("traefik", "servicelb", "metrics-server", "local-storage", "coredns"), parse=str)
-        ),
+        kind=ListOf(item=Choice(options=PACKAGED, parse=str)),
         default_doc="none",
         example=["traefik"],
         doc="k3s components to disable.",
@@ -73,6 +72,20 @@ class K3sKeys(Section, exclusive=("version", "channel")):
         example={"mirrors": {"docker.io": {"endpoint": ["https://registry.home.arpa:5000"]}}},
         optional=True,
     )
+    proxy = Key(
+        kind=PROXY_OR_STORED,
+        default_doc="none",
+        example="http://proxy.home.arpa:3128",
+        doc="Proxy of k3s, containerd and package managers on all machines, short for HTTP_PROXY and HTTPS_PROXY in "
+        "`environment`; NO_PROXY is filled.",
+        fills="environment",
+    )
+    environment = Key(
+        kind=ENVIRONMENT,
+        default_doc="none",
+        example={"CONTAINERD_HTTPS_PROXY": "http://proxy.home.arpa:3128", "GOMEMLIMIT": "2GiB"},
+        doc="Environment variables of k3s on all machines.",
+    )
     embedded_registry = Key(
         kind=Boolean(),
         default=False,
@@ -93,12 +106,13 @@ class K3sKeys(Section, exclusive=("version", "channel")):
     )
 
     def make(self, places: Places) -> K3sSpec:
-        """The k3s; each network fills a field for either family."""
+        """The k3s; each network fills a field for either family, and the proxy is a part of the environment."""
         pods, services = self.cluster_cidr, self.service_cidr
         return fill(
             K3sSpec,
             self,
             places=places,
+            environment=make_environment(self.environment or (), self.proxy, places),
             cluster_cidr=pods.v4 if pods is not None else None,
             service_cidr=services.v4 if services is not None else None,
             cluster_cidr6=pods.v6 if pods is not None else None,

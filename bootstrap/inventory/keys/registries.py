@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import yaml
@@ -15,7 +16,7 @@ from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Json, RefusedError, Text
 from bootstrap.inventory.values.section import Key, Section
-from bootstrap.k3s.registries import secrets_in, wrong_parts
+from bootstrap.k3s.registries import TLS_FILES, secrets_in, tls_file, wrong_parts
 from bootstrap.model.reading import Source
 from bootstrap.model.reading_yaml import read_yaml
 from bootstrap.model.registries import RegistriesSpec
@@ -34,7 +35,6 @@ _ENDPOINT: Final = Text(
     secret=True,  # it may have a password in it
 )
 _ANY: Final = Text(label="a text", pattern=r"[^\n]+", parse=str)
-_ON_MACHINES: Final = Text(label="an absolute path on the machines", pattern=r"/[^\n]+", parse=str)
 
 
 class PasswordKeys(
@@ -93,11 +93,11 @@ class AuthKeys(Section):
 
 
 class RegistryTlsKeys(Section):
-    """TLS of a registry."""
+    """TLS of a registry; its files are copied to the machines."""
 
-    ca_file = Key(kind=_ON_MACHINES, example="/etc/ssl/home-ca.pem", doc="CA, a file on the machines.")
-    cert_file = Key(kind=_ON_MACHINES, example="/etc/ssl/pull.pem", doc="Client certificate, a file on the machines.")
-    key_file = Key(kind=_ON_MACHINES, example="/etc/ssl/pull.key", doc="Its key, a file on the machines.")
+    ca_file = Key(kind=forms.FILE, example="home-ca.pem", doc="CA's certificate, PEM.")
+    cert_file = Key(kind=forms.FILE, example="pull.pem", doc="Client certificate, PEM.")
+    key_file = Key(kind=forms.FILE, example="pull.key", doc="Its private key, PEM, without a passphrase.")
     insecure_skip_verify = Key(
         kind=Boolean(), example=True, doc="Do not check the certificate: anyone on the network can send images."
     )
@@ -131,9 +131,10 @@ class RegistriesKeys(Section):
 
     def make(self, places: Places) -> RegistriesSpec:
         """The content of registries.yaml, with its secrets. Raises RefusedError with the reason."""
-        content = read_file(self, places) if self.file is not None else _plain(self, places)
+        files: dict[str, str] = {}
+        content = read_file(self, places) if self.file is not None else _plain(self, places, files)
         text = yaml.safe_dump(content, default_flow_style=False, sort_keys=False)
-        return RegistriesSpec(content=text, secrets=secrets_in(content))
+        return RegistriesSpec(content=text, secrets=secrets_in(content), files=tuple(sorted(files.items())))
 
 
 def read_file(section: RegistriesKeys, places: Places) -> dict[str, object]:
@@ -149,19 +150,24 @@ def read_file(section: RegistriesKeys, places: Places) -> dict[str, object]:
     return dict(found) if isinstance(found, dict) else {}
 
 
-def _plain(section: Section, places: Places) -> dict[str, object]:
-    """The section as k3s has it; keys that are not given are left out."""
-    return {name: _value(section.found[name], places) for name in section.keys if name in section.found}
+def _plain(section: Section, places: Places, files: dict[str, str]) -> dict[str, object]:
+    """The section as k3s has it, with its files added to `files`; keys that are not given are left out."""
+    return {name: _value(section.found[name], places, files) for name in section.keys if name in section.found}
 
 
-def _value(found: object, places: Places) -> object:
+def _value(found: object, places: Places, files: dict[str, str]) -> object:
     match found:
         case PasswordKeys():
             return found.read_from(places)
+        case Path():
+            content = read_text(places.resolve(found))
+            name = tls_file(content)
+            files[name] = content
+            return f"{TLS_FILES}/{name}"
         case Section():
-            return _plain(found, places)
+            return _plain(found, places, files)
         case tuple() if found and isinstance(found[0], tuple):
-            return {name: _value(each, places) for name, each in found}
+            return {name: _value(each, places, files) for name, each in found}
         case tuple():
             return list(found)
         case _:

@@ -66,8 +66,13 @@ AGENT_FLAGS: Final = _table(_BOTH, _AGENTS)
 FLAGS: Final = {**SERVER_FLAGS, **AGENT_FLAGS}
 """What one of them takes."""
 
-COMPONENTS: Final = ("network-policy", "kube-proxy", "helm-controller", "cloud-controller")
-"""What a server runs in its own process and leaves out with `disable-NAME`; packaged components are in `disable`."""
+PACKAGED: Final = ("traefik", "servicelb", "metrics-server", "local-storage", "coredns", "runtimes")
+"""What `disable` takes: the manifests that k3s packages (pkg/cli/cmds/stage.go, `DisableItems`); `runtimes` has
+RuntimeClasses. It does not check the names."""
+
+COMPONENTS: Final = ("network-policy", "kube-proxy", "helm-controller", "cloud-controller", "scheduler")
+"""What a server runs in its own process and leaves out with `disable-NAME` (pkg/cli/cmds/server.go). Those that k3s
+hides, `apiserver`, `controller-manager` and `etcd`, split a server's roles."""
 
 _JOINING: Final = Advice("homelab-k8s makes the tokens; `homelab-k8s rotate token` replaces them")
 _DATA: Final = "control_plane.count decides: one server has sqlite, several have embedded etcd"

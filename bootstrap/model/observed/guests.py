@@ -52,6 +52,8 @@ class GuestSettings:
         registries: SHA-256 of our registries.yaml; `foreign` for one that is not ours, `exposed` for one of ours that
             others can read, empty for none.
         hardening: The same of the files that hardened servers have, together.
+        environment: Variables of the unit that an inventory gave it, each with the SHA-256 of its line, or `exposed`
+            where others can read the file.
     """
 
     machine: MachineName
@@ -62,3 +64,4 @@ class GuestSettings:
     vip: IPv4Address | None = None
     registries: str = field(default="", repr=False)
     hardening: str = ""
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -11,6 +11,9 @@ from bootstrap.k3s.pass_through.flags import COMPONENTS
 from bootstrap.k3s.registries import EMBEDDED, SETTING
 from bootstrap.k3s.settings import SECRET
 
+VARIABLE: Final = "environment "
+"""What the keys of variables begin with; k3s has none of that form."""
+
 BUCKET: Final = "etcd-s3"
 """What the names of a bucket's settings begin with."""
 
@@ -59,6 +62,8 @@ class Change:
     @property
     def name(self) -> str:
         """As the inventory calls it."""
+        if self.key.startswith(VARIABLE):
+            return f"k3s.environment ({self.key.removeprefix(VARIABLE)})"
         if self.key.startswith(BUCKET):
             return f"backup.s3{self.key.removeprefix(BUCKET).replace('-', '.', 1).replace('-', '_')}"
         return NAMES.get(self.key, self.key)
@@ -66,7 +71,7 @@ class Change:
     @property
     def way(self) -> str:
         """From what to what; never a secret."""
-        if self.key in SECRET or self.key == SETTING:
+        if self.key in SECRET or self.key == SETTING or self.key.startswith(VARIABLE):
             return "a different one" if self.have and self.want else "none -> one" if self.want else "one -> none"
         return f"{shown_values(self.have)} -> {shown_values(self.want)}"
 

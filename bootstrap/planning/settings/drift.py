@@ -24,6 +24,7 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import GuestSettings, KubeNode, Settings
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.settings.change import BUCKET, FIXED, NAMES, Change
+from bootstrap.planning.settings.environment import environment_changes, has_variables
 from bootstrap.planning.settings.hardening import foreign_hardening, hardening_changes, told_together
 from bootstrap.planning.settings.registries import foreign_registries, registries_changes
 
@@ -89,6 +90,7 @@ def to_look_into(view: ClusterView) -> tuple[MachineName, ...]:
         if ((keepalived or is_hardened(view.spec)) and each.is_server)
         or kube_node.settings_pending
         or (SECRET | {SETTING}) & set(_wanted(view.spec, each.machine, kube_node))
+        or has_variables(view.spec, kube_node)
         or _has_unknown(view.spec, each.machine, kube_node)
         or _drift(view, each, kube_node, None).changes
     )
@@ -141,6 +143,7 @@ def _drift_from_files(
         *_secrets(files, wanted),
         *registries_changes(files, view.spec.k3s),
         *hardening_changes(files, view, machine_state.machine),
+        *environment_changes(files, view.spec),
     )
     to_write = [
         *secrets,

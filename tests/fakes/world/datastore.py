@@ -21,7 +21,7 @@ from bootstrap.k3s.versions import is_newer
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode, Snapshot
 from tests.fakes.world.facts import VERSION
-from tests.fakes.world.k3s import whole_environment
+from tests.fakes.world.k3s import with_lines
 from tests.fakes.world.vm import FakeVm
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class DataScripts:
         lines = f"K3S_TOKEN='{wanted}'\n"
         if "agent-token" in files:
             lines += f"K3S_AGENT_TOKEN='{files['agent-token'].strip()}'\n"
-        after = whole_environment(there, lines)
+        after = with_lines(there, lines)
         if after != there:
             self.vm.files["pending"] = "1"
             self.vm.files["service.env"] = after

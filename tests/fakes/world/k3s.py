@@ -19,6 +19,7 @@ DROP_INS = "config.yaml.d/"
 REGISTRIES = "registries.yaml"
 HARDENING = ("psa.yaml", "audit.yaml")
 """What a hardened server has in its data directory."""
+_MARK = "# inventory: "
 _HEADER = "# Written by homelab-k8s"
 _MASKED = ("token", "agent-token", "etcd-s3-access-key", "etcd-s3-secret-key")
 
@@ -62,29 +63,63 @@ def node_taints(config: Mapping[str, Any]) -> tuple[Taint, ...]:
     return tuple(sorted(found))
 
 
-def whole_environment(there: str, ours: str) -> str:
-    """The unit's environment file after an installation: the user's lines stay."""
-    names = {line.partition("=")[0] for line in ours.splitlines()}
+def whole_environment(there: str, sent: Mapping[str, str]) -> str:
+    """The unit's environment file with what was sent: the user's lines stay, the inventory's of before go."""
+    tokens, variables = sent.get("service.env", ""), sent.get("environment", "")
+    names = {line.partition("=")[0] for line in (tokens + variables).splitlines()} | inventory_names(there)
+    kept = [line for line in there.splitlines() if line.partition("=")[0] not in names and _MARK not in line]
+    mark = [f"{_MARK}{' '.join(line.partition('=')[0] for line in variables.splitlines())}"] * bool(variables)
+    whole = [*kept, *tokens.splitlines(), *mark, *variables.splitlines()]
+    return there if sorted(there.splitlines()) == sorted(whole) else "".join(f"{line}\n" for line in whole)
+
+
+def with_lines(there: str, lines: str) -> str:
+    """The unit's environment file with lines in place of those of the same names."""
+    names = {line.partition("=")[0] for line in lines.splitlines()}
     kept = [line for line in there.splitlines() if line.partition("=")[0] not in names]
-    whole = "".join(f"{line}\n" for line in [*kept, *ours.splitlines()])
-    return there if sorted(there.splitlines()) == sorted(whole.splitlines()) else whole
+    whole = [*kept, *lines.splitlines()]
+    return there if sorted(there.splitlines()) == sorted(whole) else "".join(f"{line}\n" for line in whole)
+
+
+def inventory_names(text: str) -> set[str]:
+    """The variables in a unit's environment file that came from the inventory."""
+    return {name for line in text.splitlines() if _MARK in line for name in line.removeprefix(_MARK).split()}
 
 
 def environment(text: str) -> dict[str, str]:
     """The variables of a unit's environment file."""
-    return {name: value.strip("'") for name, _, value in (line.partition("=") for line in text.splitlines())}
+    return {
+        name: value.strip("'")
+        for name, _, value in (line.partition("=") for line in text.splitlines() if line[0] != "#")
+    }
+
+
+def environment_told(vm: FakeVm) -> str:
+    """What read-settings.sh prints of it."""
+    text = vm.files.get("service.env", "")
+    ours = [line for line in text.splitlines() if line.partition("=")[0] in inventory_names(text)]
+    return "".join(
+        f"environment={line.partition('=')[0]} {hashlib.sha256(line.encode()).hexdigest()}\n" for line in ours
+    )
 
 
 def put_registries(vm: FakeVm, files: Mapping[str, str]) -> bool:
     """Put ours, or remove it where none was sent; whether that changed it. Raises ScriptError for another's."""
-    there, sent = vm.files.get(REGISTRIES), files.get(REGISTRIES)
+    before, sent = _registries(vm), files.get(REGISTRIES)
+    there = vm.files.get(REGISTRIES)
     if sent is not None and there is not None and not there.startswith(_HEADER):
         raise ScriptError(f"{vm.name}: {REGISTRIES} was not written by homelab-k8s and is not overwritten", status=1)
-    if sent is not None:
-        vm.files[REGISTRIES] = sent
-    elif there is not None and there.startswith(_HEADER) and "config.yaml" in files:
-        del vm.files[REGISTRIES]
-    return vm.files.get(REGISTRIES) != there
+    if sent is not None or (there is not None and there.startswith(_HEADER) and "config.yaml" in files):
+        for name in before:
+            del vm.files[name]
+        vm.files |= {name: text for name, text in files.items() if name == REGISTRIES or name.endswith(".pem")}
+    return _registries(vm) != before
+
+
+def _registries(vm: FakeVm) -> dict[str, str]:
+    """registries.yaml and what it names."""
+    names = [*([REGISTRIES] if REGISTRIES in vm.files else []), *sorted(n for n in vm.files if n.endswith(".pem"))]
+    return {name: vm.files[name] for name in names}
 
 
 def registries_line(vm: FakeVm) -> str:
@@ -92,7 +127,8 @@ def registries_line(vm: FakeVm) -> str:
     there = vm.files.get(REGISTRIES)
     if there is None:
         return ""
-    told = hashlib.sha256(there.encode()).hexdigest() if there.startswith(_HEADER) else "foreign"
+    whole = "".join(_registries(vm).values())
+    told = hashlib.sha256(whole.encode()).hexdigest() if there.startswith(_HEADER) else "foreign"
     return f"registries={told}\n"
 
 

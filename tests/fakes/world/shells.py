@@ -23,6 +23,7 @@ from tests.fakes.world.k3s import (
     DROP_INS,
     check_apiserver,
     environment,
+    environment_told,
     hardening_line,
     k3s_config,
     node_args,
@@ -146,7 +147,8 @@ class FakeShell(DataScripts):
     def _install_k3s(self, env: dict[str, str], files: dict[str, str]) -> str:
         assert self.vm.k3s_sha256 == env["SHA256"] or "k3s.bin" in self.sent
         if "service.env" in files:
-            files["service.env"] = whole_environment(self.vm.files.get("service.env", ""), files["service.env"])
+            files["service.env"] = whole_environment(self.vm.files.get("service.env", ""), files)
+        files.pop("environment", None)
         changed = self.vm.k3s_sha256 != env["SHA256"] or any(
             self.vm.files.get(name) != text for name, text in files.items()
         )
@@ -213,7 +215,7 @@ class FakeShell(DataScripts):
         keepalived = self.vm.files.get("keepalived.conf", "")
         found = re.search(r"virtual_router_id ([0-9]+).*^ *([0-9.]+)/32$", keepalived, re.DOTALL | re.MULTILINE)
         vrid = f"vrid={found[1]}\nvip={found[2]}\n" if found else ""
-        own = f"{registries_line(self.vm)}{hardening_line(self.vm)}"
+        own = f"{registries_line(self.vm)}{hardening_line(self.vm)}{environment_told(self.vm)}"
         return f"{''.join(told)}{vrid}{own}pending={int('pending' in self.vm.files)}\n"
 
     def _prepare_system(self, env: dict[str, str], files: dict[str, str]) -> str:
@@ -267,6 +269,10 @@ class FakeShell(DataScripts):
             self.vm.files["pending"] = "1"
         if put_hardening(self.vm, files):
             self.vm.files["pending"] = "1"
+        there = self.vm.files.get("service.env", "")
+        if whole_environment(there, files) != there:
+            self.vm.files["pending"] = "1"
+            self.vm.files["service.env"] = whole_environment(there, files)
         if self.vm.files.get("config.yaml") != files["config.yaml"]:
             self.vm.files["pending"] = "1"
             self.vm.files["config.yaml"] = files["config.yaml"]

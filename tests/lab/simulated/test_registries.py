@@ -1,4 +1,4 @@
-"""Image registries of a cluster on simulated guests: the scripts' effects, and the whole by commands."""
+"""Registries and variables of a cluster on simulated guests: the scripts' effects, and the whole by commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.lab.simulated.test_settings import nodes
 
 OURS = "# Written by homelab-k8s\nmirrors: {}\n"
 MACHINES = ("lab-cp-1", "lab-cp-2", "lab-cp-3", "lab-workers-1")
+USERS = "GOGC=50"
 PASSWORD, OTHER = "tr0ub4dor-and-3", "correct-horse-battery"
 PLAIN = """
 cluster: lab
@@ -27,6 +28,9 @@ k3s:
     configs:
       registry.home.arpa:5000:
         auth: {{username: puller, password: {{env: HOME_PULLER}}}}
+        tls: {{ca_file: ca.pem}}
+  proxy: {{env: HOME_EXIT}}
+  environment: {{GOMEMLIMIT: 2GiB}}
 """
 
 
@@ -45,14 +49,31 @@ def test_what_the_scripts_do_about_registries(guests: Guests, k3s: Path) -> None
     assert "is not overwritten" in guest.refusal("put-settings.sh", secret_files=sent, DONE="0")[1]
 
 
+def environ(password: str) -> dict[str, str]:
+    return {"HOME_PULLER": password, "HOME_EXIT": f"http://me:{password}@10.0.0.1:3128"}
+
+
+def certificate(password: str) -> str:
+    return f"-----BEGIN CERTIFICATE-----\n{len(password)}\n-----END CERTIFICATE-----\n"
+
+
+def certificates(home: Home, password: str) -> list[str]:
+    """The files that registries.yaml of all machines names, which have to be all there are and the password's."""
+    directories = [path.parent / "registries.tls" for path in (home.directory / "state").rglob("registries.yaml")]
+    found = [path for directory in directories for path in directory.iterdir()]
+    assert [path.read_text() for path in found] == [certificate(password)] * len(MACHINES)
+    return sorted({path.name for path in found})
+
+
 def up(home: Home, inventory: str, password: str, *more: str) -> str:
     (home.directory / "cluster.yaml").write_text(inventory)
-    done = home.run("up", "--lab", "-i", "cluster.yaml", "-v", *more, env={"HOME_PULLER": password})
+    (home.directory / "ca.pem").write_text(certificate(password))
+    done = home.run("up", "--lab", "-i", "cluster.yaml", "-v", *more, env=environ(password))
     return done.out + done.err
 
 
 def problems(home: Home, password: str) -> str:
-    done = home.run("status", "--lab", "-i", "cluster.yaml", "-o", "json", expect=None, env={"HOME_PULLER": password})
+    done = home.run("status", "--lab", "-i", "cluster.yaml", "-o", "json", expect=None, env=environ(password))
     return "\n".join(done.json["problems"])
 
 
@@ -74,7 +95,12 @@ def test_they_are_rolled_out_changed_and_removed_and_no_word_of_a_password_is_le
     shown = [up(home, PLAIN, PASSWORD)]
     assert on_disks(home, "registries.yaml") == {}
     (home.directory / "cluster.yaml").write_text(WITH_REGISTRIES)
-    assert f"k3s.registries: none -> one ({', '.join(MACHINES)})" in problems(home, PASSWORD)
+    (home.directory / "ca.pem").write_text(certificate(PASSWORD))
+    told = problems(home, PASSWORD)
+    for change in ("k3s.registries", "k3s.environment (HTTPS_PROXY)", "k3s.environment (GOMEMLIMIT)"):
+        assert f"{change}: none -> one ({', '.join(MACHINES)})" in told
+    for path in (home.directory / "state").rglob("*.service.env"):
+        path.write_text(f"{USERS}\n{path.read_text()}")
 
     shown.append(up(home, WITH_REGISTRIES, PASSWORD))
     assert sorted(on_disks(home, "registries.yaml")) == sorted(MACHINES)
@@ -82,24 +108,46 @@ def test_they_are_rolled_out_changed_and_removed_and_no_word_of_a_password_is_le
     # What k3s has made of it at its start: each was restarted.
     hosts = on_disks(home, "hosts.toml")
     assert sorted(hosts) == sorted(MACHINES)
-    assert all('[host."https://registry.home.arpa:5000"]' in text for text in hosts.values())
+    (ca,) = certificates(home, PASSWORD)
+    lines = f'[host."https://registry.home.arpa:5000"]\n  ca = ["/etc/rancher/k3s/registries.tls/{ca}"]\n'
+    assert all(lines in text for text in hosts.values())
     assert problems(home, PASSWORD) == ""
     assert "nothing to do" in up(home, WITH_REGISTRIES, PASSWORD)
+    for name, text in variables(home).items():
+        assert f"HTTPS_PROXY='http://me:{PASSWORD}@10.0.0.1:3128'\n" in text
+        assert text.startswith(f"{USERS}\n"), name
+        assert "10.43.0.0/16" in text.partition("NO_PROXY='")[2]
 
-    assert "k3s.registries: a different one" in problems(home, OTHER)
+    told = problems(home, OTHER)
+    assert "k3s.registries: a different one" in told
+    assert f"k3s.environment (HTTPS_PROXY): a different one ({', '.join(MACHINES)})" in told
+    assert "(NO_PROXY)" not in told
     shown.append(up(home, WITH_REGISTRIES, OTHER, "--dry-run"))
     shown.append(up(home, WITH_REGISTRIES, OTHER))
+    assert certificates(home, OTHER) != [ca]
     assert all(OTHER in text and PASSWORD not in text for text in on_disks(home, "registries.yaml").values())
     check_nothing_told(home, shown)
 
     up(home, PLAIN, "")
     assert (on_disks(home, "registries.yaml"), on_disks(home, "hosts.toml")) == ({}, {})
     assert problems(home, "") == ""
+    for text in variables(home).values():
+        assert [line.partition("=")[0] for line in text.splitlines() if "TOKEN" not in line] == ["GOGC"]
+
+
+def variables(home: Home) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for unit in ("k3s", "k3s-agent"):
+        found |= on_disks(home, f"{unit}.service.env")
+    assert sorted(found) == sorted(MACHINES)
+    return found
 
 
 def check_nothing_told(home: Home, shown: list[str]) -> None:
     """No password, and no checksum of the file, in output, logs, recordings, or the cluster's records."""
-    checksums = {hashlib.sha256(text.encode()).hexdigest() for text in on_disks(home, "registries.yaml").values()}
+    lines = [line for text in variables(home).values() for line in text.splitlines() if "PROXY" in line]
+    secret = [*lines, *on_disks(home, "registries.yaml").values()]
+    checksums = {hashlib.sha256(text.encode()).hexdigest() for text in secret}
     secrets = (PASSWORD, OTHER, *checksums)
     state = home.directory / "state" / "homelab-k8s"
     kept = [path for part in ("logs", "runs", "clusters") for path in (state / part).rglob("*") if path.is_file()]

@@ -29,6 +29,8 @@ def with_password(password: str) -> ClusterSpec:
 
 
 OLD, NEW = with_password("OLD-SECRET"), with_password("NEW-SECRET")
+PEM = tuple(RegistriesSpec(content="{}", files=((f"registry-{n}.pem", f"key {n} SECRET"),)) for n in (1, 2))
+CERTIFIED, RENEWED = (replace(THREE, k3s=K3sSpec(registries=each)) for each in PEM)
 EMBEDDED = replace(THREE, k3s=K3sSpec(embedded_registry=True))
 
 
@@ -59,11 +61,24 @@ def test_new_machines_have_it_from_the_start() -> None:
         (THREE, OLD, "k3s.registries: none -> one"),
         (OLD, NEW, "k3s.registries: a different one"),
         (OLD, THREE, "k3s.registries: one -> none"),
+        (THREE, CERTIFIED, "k3s.registries: none -> one"),
+        (CERTIFIED, RENEWED, "k3s.registries: a different one"),
+        (RENEWED, THREE, "k3s.registries: one -> none"),
         (THREE, EMBEDDED, "k3s.embedded_registry: none -> true"),
         (EMBEDDED, THREE, "k3s.embedded_registry: true -> none"),
         (OLD, replace(OLD, k3s=replace(OLD.k3s, embedded_registry=True)), "k3s.registries: a different one"),
     ],
-    ids=["new", "password", "removed", "embedded", "not embedded", "embedded too"],
+    ids=[
+        "new",
+        "password",
+        "removed",
+        "certificate",
+        "renewed",
+        "without it",
+        "embedded",
+        "not embedded",
+        "embedded too",
+    ],
 )
 def test_a_change_is_told_planned_and_rolled_out_once_to_all_machines(
     before: ClusterSpec, after: ClusterSpec, change: str
@@ -81,6 +96,8 @@ def test_a_change_is_told_planned_and_rolled_out_once_to_all_machines(
     assert cluster_status(after, world.ports).healthy
     assert Up().plan(after, world.ports).empty
     assert {bool(text) for text in files(world).values()} == {after.k3s != THREE.k3s}
+    pem = {name for vm in world.vms.values() for name in vm.files if name.endswith(".pem")}
+    assert pem == {name for name, _ in after.k3s.registries.files} if after.k3s.registries else not pem
     assert after is not NEW or not any("OLD-SECRET" in str(text) for text in files(world).values())
 
 

@@ -26,7 +26,7 @@ def content(text: str, load: Load, environ: dict[str, str] = WITH_PASSWORD) -> o
 def test_all_keys_are_k3s_own(load: Load) -> None:
     text = CONFIG + (
         "{username: puller, password: {env: REGISTRY_PASSWORD}}\n"
-        "        tls: {ca_file: /etc/ssl/home.pem, insecure_skip_verify: false}\n"
+        "        tls: {insecure_skip_verify: false}\n"
         "    mirrors:\n"
         "      quay.io:\n"
         '      "*": {endpoint: ["https://registry.home.arpa:5000"], rewrite: {"^library/(.*)": "hub/$1"}}\n'
@@ -39,7 +39,7 @@ def test_all_keys_are_k3s_own(load: Load) -> None:
         "configs": {
             "registry.home.arpa:5000": {
                 "auth": {"username": "puller", "password": PASSWORD},
-                "tls": {"ca_file": "/etc/ssl/home.pem", "insecure_skip_verify": False},
+                "tls": {"insecure_skip_verify": False},
             }
         },
     }
@@ -123,3 +123,47 @@ def test_a_file_beside_other_keys_is_refused(told: Told, tmp_path: Path) -> None
     (tmp_path / "r.yaml").write_text("mirrors: {}")
     (problem,) = told(HEAD + f"    file: {tmp_path}/r.yaml\n    mirrors: {{docker.io: {{}}}}\n")
     assert "is given beside mirrors or configs" in problem.message
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nBBBB\n-----END PRIVATE KEY-----\n"
+TLS = "{{ca_file: {0}/ca.pem, cert_file: {0}/pull.pem, key_file: {0}/pull.key}}\n"
+WITH_TLS = HEAD + "    configs:\n      registry.home.arpa:5000:\n        tls: "
+
+
+def test_files_of_tls_are_read_here_and_named_as_they_are_on_the_machines(load: Load, tmp_path: Path) -> None:
+    for name, text in (("ca.pem", CERTIFICATE), ("pull.pem", CERTIFICATE), ("pull.key", KEY)):
+        (tmp_path / name).write_text(text)
+    text = WITH_TLS + TLS.format(tmp_path)
+    registries = load(text).spec.k3s.registries
+    assert registries is not None
+    assert sorted(content for _name, content in registries.files) == sorted({CERTIFICATE, KEY})
+    assert "BBBB" not in repr(registries)
+    tls = yaml.safe_load(registries.content)["configs"]["registry.home.arpa:5000"]["tls"]
+    names = {f"/etc/rancher/k3s/registries.tls/{name}": content for name, content in registries.files}
+    assert [names[tls[key]] for key in ("ca_file", "cert_file", "key_file")] == [CERTIFICATE, CERTIFICATE, KEY]
+    (tmp_path / "pull.key").write_text(KEY.replace("B", "C"))
+    assert load(text).spec.k3s.registries != registries
+
+
+@pytest.mark.parametrize(
+    ("tls", "messages"),
+    [
+        ("{ca_file: missing.pem}", ["does not exist"]),
+        ("{ca_file: key.pem}", ["holds no PEM certificate"]),
+        ("{cert_file: key.pem, key_file: ca.pem}", ["holds no PEM certificate", "holds no private key"]),
+        ("{cert_file: ca.pem}", ["cert_file and key_file belong together"]),
+        ("{cert_file: ca.pem, key_file: locked.pem}", ["has a passphrase"]),
+    ],
+)
+def test_files_that_containerd_could_not_use_are_told(
+    told: Told, tmp_path: Path, tls: str, messages: list[str]
+) -> None:
+    locked = KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")
+    for name, text in (("ca.pem", CERTIFICATE), ("key.pem", KEY), ("locked.pem", locked)):
+        (tmp_path / name).write_text(text)
+    problems = told(WITH_TLS + tls.replace(": ", f": {tmp_path}/") + "\n")
+    assert len(problems) == len(messages)
+    for problem, message in zip(problems, messages, strict=True):
+        assert message in problem.message
+        assert problem.path.startswith("k3s.registries.configs.registry.home.arpa:5000.tls")

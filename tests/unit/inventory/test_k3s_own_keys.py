@@ -81,4 +81,4 @@ def test_what_is_refused(told: Told, where: str, text: str, message: str, hint: 
 
 def test_components_are_a_few(told: Told) -> None:
     (problem,) = told("cluster: a\nk3s: {disable_components: [traefik]}\n")
-    assert "one of network-policy, kube-proxy, helm-controller, cloud-controller" in problem.message
+    assert "one of network-policy, kube-proxy, helm-controller, cloud-controller, scheduler" in problem.message

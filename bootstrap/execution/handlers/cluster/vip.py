@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError
 from bootstrap.execution.context import Done, RunContext
+from bootstrap.k3s.environment import proxy_files
 from bootstrap.k3s.keepalived import choose_peers, render_keepalived
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import MachineName
@@ -143,7 +144,7 @@ def _settings(
 
 def _install(machine: MachineName, context: RunContext, *, settings: str | None) -> bool:
     """Install keepalived and, with settings, run it with them; whether anything changed."""
-    files = None if settings is None else {"keepalived.conf": settings}
+    files = proxy_files(context.spec) | ({} if settings is None else {"keepalived.conf": settings})
     lines = context.run(machine, "install-vip.sh", timeout_s=INSTALL_S, files=files, LOCK_S=str(APT_LOCK_S)).lines
     return lines.flag("changed")
 

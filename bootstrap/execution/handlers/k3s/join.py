@@ -16,6 +16,7 @@ from bootstrap.execution.k3s.service import Starting, await_api, check_stays_up,
 from bootstrap.execution.run_facts import CLUSTER, ClusterAccess, GuestFacts
 from bootstrap.k3s.config import render_config, render_environment
 from bootstrap.k3s.early.manifests import early_manifests
+from bootstrap.k3s.environment import check_beside_proxy, environment_files
 from bootstrap.k3s.hardening.files import hardening_files
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig, with_server
 from bootstrap.k3s.registries import registries_files
@@ -226,6 +227,7 @@ def install(
 ) -> bool:
     """Put binary, settings and unit in place; whether anything changed. A worker is given the agents' token alone."""
     guest = context.guest(machine.name)
+    check_beside_proxy(context.spec, machine.name, guest.address)
     artifact = context.findings.prepared.get(machine.name)
     config = render_config(
         context.spec, machine, address=guest.address, address6=guest.address6, etcd=etcd, join=join, alone=alone
@@ -238,6 +240,7 @@ def install(
             "service.env": _environment(machine, tokens),
             **registries_files(context.spec.k3s),
             **hardening_files(context.spec, machine),
+            **environment_files(context.spec),
         },
         ROLE=machine.role.k3s,
         SHA256=_binary_wanted(guest, artifact),

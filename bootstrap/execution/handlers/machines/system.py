@@ -5,6 +5,7 @@ from __future__ import annotations
 from bootstrap.advice import Advice
 from bootstrap.errors import GuestSetupError, ScriptError
 from bootstrap.execution.context import Done, RunContext
+from bootstrap.k3s.environment import proxy_files
 from bootstrap.planning.day2_steps import PrepareSystem
 from bootstrap.planning.settings.system_files import system_env, system_files
 
@@ -26,7 +27,7 @@ def prepare_system(step: PrepareSystem, context: RunContext) -> Done:
             step.machine,
             "prepare-system.sh",
             timeout_s=INSTALL_S,
-            files=system_files(step.system),
+            files={**system_files(step.system), **proxy_files(context.spec)},
             LOOK="0",
             LOCK_S=str(LOCK_S),
             **system_env(step.system),

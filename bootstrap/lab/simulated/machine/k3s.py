@@ -18,7 +18,7 @@ BINARY = "/usr/local/bin/k3s"
 CONFIG = "/etc/rancher/k3s/config.yaml"
 ENVIRONMENT = "/etc/systemd/system/{unit}.service.env"
 SERVER_DATA = "/var/lib/rancher/k3s/server"
-_ASSIGNMENT = re.compile(r"([A-Z_0-9]+)='?([^']*)'?")
+_ASSIGNMENT = re.compile(r"([A-Za-z_0-9]+)='?([^']*)'?")
 
 
 def launch(guest: Machine, unit: Unit) -> Process:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.embedding.program import NotStandInError
 from bootstrap.lab.simulated.embedding.standin import API_PORT
-from bootstrap.lab.simulated.machine import hardening, k3s, keepalived, registries
+from bootstrap.lab.simulated.machine import environment, hardening, k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
 from bootstrap.lab.simulated.scripts import baking, checking, datastore, manifests, settings, system, system_files
@@ -75,7 +75,8 @@ async def install_k3s(call: Call) -> Outcome:
     try:
         return _install(call)
     finally:
-        for name in ("config.yaml", registries.SENT, "service.env", "k3s.bin"):
+        registries.remove_sent(call.directory)
+        for name in ("config.yaml", environment.TOKENS, environment.VARIABLES, "k3s.bin"):
             (call.directory / name).unlink(missing_ok=True)
         hardening.remove_sent(call.directory)
 
@@ -179,6 +180,7 @@ async def read_kubeconfig(call: Call) -> Outcome:
 async def install_vip(call: Call) -> Outcome:
     """install-vip.sh; the template already has keepalived."""
     disk, sent = call.guest.disk, call.directory / "keepalived.conf"
+    (call.directory / "proxies").unlink(missing_ok=True)
     changed = disk.put(call.directory / "vip-check.sh", "/etc/keepalived/check-k3s-api")
     unit = keepalived.unit_of(call.guest)
     if sent.is_file():
@@ -287,32 +289,22 @@ def _put_files(call: Call, role: str, unit: str) -> bool:
     guest, here = call.guest, call.directory
     changed = False
     uninstall = "k3s-uninstall.sh" if role == "server" else "k3s-agent-uninstall.sh"
-    if (here / "service.env").exists():
-        _keep_users_lines(here / "service.env", guest.disk.read(f"{UNITS}/{unit}.service.env") or "")
     wanted = {
         "k3s-killall.sh": f"{BIN}/k3s-killall.sh",
         "k3s-uninstall.sh": f"{BIN}/{uninstall}",
         f"{unit}.service": f"{UNITS}/{unit}.service",
-        "service.env": f"{UNITS}/{unit}.service.env",
         "config.yaml": k3s.CONFIG,
     }
     for name, target_name in wanted.items():
-        if (here / name).exists() or name not in ("service.env", "config.yaml"):
+        if (here / name).exists() or name != "config.yaml":
             changed = guest.disk.put(here / name, target_name) or changed
-            guest.disk.path(target_name).chmod(0o600 if name in ("service.env", "config.yaml") else 0o755)
+            guest.disk.path(target_name).chmod(0o600 if name == "config.yaml" else 0o755)
+    if (here / environment.TOKENS).exists():
+        changed = environment.put_environment(guest.disk, f"{UNITS}/{unit}.service.env", here) or changed
     if (here / "config.yaml").exists():
         changed = registries.put_registries(guest.disk, here / registries.SENT) or changed
         changed = hardening.put_hardening(guest.disk, here) or changed
     return changed
-
-
-def _keep_users_lines(sent: Path, there: str) -> None:
-    """Merge lines into a unit's environment file; other variables stay, and order does not matter."""
-    ours = sent.read_text(encoding="utf-8").splitlines()
-    names = {line.partition("=")[0] for line in ours}
-    whole = [*(line for line in there.splitlines() if line.partition("=")[0] not in names), *ours]
-    same = sorted(whole) == sorted(there.splitlines())
-    sent.write_text(there if same else "".join(f"{line}\n" for line in whole), encoding="utf-8")
 
 
 def _installed(call: Call, unit: str) -> Unit | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-from bootstrap.lab.simulated.machine import hardening, k3s, keepalived, registries
+from bootstrap.lab.simulated.machine import environment, hardening, k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.scripts.datastore import PENDING
 
@@ -20,6 +20,7 @@ async def read_settings(call: Call) -> Outcome:
     texts = ((name, disk.read(name)) for name in names)
     lines = [f"file={name} {base64.b64encode(text.encode()).decode()}\n" for name, text in texts if text is not None]
     lines += [*_vip_lines(disk.read(keepalived.SETTINGS) or ""), registries.line(disk), hardening.line(disk)]
+    lines += environment.lines_about(disk)
     return Outcome(out=f"{''.join(lines)}pending={int(disk.path(PENDING).exists())}\n")
 
 
@@ -45,6 +46,9 @@ async def put_settings(call: Call) -> Outcome:
             disk.write(PENDING, "")
         if hardening.put_hardening(disk, call.directory):
             disk.write(PENDING, "")
+        path = environment.file_of(disk)
+        if path and environment.put_environment(disk, path, call.directory):
+            disk.write(PENDING, "")
         if sent.read_text(encoding="utf-8") != disk.read(k3s.CONFIG):
             disk.write(PENDING, "")
             disk.put(sent, k3s.CONFIG)
@@ -52,7 +56,8 @@ async def put_settings(call: Call) -> Outcome:
         return Outcome(out=f"restart={int(disk.path(PENDING).exists())}\n")
     finally:
         sent.unlink(missing_ok=True)
-        wanted.unlink(missing_ok=True)
+        registries.remove_sent(call.directory)
+        (call.directory / environment.VARIABLES).unlink(missing_ok=True)
         hardening.remove_sent(call.directory)
 
 

@@ -76,7 +76,7 @@ async def prepare_system(call: Call) -> Outcome:
     """prepare-system.sh."""
     disk = call.guest.disk
     run = _Run(disk, call.env["LOOK"] == "1")
-    sent = {name: _sent(call, name) for name in ("sysctls", "modules", "hooks")}
+    sent = {name: _sent(call, name) for name in ("sysctls", "modules", "hooks", "proxies")}
     files = system_files.Files.sent_with(call)
     try:
         kept = _files(run, files)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..built import VERSION
@@ -43,7 +44,7 @@ def render_node(options: Options, machine: Machine, backend: str) -> Obj:
         "k3s.io/internal-ip": ",".join(machine.addresses),
         "k3s.io/node-args": arguments,
         "k3s.io/node-config-hash": base64.b32encode(hashlib.sha256(arguments.encode()).digest()).decode(),
-        "k3s.io/node-env": json.dumps({k: "********" for k in options.environ if k in SECRET_NAMES}),
+        "k3s.io/node-env": json.dumps(shown_environment(options.environ)),
         "node.alpha.kubernetes.io/ttl": "0",
         "volumes.kubernetes.io/controller-managed-attach-detach": "true",
     }
@@ -114,6 +115,16 @@ def shown_arguments(given: dict[str, list[str]]) -> list[str]:
     """The settings of command line and files as in the Node's annotation: as flags, with secrets masked."""
     pairs = [(name, value) for name, values in given.items() for value in values]
     return [word for name, value in pairs for word in (f"--{name}", "********" if name in SECRETS else value)]
+
+
+def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """k3s's own variables as in the Node's annotation, with secrets masked."""
+    own = ((name, value) for name, value in environ.items() if name.startswith("K3S_"))
+    return {
+        name: "********" if name in SECRET_NAMES else value
+        for name, value in own
+        if not name.startswith("K3S_STANDIN_")
+    }
 
 
 def os_name() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..files import write_file
 from .options import Options
@@ -27,9 +28,21 @@ def take_registries(options: Options) -> None:
             shutil.rmtree(old.parent)
     for host, mirror in _mapping(found, "mirrors").items():
         endpoints = (mirror.get("endpoint") or []) if isinstance(mirror, dict) else []
-        text = "".join(f'\n[host."{each}"]\n' for each in endpoints)
+        configs = _mapping(found, "configs")
+        text = "".join(f'\n[host."{each}"]\n{_tls(configs.get(urlsplit(each).netloc))}' for each in endpoints)
         name = "_default" if host == "*" else host
         write_file(certs / name / "hosts.toml", f'{HEADER}\n\nserver = "https://{host}/v2"\n{text}', 0o600)
+
+
+def _tls(config: object) -> str:
+    """What containerd gets of an endpoint's TLS. k3s passes on paths, and does not look whether the files are there."""
+    tls = config.get("tls") if isinstance(config, dict) else None
+    if not isinstance(tls, dict):
+        return ""
+    lines = [f'  ca = ["{tls["ca_file"]}"]\n'] if tls.get("ca_file") else []
+    if tls.get("cert_file") or tls.get("key_file"):
+        lines.append(f'  client = [["{tls.get("cert_file", "")}", "{tls.get("key_file", "")}"]]\n')
+    return "".join([*lines, *(["  skip_verify = true\n"] if tls.get("insecure_skip_verify") == "true" else [])])
 
 
 def _mapping(tree: Tree, key: str) -> Tree:
