@@ -6,7 +6,7 @@ kubectl converts YAML 1.1 to JSON (sigs.k8s.io/yaml): dates and `12:30` stay tex
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import yaml
 
 from bootstrap.errors import Problem
 from bootstrap.manifests.applyset import PART_OF
-from bootstrap.manifests.values import Manifest, Object, ObjectId, Place
+from bootstrap.manifests.values import Manifest, ManifestObjects, Object, ObjectId, Place
 
 _ERRORS: Final = (yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError, IndexError, AttributeError)
 """What PyYAML raises, for values that are not of their tag too."""
@@ -79,10 +79,10 @@ class Documents:
         finally:
             loader.dispose()
 
-    def add(self, shown: str, objects: Iterable[Object]) -> None:
+    def add(self, source: ManifestObjects) -> None:
         """Take in objects that were made here."""
-        for body in objects:
-            self._object(Place(file=shown), body)
+        for body in source.objects:
+            self._object(Place(file=source.shown), body, early=source.early)
 
     def check_together(self) -> None:
         """Note objects that are there twice."""
@@ -132,12 +132,12 @@ class Documents:
             filled = {**own, **item} if isinstance(item, dict) else item
             self._take(file, filled, nodes[index] if index < len(nodes) else node, depth + 1)
 
-    def _object(self, place: Place, body: Object) -> None:
+    def _object(self, place: Place, body: Object, *, early: bool = False) -> None:
         found = list(_wrong_parts(body))
         for message, hint in found:
             self._add(place.file, place.line, message, hint)
         if not found:
-            self.manifests.append(Manifest(body=body, place=place))
+            self.manifests.append(Manifest(body=body, place=place, early=early))
 
     def _add(self, file: str, line: int, message: str, hint: str = "") -> None:
         self.problems.append(Problem(path=file, line=line or None, message=message, hint=hint))

@@ -34,11 +34,15 @@ class ManifestObjects:
         shown: What they are of, such as `addon metallb`.
         objects: They may hold secrets.
         secrets: Texts in them that are shown nowhere.
+        early: They also lie on the first server before k3s starts there for the first time, and k3s applies them.
+        birth: Why they can only be there from a cluster's birth on; empty where they can come and go.
     """
 
     shown: str
     objects: tuple[Object, ...] = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    early: bool = False
+    birth: str = ""
 
 
 ManifestSource: TypeAlias = ManifestPath | ManifestObjects
@@ -100,10 +104,12 @@ class Manifest:
     Attributes:
         body: The object; it has apiVersion, kind and metadata.name.
         place: Where it was written.
+        early: k3s has applied it at the cluster's first start: its fields are taken over without a question.
     """
 
     body: Object = field(repr=False)
     place: Place
+    early: bool = False
 
     @property
     def api_version(self) -> str:

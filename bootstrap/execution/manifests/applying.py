@@ -143,10 +143,11 @@ class Applying:
 
     def _apply(self, wanted: Wanted) -> None:
         """Apply what was checked; the same request again where there was no answer."""
+        force = self.force or wanted.manifest.early
 
         def look() -> bool | NotYet:
             try:
-                answer = self._api.apply(wanted.kind, wanted.body, namespace=wanted.id.namespace, force=self.force)
+                answer = self._api.apply(wanted.kind, wanted.body, namespace=wanted.id.namespace, force=force)
             except KubeUnreachableError as error:
                 return NotYet(str(error))
             if isinstance(answer, Applied):

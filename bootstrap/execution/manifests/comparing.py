@@ -22,6 +22,7 @@ from bootstrap.manifests.applyset import (
 )
 from bootstrap.manifests.difference import changes_of
 from bootstrap.manifests.order import CRD, HELM_CHART, in_waves, loses_data, pruned_in_order
+from bootstrap.manifests.secrets import with_data
 from bootstrap.manifests.values import Change, GroupKind, Manifest, ManifestsSeen, Object, ObjectChange, ObjectId
 from bootstrap.ports.manifests import Applied, Conflicting, KindFacts, KubeObjects, NotTaken
 
@@ -70,7 +71,7 @@ def wanted_of(manifest: Manifest, api: KubeObjects) -> Wanted | None:
     kind = api.kind(group_kind, manifest.api_version.rpartition("/")[2])
     if kind is None:
         return None
-    body = as_member(manifest.body)
+    body = as_member(with_data(manifest.body))
     namespace = manifest.id_in(namespaced=kind.namespaced).namespace
     metadata = {key: value for key, value in body["metadata"].items() if key != "namespace"}
     return Wanted(
@@ -89,6 +90,7 @@ def check(wanted: Wanted, api: KubeObjects, *, force: bool, live: Object | None 
     if set_id and set_id != OWN_ID:
         said = f"it is in another ApplySet, {set_id}: another tool applies and prunes it"
         return Checked(wanted=wanted, change=ObjectChange(change=Change.REFUSED, id=identity, place=place, said=said))
+    force = force or wanted.manifest.early
     answer = api.apply(wanted.kind, wanted.body, namespace=identity.namespace, dry_run=True, force=force)
     match answer:
         case Conflicting():

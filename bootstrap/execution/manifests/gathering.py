@@ -20,7 +20,7 @@ def gather(sources: Sequence[ManifestSource], reader: ManifestReader) -> tuple[M
     documents = Documents()
     for source in sources:
         if isinstance(source, ManifestObjects):
-            documents.add(source.shown, source.objects)
+            documents.add(source)
             continue
         found = reader.read(source.path, shown=source.shown)
         for shown, message, hint in found.problems:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from bootstrap.addons import Facts, Finding, needs_of, problems_of, render, secret_keys, with_needs
+import yaml
+
+from bootstrap.addons import Facts, Finding, get_addon, needs_of, problems_of, render, secret_keys, with_needs
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.problems import Where
 from bootstrap.inventory.secret_sources import read_secret
@@ -17,6 +20,7 @@ from bootstrap.inventory.values.scalars import RefusedError, Text
 from bootstrap.inventory.values.section import Key, Section, Short
 from bootstrap.manifests.values import ManifestObjects, ManifestPath, ManifestSource
 from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.early import EarlyManifest
 
 _PATH: Final = Text(label="a path of a file or a folder", pattern=r"[^\n]+", parse=Path)
 
@@ -64,7 +68,14 @@ class ManifestKeys(Section, exclusive=("path", "addon"), needs_one=True):
         if self.addon is not None:
             secrets = self.secrets(places)
             objects = render(self.addon, self.given_values, facts, secrets=secrets)
-            return ManifestObjects(shown=f"addon {self.addon}", objects=tuple(objects), secrets=tuple(secrets.values()))
+            known = get_addon(self.addon)
+            return ManifestObjects(
+                shown=f"addon {self.addon}",
+                objects=tuple(objects),
+                secrets=tuple(secrets.values()),
+                early=known is not None and known.early,
+                birth=known.birth if known is not None else "",
+            )
         path = self.sure(ManifestKeys.path)
         return ManifestPath(path=places.resolve(path), shown=str(path))
 
@@ -108,4 +119,16 @@ def with_manifests(spec: ClusterSpec, entries: Sequence[ManifestKeys], facts: Fa
     """The cluster with what is applied to it, and with what add-ons need. An empty list prunes all that was applied."""
     names = tuple(entry.addon for entry in entries if entry.addon is not None)
     sources = tuple(entry.source(places, facts) for entry in entries)
-    return replace(with_needs(spec, needs_of(names)), manifests=sources, addons=names)
+    early = tuple(_early(source) for source in sources if isinstance(source, ManifestObjects) and source.early)
+    return replace(
+        with_needs(spec, needs_of(names)),
+        manifests=sources,
+        addons=names,
+        early_manifests=(*spec.early_manifests, *early),
+    )
+
+
+def _early(source: ManifestObjects) -> EarlyManifest:
+    """The file for k3s's first start; its name says what it is of, so that two add-ons have two files."""
+    apart = json.loads(json.dumps(source.objects))  # else what two of them share would be an alias
+    return EarlyManifest(name=source.shown.replace(" ", "-"), text=yaml.safe_dump_all(apart, sort_keys=False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines, some_of
-from bootstrap.manifests.values import Change, ManifestsSeen, ObjectChange, ObjectId
+from bootstrap.manifests.values import Change, ManifestObjects, ManifestsSeen, ObjectChange, ObjectId
 from bootstrap.model.words import count
 from bootstrap.planning.healthy_server import healthy_server, needed_server
 from bootstrap.planning.manifests.steps import ApplyManifests
@@ -35,6 +35,7 @@ def plan_manifests(view: ClusterView, *, force: bool, confirmed: Collection[Obje
         PreflightError: Objects are refused or conflict, or no server is Ready.
     """
     server, seen = needed_server(view), view.observed.manifests or ManifestsSeen()
+    check_birth(view)
     check_blocked(seen)
     losses = tuple(each.id for each in losing(seen) if confirmed is None or each.id in confirmed)
     if not seen.changes:
@@ -67,6 +68,26 @@ def with_manifests(view: ClusterView, lanes: tuple[Lane, ...]) -> tuple[Lane, ..
         return lanes  # nothing in this plan reaches the API: no server is left
     gates = dict.fromkeys(gate for lane in lanes for each in lane.steps for gate in each.opens)
     return (*lanes, Lane.of(LANE, LaneStep(step=step, needs=tuple(gates))))
+
+
+def check_birth(view: ClusterView) -> None:
+    """Refuse objects that can only be there from a cluster's birth on, where one runs without them.
+
+    Raises:
+        PreflightError: With the reason.
+    """
+    seen = view.observed.manifests
+    if seen is None or seen.problem:
+        return
+    missing = {each.place.file for each in seen.of(Change.CREATE) if each.place is not None}
+    there = {each.place.file for each in seen.of(Change.CHANGE) if each.place is not None}
+    for source in view.spec.manifests or ():
+        if isinstance(source, ManifestObjects) and source.birth and source.shown in missing - there:
+            raise PreflightError(
+                f"{source.shown} can only be there from a cluster's birth on",
+                details=source.birth,
+                resolution=Advice("remove it from the inventory, or build the cluster again: `homelab-k8s rebuild`"),
+            )
 
 
 def _is_due(seen: ManifestsSeen) -> bool:

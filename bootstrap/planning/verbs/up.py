@@ -18,7 +18,7 @@ from bootstrap.model.machine import MachineSpec
 from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.healthy_server import healthy_server
-from bootstrap.planning.manifests.plan import manifest_notes, with_manifests
+from bootstrap.planning.manifests.plan import check_birth, manifest_notes, with_manifests
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.members.foreign import foreign_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
@@ -65,6 +65,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     """
     check_families(view.spec, view.observed)
     check_fixed(view)
+    check_birth(view)
     differing = drifts(view, view.states)
     rollout = _rollout(view, differing)
     if rollout.servers:

@@ -16,7 +16,7 @@ from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.execution.context import Timeouts
 from bootstrap.manifests.applyset import GROUP_KINDS, NAMESPACES, PARENT_NAME, PARENT_NAMESPACE
 from bootstrap.manifests.errors import ManifestsError
-from bootstrap.manifests.values import Change, ManifestPath, Object, ObjectId
+from bootstrap.manifests.values import Change, ManifestObjects, ManifestPath, Object, ObjectId
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan
 from tests.fakes.specs import cluster
@@ -330,3 +330,42 @@ def test_the_api_may_stay_away_for_a_moment() -> None:
     assert step.title == "create ConfigMap media/settings, Deployment media/server"
     verb.run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert changes(world) == []
+
+
+CCM = ManifestObjects(
+    shown="addon ccm",
+    objects=({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ccm"}, "data": {"a": "1"}},),
+    early=True,
+    birth="nodes have k3s's own providerID",
+)
+
+
+def test_what_k3s_applied_at_the_first_start_is_taken_over() -> None:
+    spec = replace(SPEC, manifests=(CCM,))
+    world = World()
+    world.objects.put({**CCM.objects[0], "data": {"a": "old"}, "metadata": {"name": "ccm", "namespace": "default"}})
+    run(world, Up(), spec)
+    assert world.objects.objects[config_map("ccm", "default")]["data"] == {"a": "1"}
+    assert Up().plan(spec, world.ports).empty
+
+
+def test_what_has_to_be_there_from_birth_is_refused_later() -> None:
+    world = built(NAMESPACE)
+    spec = replace(SPEC, manifests=(*(SPEC.manifests or ()), CCM))
+    for verb in (Up(), ApplyTheManifests()):
+        with pytest.raises(PreflightError, match="addon ccm can only be there from a cluster's birth on") as caught:
+            verb.plan(spec, world.ports)
+        assert caught.value.details == "nodes have k3s's own providerID"
+
+
+def test_a_key_taken_from_a_secrets_texts_is_taken_from_the_secret() -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: login}\nstringData: {user: me, password: x}\n"
+    world = built(secret)
+    (there,) = (each for each in world.objects.objects.values() if each["kind"] == "Secret")
+    assert there["data"] == {"user": "bWU=", "password": "eA=="}
+    write(world, secret.replace("user: me, ", ""))
+    (change,) = manifests_diff(SPEC, world.ports).changes
+    assert [(each.path, each.before, each.after) for each in change.fields] == [("data.user", "***", "")]
+    apply(world)
+    (there,) = (each for each in world.objects.objects.values() if each["kind"] == "Secret")
+    assert there["data"] == {"password": "eA=="}

@@ -137,3 +137,17 @@ def test_scalars_of_values_are_what_people_mean(load: Load) -> None:
     assert content == {
         "a": "010", "b": 1.5, "c": "yes", "d": None, "e": "1_0", "f": "2026-01-01", "g": True, "h": [1, "x"]
     }  # fmt: skip
+
+
+def test_an_add_on_that_nodes_need_also_lies_on_the_first_server(load: Load) -> None:
+    text = "manifests: [{addon: proxmox-ccm, values: {token: {env: CSI_TOKEN}, insecure: true}}, {addon: cert-manager}]"
+    inventory = load(text, environ=WITH_TOKEN)
+    (early,) = inventory.spec.early_manifests
+    assert early.name == "addon-proxmox-ccm"
+    (source, other) = inventory.spec.manifests or ()
+    assert isinstance(source, ManifestObjects)
+    assert isinstance(other, ManifestObjects)
+    assert list(yaml.safe_load_all(early.text)) == list(source.objects)
+    assert source.birth.startswith("it sets the providerID")
+    assert (other.early, other.birth) == (False, "")
+    assert "0f0f0f0f" not in repr(inventory)
