@@ -145,9 +145,11 @@ class GuestSystem:
             `obsolete PATH` for a file to be removed; `before_k3s NAME` and `after_ready NAME` for hooks to be run.
         left: Packages that were installed for the inventory, are no longer in it, and are still there.
         kept: Files likewise, which are kept since they are not as this program wrote them.
+        manager: The command of its package manager; known where there are packages left.
     """
 
     machine: MachineName
     differs: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    manager: str = ""

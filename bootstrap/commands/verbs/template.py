@@ -16,6 +16,7 @@ from bootstrap.model.observed import OWNER_TAG, PveNodeFacts
 from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.settings.system import packages_of_vms
 from bootstrap.planning.templates.build import (
     BuildOptions,
     TemplatesSeen,
@@ -80,7 +81,8 @@ def builds_for(view: ClusterView, ports: Ports, asked: BuildOptions, *, version:
     arch = build_nodes(view, asked)[0].k3s_arch
     image = image_of_volume(asked.image) or ports.templates.find_image(asked.image, arch=arch, checksum=asked.checksum)
     seen = _see(view, ports)
-    plan = plan_build(_with_hidden(view, ports, asked, seen), Recipe(image=image, k3s=version), asked, seen)
+    recipe = Recipe(image=image, k3s=version, packages=packages_of_vms(view.spec))
+    plan = plan_build(_with_hidden(view, ports, asked, seen), recipe, asked, seen)
     builds = builds_of(plan)
     if builds:
         check_rights(ports, _rights_to_build(view, builds), what="building a template")

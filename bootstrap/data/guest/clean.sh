@@ -12,6 +12,18 @@ rm -f /root/.bash_history /home/*/.bash_history
 # Empty, not gone: systemd then makes one and keeps it (machine-id(5)).
 : >/etc/machine-id
 rm -f /var/lib/dbus/machine-id
+# What packages make of themselves when they are installed. open-iscsi of Debian makes a name in place of this line, other
+# distributions' iscsi-init.service and nvme-cli where there is no file. Two machines of one name lose each other's data.
+if [ -f /etc/iscsi/initiatorname.iscsi ]; then
+    if command -v apt-get >/dev/null 2>&1; then
+        echo GenerateName=yes >/etc/iscsi/initiatorname.iscsi
+    else
+        rm -f /etc/iscsi/initiatorname.iscsi
+    fi
+fi
+rm -f /etc/nvme/hostnqn /etc/nvme/hostid /etc/hostid
+# The inventory's packages of one machine are not those of the next.
+rm -rf /var/lib/homelab-k8s
 # What a machine's secrets are made of: systemd-creds(1) encrypts with the first, and makes it where it is missing.
 rm -f /var/lib/systemd/credential.secret /var/lib/NetworkManager/secret_key
 rm -f /var/lib/systemd/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed /boot/loader/random-seed

@@ -3,7 +3,7 @@
 # after a boot; or only looks. Removes no package. Prints differs=..., once for each thing that was not as asked for:
 # package NAME, module NAME, sysctl NAME, file PATH, obsolete PATH for a file to be removed, and while it looks before_k3s
 # NAME and after_ready NAME for hooks that have not run; left=NAME for each package of before that is no longer asked for
-# and is still there, kept=PATH for each such file that is not as it was written; and changed=0 or changed=1.
+# and is still there, with manager= and the command that removes it; kept=PATH for each such file that is not as it was written; and changed=0 or changed=1.
 # Environment: LOOK      1 to look only
 #              PACKAGES  names, with spaces between
 #              LOCK_S    how many seconds to wait for another package manager
@@ -162,6 +162,7 @@ packages() {
     for package in $left; do
         echo "left=$package"
     done
+    [ -z "$left" ] || echo "manager=$(manager)"
     [ "$LOOK" != 1 ] || return 0
     for package in $PACKAGES $left; do
         echo "$package"

@@ -160,6 +160,7 @@ def parse_guest_system(machine: MachineName, text: str) -> GuestSystem:
         machine=machine,
         differs=all_of("differs", _DIFFERS),
         left=all_of("left", r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}"),
+        manager=told(lines, "manager", machine=machine).word(r"apt-get|dnf|zypper|", "a package manager", default=""),
         kept=all_of("kept", r"/[A-Za-z0-9._+@:=/-]{1,200}"),
     )
 

@@ -32,6 +32,12 @@ def system_of(spec: ClusterSpec, machine: MachineSpec) -> SystemSpec:
     return both.without_kernel if machine.kind is MachineKind.LXC else both
 
 
+def packages_of_vms(spec: ClusterSpec) -> tuple[str, ...]:
+    """The packages of all machines that are VMs, of whichever pool: those that a template for them has."""
+    pools = [pool.system.packages for pool in spec.pools if pool.kind is MachineKind.VM]
+    return tuple(sorted({*spec.system.packages, *(package for packages in pools for package in packages)}))
+
+
 def prepare_step(spec: ClusterSpec, machine: MachineSpec) -> tuple[PrepareSystem, ...]:
     """The step before k3s on a machine that joins; none where nothing is wanted."""
     system = system_of(spec, machine)
@@ -203,15 +209,19 @@ def _machines_of(found: Iterable[tuple[MachineName, tuple[str, ...]]]) -> Mappin
 
 def _left_packages(systems: Sequence[GuestSystem]) -> Iterator[str]:
     """One line for each package that was taken from the inventory: it stays installed."""
+    manager = {each.machine: each.manager or "apt-get" for each in systems}
     for package, names in _machines_of((each.machine, each.left) for each in systems).items():
-        yield Advice(
-            "the package {} is no longer in the inventory and stays installed on {}; to remove it there: "
-            "`homelab-k8s ssh {} -- sudo apt-get remove {}`",
-            package,
-            ", ".join(names),
-            names[0],
-            package,
-        )
+        for command in dict.fromkeys(manager[name] for name in names):
+            same = [name for name in names if manager[name] == command]
+            yield Advice(
+                "the package {} is no longer in the inventory and stays installed on {}; to remove it there: "
+                "`homelab-k8s ssh {} -- sudo {} remove {}`",
+                package,
+                ", ".join(same),
+                same[0],
+                command,
+                package,
+            )
 
 
 def container_notes(view: ClusterView, all_states: Sequence[MachineState]) -> Iterator[str]:

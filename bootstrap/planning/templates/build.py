@@ -124,11 +124,19 @@ def plan_build(view: ClusterView, recipe: Recipe, verb_options: BuildOptions, se
 
 
 def _that_serves(facts: PveNodeFacts, observed: Observed, recipe: Recipe, seen: TemplatesSeen) -> TemplateVm | None:
-    """A template of the recipe that machines of a Proxmox node can be cloned from; its own first."""
+    """A template of the recipe, perhaps with more packages, that machines of a Proxmox node can be cloned from.
+
+    Its own first.
+    """
     by_vmid = {template.vmid: template for template in observed.templates}
-    have = [one for one in seen.templates if one.template and one.record.recipe == recipe.hash]
+    have = [one for one in seen.templates if one.template and _has_all_of(one, recipe)]
     within_reach = [one for one in have if one.vmid in by_vmid and reaches(by_vmid[one.vmid], facts, observed)]
     return min(within_reach, key=lambda one: (one.pve_node != facts.name, one.vmid), default=None)
+
+
+def _has_all_of(one: TemplateVm, recipe: Recipe) -> bool:
+    packages = one.record.packages
+    return set(packages) >= set(recipe.packages) and one.record.recipe == replace(recipe, packages=packages).hash
 
 
 def _serves(build: TemplateBuild, facts: PveNodeFacts, observed: Observed) -> bool:

@@ -133,10 +133,15 @@ class AwaitBuilder(BaseStep, phase="boot", title="wait for the guest"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BakeGuest(BaseStep, phase="bake", title="install k3s {build.recipe.k3s}"):
-    """Have in it what machines need: k3s, its images, keepalived, settings; and boot trimmed."""
+class BakeGuest(BaseStep, phase="bake"):
+    """Have in it what machines need: k3s, its images, keepalived, settings, packages; and boot trimmed."""
 
     build: TemplateBuild
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"install {', '.join([f'k3s {self.build.recipe.k3s}', *self.build.recipe.packages])}"
 
 
 @dataclass(frozen=True, kw_only=True)

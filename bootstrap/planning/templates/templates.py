@@ -84,6 +84,7 @@ def matching_templates(view: ClusterView) -> tuple[TemplateFacts, ...]:
 def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
     """Whether a template is of the image and the k3s that are asked for, as far as is known without a publisher.
 
+    Packages do not count: machines install those that it does not have.
     Publishers put new images in place of old ones all the time: unless the inventory names a checksum, an older image
     of that name will do.
     """
@@ -93,7 +94,8 @@ def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
         return True
     if template.recipe_version != RECIPE_VERSION:
         return False
-    return template.k3s == ref.k3s and known_hash(ref.image, ref.checksum, ref.k3s) in (None, template.recipe)
+    known = known_hash(ref.image, ref.checksum, ref.k3s, template.packages)
+    return template.k3s == ref.k3s and known in (None, template.recipe)
 
 
 def allowed_pve_nodes(view: ClusterView) -> frozenset[PveNodeName]:

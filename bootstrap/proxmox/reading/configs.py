@@ -85,7 +85,14 @@ def template_facts(
     record = parse_template(setting(config, "description"), vmid=vmid)
     if record is None:
         return facts
-    return replace(facts, image=record.image, k3s=record.k3s, recipe=record.recipe, recipe_version=record.version)
+    return replace(
+        facts,
+        image=record.image,
+        k3s=record.k3s,
+        recipe=record.recipe,
+        recipe_version=record.version,
+        packages=record.packages,
+    )
 
 
 def vm_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) -> VmRecord:

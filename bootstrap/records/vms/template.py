@@ -32,6 +32,7 @@ HASH_TAG = "hk8s-"
 _NAME = "hk8s"
 _MOST = 1000
 """Characters of one field."""
+_PACKAGE = r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}"
 _VOLUME = re.compile(r"(?P<storage>[A-Za-z][A-Za-z0-9._-]*):(?P<name>(?:import|\d+)/[^\s,]+)")
 
 
@@ -68,15 +69,22 @@ class CloudImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a template is made of; two of the same hash are the same."""
+    """What a template is made of; two of the same hash are the same.
+
+    Attributes:
+        k3s: The version.
+        packages: Of the inventory, in order.
+    """
 
     image: CloudImage
     k3s: str
+    packages: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
         """Eight hex digits."""
-        text = json.dumps([RECIPE_VERSION, self.image.key, self.k3s])
+        packages = [list(self.packages)] if self.packages else []
+        text = json.dumps([RECIPE_VERSION, self.image.key, self.k3s, *packages])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
@@ -115,6 +123,7 @@ class TemplateRecord:
         key: Fingerprint of the SSH key that the VM was made with: no other one can log in to go on.
         made: When the build began, in Unix seconds by the clock of who began it.
         version: The `RECIPE_VERSION` it was made by.
+        packages: The inventory's packages in it; earlier releases put none in.
     """
 
     recipe: str
@@ -125,6 +134,7 @@ class TemplateRecord:
     key: str
     made: int
     version: int = RECIPE_VERSION
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,20 +174,21 @@ def image_of_volume(text: str) -> CloudImage | None:
     return CloudImage(name=slug(stem), volume=text)
 
 
-def known_hash(image: str, checksum: str, k3s: str) -> str | None:
+def known_hash(image: str, checksum: str, k3s: str, packages: tuple[str, ...] = ()) -> str | None:
     """The hash of a recipe; None where only the image's publisher knows its checksum.
 
     Args:
         image: A name of the catalogue, an address or a volume.
         checksum: `sha256:HEX` or `sha512:HEX`, or empty.
         k3s: The version.
+        packages: Those in it.
     """
     digest = checksum.rpartition(":")[2].lower()
     found = image_of_volume(image)
     if found is None and not digest and not image.startswith(("https://", "http://")):
         return None
     made_of = found or CloudImage(name=image_name(image), url=image, checksum=digest)
-    return Recipe(image=made_of, k3s=k3s).hash
+    return Recipe(image=made_of, k3s=k3s, packages=packages).hash
 
 
 def image_name(text: str) -> str:
@@ -256,6 +267,7 @@ def read_template(description: str) -> TemplateRecord | None:
         key=body.at("key").text(most=_MOST),
         made=body.at("made").integer(0, LAST_UNIX_S),
         version=body.at("version").integer(0, 2**31, default=1),
+        packages=tuple(each.word(_PACKAGE, "a package's name") for each in body.at("packages").items(optional=True)),
     )
 
 

@@ -141,6 +141,7 @@ class FakeShell(DataScripts):
 
     def _clean(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         self.vm.cleaned = True  # first: who is killed right then has no key there any more
+        self.vm.files.pop("system", None)
         self.world.log(f"clean {self.vm.name}")
         return "cleaned=1\n"
 
@@ -240,6 +241,7 @@ class FakeShell(DataScripts):
             self.vm.files["system"] = "\n".join([*wanted, *left])
             self.world.log(f"system {self.vm.name}")
         said = [*(f"differs={each}" for each in differs), *(f"left={each.split()[1]}" for each in left)]
+        said += [f"manager={self.world.manager}"] * bool(left)
         return "\n".join([*said, f"changed={int(bool(differs))}"])
 
     def _ran(self, key: str) -> bool:

@@ -73,6 +73,7 @@ class World:
         moves: By how much the addresses differ that DHCP gives to machines that are made from now on.
         write_s: What a synced write takes on every guest.
         broken_scripts: Guest scripts that fail on every guest.
+        manager: The package manager of every guest.
         failing_hooks: Machines on which the user's hooks fail.
         hooks: The hooks that were run: machine, name, parameters.
         key_problem: Why our SSH key cannot be used.
@@ -177,6 +178,7 @@ class World:
     write_s: float = 0.0012
     machine_ids: dict[str, str] = field(default_factory=dict)
     broken_scripts: set[str] = field(default_factory=set)
+    manager: str = "apt-get"
     failing_hooks: set[str] = field(default_factory=set)
     hooks: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     no_release: HomelabError | None = None
@@ -231,6 +233,7 @@ class World:
                 k3s=record.k3s if record else "",
                 recipe=record.recipe if record else "",
                 recipe_version=record.version if record else 0,
+                packages=record.packages if record else (),
                 claims=claims.get(vm.vmid, ""),
             )
             for vm, record in found

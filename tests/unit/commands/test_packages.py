@@ -118,6 +118,14 @@ def test_a_package_that_leaves_the_inventory_stays_and_is_named() -> None:
     assert acted(world, "system") == []
 
 
+@pytest.mark.parametrize("manager", ["dnf", "zypper"])
+def test_the_command_that_removes_it_is_that_of_the_machines_package_manager(manager: str) -> None:
+    world = built(SPEC)
+    world.manager = manager
+    (problem,) = cluster_status(replace(SPEC, system=replace(ISCSI, packages=())), world.ports).problems
+    assert f"ssh demo-cp-1 -- sudo {manager} remove open-iscsi`" in problem
+
+
 def test_a_machine_that_cannot_be_asked_is_left_alone() -> None:
     world = built()
     world.broken_scripts.add("prepare-system.sh")

@@ -17,6 +17,7 @@ from bootstrap.records.vms.template import (
     TemplateRecord,
     image_of_volume,
     key_fingerprint,
+    known_hash,
     parse_template,
     slug,
     template_vmid,
@@ -42,6 +43,20 @@ def test_another_content_or_k3s_is_another_template_and_another_address_is_not()
     assert Recipe(image=replace(IMAGE, checksum="cd" * 32), k3s=RECIPE.k3s).hash != RECIPE.hash
     assert replace(RECIPE, k3s="v1.33.4+k3s1").hash != RECIPE.hash
     assert Recipe(image=replace(IMAGE, url="https://mirror.test/u.img"), k3s=RECIPE.k3s).hash == RECIPE.hash
+
+
+def test_other_packages_are_another_template_and_without_any_it_is_that_of_earlier_releases() -> None:
+    assert RECIPE.hash == "8c60a3eb"
+    some, more = replace(RECIPE, packages=("nfs-common",)), replace(RECIPE, packages=("nfs-common", "open-iscsi"))
+    assert len({RECIPE.hash, some.hash, more.hash}) == 3
+    assert known_hash(IMAGE.url, IMAGE.checksum, RECIPE.k3s, ("nfs-common",)) == some.hash
+
+
+def test_a_record_says_which_packages_are_in_it_and_none_that_no_package_is_called() -> None:
+    with_packages = replace(RECORD, packages=("g++", "nfs-common"))
+    text = sealed_template(with_packages, "hk8s-x", "uuid-1")
+    assert parse_template(text, vmid=7900) == with_packages
+    assert parse_template(text.replace("g++", "g; rm"), vmid=7900) is None
 
 
 def test_name_and_tags_carry_the_hash_and_are_what_proxmox_takes() -> None:

@@ -113,6 +113,7 @@ def test_a_template_without_a_recipe_version_is_of_the_first() -> None:
         key="0123456789abcdef",
         made=1763000000,
         version=1,
+        packages=(),
     )
     assert parse_template(UNSIGNED_TEMPLATE, vmid=7990) == wanted
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
     from bootstrap.records.vms.template import TemplateVm
 
-_DROP = ("IMAGE", "K3S", "PVE NODE")
-_HEADINGS = ("TEMPLATE", "VMID", "PVE NODE", "IMAGE", "K3S", "STATE", "USED BY")
+_DROP = ("PACKAGES", "IMAGE", "K3S", "PVE NODE")
+_HEADINGS = ("TEMPLATE", "VMID", "PVE NODE", "IMAGE", "K3S", "STATE", "USED BY", "PACKAGES")
 
 Image = Annotated[
     str | None,
@@ -130,7 +130,8 @@ def _cells(one: TemplateVm) -> tuple[str, ...]:
     state = "ready" if one.template else f"being built ({record.state.value})"
     state = f"foreign: {one.doubt}" if one.doubt else state
     users = ", ".join(one.users) or "-"
-    return (one.name, str(one.vmid), one.pve_node, record.image, record.k3s, state, users)
+    packages = ", ".join(record.packages) or "-"
+    return (one.name, str(one.vmid), one.pve_node, record.image, record.k3s, state, users, packages)
 
 
 def templates_document(found: Sequence[TemplateVm]) -> Document:
@@ -145,6 +146,7 @@ def templates_document(found: Sequence[TemplateVm]) -> Document:
                 "image": one.record.image,
                 "k3s": one.record.k3s,
                 "recipe": one.record.recipe,
+                "packages": list(one.record.packages),
                 "foreign": bool(one.doubt),
                 "ready": one.template,
                 "used_by": list(one.users),

@@ -10,7 +10,14 @@ from dataclasses import replace
 from ipaddress import IPv4Interface
 
 from bootstrap.advice import Advice
-from bootstrap.errors import HomelabError, NotOursError, PermissionDeniedError, VmidTakenError
+from bootstrap.errors import (
+    GuestSetupError,
+    HomelabError,
+    NotOursError,
+    PermissionDeniedError,
+    ScriptError,
+    VmidTakenError,
+)
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests import host_keys
 from bootstrap.execution.guests.template_guest import meet_builder
@@ -114,6 +121,7 @@ def make_builder(step: MakeBuilder, context: RunContext) -> Done:
         vmid=build.vmid,
         key=key_fingerprint(context.ports.shells.public_key),
         made=int(context.ports.processes.unix_s()),
+        packages=build.recipe.packages,
     )
     smbios_uuid = str(uuid.uuid4())
     request = BuilderRequest(
@@ -174,7 +182,29 @@ def bake_guest(step: BakeGuest, context: RunContext) -> Done:
     lines = context.run(build.key, "bake.sh", timeout_s=_BAKE_S, SHA256=artifact.sha256, LOCK_S=_LOCK_S).lines
     for warning in lines.get("warning", []):
         context.warn(f"{build.name} is built without: {warning}")
-    return Done(changed=lines.get("changed") != ["0"], note=sent)
+    changed = _install_packages(build, context) or lines.get("changed") != ["0"]
+    return Done(changed=changed, note=sent)
+
+
+def _install_packages(build: TemplateBuild, context: RunContext) -> bool:
+    """Install the inventory's packages, as on a machine; what that notes of them is cleaned away.
+
+    Raises:
+        GuestSetupError: The package manager refuses one: machines would end with the same.
+    """
+    packages = build.recipe.packages
+    if not packages:
+        return False
+    names = " ".join(packages)
+    try:
+        done = context.run(build.key, "prepare-system.sh", timeout_s=_BAKE_S, PACKAGES=names, LOOK="0", LOCK_S=_LOCK_S)
+    except ScriptError as error:
+        raise GuestSetupError(
+            f"{build.name}: packages of the inventory could not be installed in the template",
+            details=error.details,
+            resolution=Advice("correct packages in the inventory, and run `homelab-k8s template build` again"),
+        ) from error
+    return done.lines.flag("changed")
 
 
 def clean_guest(step: CleanGuest, context: RunContext) -> Done:

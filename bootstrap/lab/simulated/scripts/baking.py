@@ -5,6 +5,7 @@ from __future__ import annotations
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.machine import AUTHORIZED_KEYS, HOST_KEY
 from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
+from bootstrap.lab.simulated.scripts.system import ASKED
 
 _PUT = {
     "bake-sysctl.conf": "/etc/sysctl.d/90-homelab-k8s.conf",
@@ -31,6 +32,7 @@ async def clean(call: Call) -> Outcome:
     for name in _OWN:
         guest.disk.path(name).unlink(missing_ok=True)
     (guest.disk.home(guest.user) / AUTHORIZED_KEYS).unlink(missing_ok=True)
+    guest.disk.path(ASKED).unlink(missing_ok=True)
     for path in call.directory.iterdir():
         path.unlink()
     return Outcome(out="cleaned=1\n")

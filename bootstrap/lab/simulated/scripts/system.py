@@ -88,7 +88,8 @@ async def prepare_system(call: Call) -> Outcome:
     run.each("file", _other_files(disk, sent), lambda name: _write(disk, name, sent))
     run.differs += system_files.not_run(disk, sent["hooks"])
     said = [f"differs={each}" for each in run.differs]
-    said += [*(f"left={each}" for each in run.left), *(f"kept={each}" for each in kept)]
+    said += [*(f"left={each}" for each in run.left), *["manager=apt-get"] * bool(run.left)]
+    said += [f"kept={each}" for each in kept]
     return Outcome(out="".join(f"{line}\n" for line in (*said, f"changed={int(bool(run.differs))}")))
 
 
