@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 import yaml
 
 from bootstrap.k3s.dual_stack import network_settings
+from bootstrap.k3s.early.cni import cni_settings
 from bootstrap.k3s.hardening.cis import with_hardening
 from bootstrap.k3s.pass_through.merge import with_pass_through
 from bootstrap.k3s.registries import EMBEDDED, REGISTRIES, SETTING, has_registries
@@ -122,7 +123,7 @@ def _server_settings(spec: ClusterSpec, own: Sequence[str], *, first_with_etcd: 
     settings |= {f"disable-{name}": True for name in k3s.disable_components}
     if k3s.embedded_registry:
         settings[EMBEDDED] = True
-    return settings | network_settings(spec)
+    return settings | network_settings(spec) | cni_settings(spec.network.cni)
 
 
 def _snapshot_settings(backup: BackupSpec) -> dict[str, object]:

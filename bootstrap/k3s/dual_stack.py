@@ -66,9 +66,14 @@ def network_settings(spec: ClusterSpec) -> dict[str, object]:
         settings["cluster-cidr"] = ",".join(map(str, networks.pods))
     if networks.services != (SERVICES,):
         settings["service-cidr"] = ",".join(map(str, networks.services))
-    if any(isinstance(pods, IPv6Network) and pods.subnet_of(_ULA) for pods in networks.pods):
+    if any(map(is_local, networks.pods)) and spec.network.cni.is_flannel:
         settings["flannel-ipv6-masq"] = True  # a router knows no way back to such pods; global ones are the user's
     return settings
+
+
+def is_local(network: IPv4Network | IPv6Network) -> bool:
+    """Whether it is an IPv6 network of unique local addresses."""
+    return isinstance(network, IPv6Network) and network.subnet_of(_ULA)
 
 
 def fixed_address6(spec: ClusterSpec, address: IPv4Address | None) -> IPv6Address | None:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from bootstrap.manifests.values import ManifestSource
+from bootstrap.model.cni import CniSpec
 from bootstrap.model.early import EarlyManifest
 from bootstrap.model.endpoint import JumpHost
 from bootstrap.model.environment import EnvironmentSpec
@@ -22,7 +23,6 @@ from bootstrap.model.system import SystemSpec
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
 CHANNELS_URL = "https://update.k3s.io/v1-release/channels"
-
 
 IMAGES = ("debian-13", "debian-12", "ubuntu-24.04", "ubuntu-26.04")
 """The cloud images known by name; `data/images.yaml` says where they are."""
@@ -70,8 +70,7 @@ class TemplateRef:
     """How the template is found: by exactly one of name, tag and vmid, or by what it is made of.
 
     Attributes:
-        image: A cloud image as `template build` takes it: what our templates are built from. Beside a tag it is what
-            is built where no template at all has that tag.
+        image: A cloud image as `template build` takes it; beside a tag, what is built where no template has that tag.
         checksum: The image's, as `sha256:HEX`; empty for the publisher's.
         build: Whether one of `image` is built where it is missing.
         k3s: The version that machines will get, once that is known: of several templates the one that holds it is best.
@@ -154,6 +153,7 @@ class NetworkSpec:
         mtu: MTU of net0; 1 takes the bridge's, None keeps the template's.
         storage: A second network for storage's traffic, or None.
         ipv6: IPv6 besides IPv4, or None for IPv4 alone.
+        cni: The CNI plugin.
     """
 
     bridge: str | None = None
@@ -166,6 +166,7 @@ class NetworkSpec:
     mtu: int | None = None
     storage: StorageNetwork | None = None
     ipv6: IPv6Spec | None = None
+    cni: CniSpec = field(default_factory=CniSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,8 +251,7 @@ class S3Spec:
     Attributes:
         endpoint: `host` or `host:port`, without scheme.
         folder: Where in the bucket, without slashes around it; empty for its top.
-        retention: How many scheduled snapshots are kept there, of all servers together, or None for three times
-            those on a server.
+        retention: How many scheduled snapshots of all servers are kept there; None for three times those on one.
         insecure: Plain HTTP.
         skip_verify: HTTPS with any certificate.
     """
@@ -290,7 +290,7 @@ class PlacementSpec:
 
     Attributes:
         pve_nodes: Allowed Proxmox nodes, or empty for all that are online.
-        weights: How much a Proxmox node's free memory counts when machines are spread; 1 where it is not named.
+        weights: How much a Proxmox node's free memory counts in spreading machines; 1 where it is not named.
         maintenance: Proxmox nodes that get no new machines for the time being; none of them is in `pve_nodes`.
         storage: Storage for full clones and new disks, or None for the template's.
         resource_pool: Proxmox resource pool the VMs join, or None.

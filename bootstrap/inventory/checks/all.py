@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.inventory.checks.addons import check_addons
+from bootstrap.inventory.checks.cni import check_cni
 from bootstrap.inventory.checks.environment import check_environment
 from bootstrap.inventory.checks.files import check_system_files
 from bootstrap.inventory.checks.ipv6 import check_ipv6
@@ -100,6 +101,7 @@ _CHECKS: tuple[Callable[[Root, Problems], None], ...] = (
     _check_pve_nodes,
     check_storage_network,
     check_ipv6,
+    check_cni,
     check_networks_apart,
     _check_vmids,
     _check_template,

@@ -9,6 +9,7 @@ from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.scalars import Integer, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
+from bootstrap.model.cni import CniSpec, CniType, FlannelBackend
 from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
 from bootstrap.model.machine import PoolNetwork
 
@@ -99,6 +100,23 @@ class Ipv6Keys(Section):
         return fill(IPv6Spec, self, places=places, addresses=static)
 
 
+class CniKeys(Section, makes=CniSpec):
+    """The CNI plugin, which gives pods their network; for new clusters."""
+
+    type = Key(
+        kind=choice_of(CniType),
+        default=CniType.FLANNEL.value,
+        example="cilium",
+        doc="flannel (k3s's own), cilium, calico, or none for one that you install.",
+    )
+    backend = Key(
+        kind=choice_of(FlannelBackend),
+        default=FlannelBackend.VXLAN.value,
+        example="wireguard-native",
+        doc="flannel's backend: vxlan, host-gw (plain routes in one layer 2 network) or wireguard-native (encrypted).",
+    )
+
+
 class NetworkKeys(Section):
     """The machines' network."""
 
@@ -151,6 +169,13 @@ class NetworkKeys(Section):
         example="auto",
         doc="IPv6 in addition to IPv4 (dual stack), for new clusters; a plain method is enough.",
         optional=True,
+    )
+
+    cni = Key(
+        kind=Short(section=CniKeys, keys=(("str", CniKeys.type),)),
+        default_doc="flannel with vxlan",
+        example={"type": "flannel", "backend": "wireguard-native"},
+        doc="The CNI plugin, for new clusters; a plain type is enough.",
     )
 
     def make(self, places: Places) -> NetworkSpec:

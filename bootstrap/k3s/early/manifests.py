@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bootstrap.k3s.early.cni import MANIFEST, cni_manifest
 from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.early import EarlyManifest
 
 FOLDER: Final = "/var/lib/rancher/k3s/server/manifests"
 PREFIX: Final = "homelab-k8s-"
@@ -38,7 +40,9 @@ def early_manifests(spec: ClusterSpec) -> dict[str, str]:
         ValueError: A name is no such name, or two manifests have one.
     """
     files: dict[str, str] = {}
-    for each in spec.early_manifests:
+    cni = cni_manifest(spec)
+    own = (EarlyManifest(name=MANIFEST, text=cni),) if cni else ()
+    for each in (*own, *spec.early_manifests):
         name = file_name(each.name)
         if name in files:
             raise ValueError(f"two early manifests are called {each.name}")

@@ -99,6 +99,7 @@ RESERVED: Final[Mapping[str, str]] = {
     "cluster-cidr": "use k3s.cluster_cidr",
     "service-cidr": "use k3s.service_cidr",
     "flannel-ipv6-masq": "it follows from network.ipv6",
+    "flannel-backend": "use network.cni",
     "node-label": "use labels of the pool",
     "node-taint": "use taints of the pool",
     "etcd-snapshot-schedule-cron": "use backup.schedule",

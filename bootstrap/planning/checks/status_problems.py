@@ -20,6 +20,7 @@ from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.members.unreachable import unreachable_lines
 from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
+from bootstrap.planning.settings.cni import awaited_cni, cni_problems
 from bootstrap.planning.settings.drift import drifts
 from bootstrap.planning.settings.notes import notes_on_settings
 from bootstrap.planning.settings.system import system_problems
@@ -42,6 +43,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
         *_orphans(view),
         *mark_notes(wanted),
         *notes_on_settings(view, wanted),
+        *cni_problems(view, wanted),
         *system_problems(view, wanted),
         *manifest_problems(view),
         *notes_on_drift(view, wanted),
@@ -75,7 +77,7 @@ def _without_settings(view: ClusterView, wanted: Sequence[MachineState]) -> list
 def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:
     asked = observed.kube_nodes is not None
     for machine_state in wanted:
-        why = machine_state.reason
+        why = "" if awaited_cni(machine_state) else machine_state.reason
         if why and machine_state.vm and (asked or vm_state(machine_state.vm) != "running"):
             yield Advice("{}: {}: `homelab-k8s up`", machine_state.name, why)
 

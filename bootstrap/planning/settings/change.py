@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bootstrap.k3s.dual_stack import PODS, SERVICES
+from bootstrap.k3s.early.cni import BACKEND
 from bootstrap.k3s.pass_through.flags import COMPONENTS
 from bootstrap.k3s.registries import EMBEDDED, SETTING
 from bootstrap.k3s.settings import SECRET
@@ -25,6 +26,7 @@ FIXED: Final[Mapping[str, tuple[str, str]]] = {
     "service-cidr": ("k3s.service_cidr", str(SERVICES)),
     "cluster-dns": ("k3s.server_config: cluster-dns", "10.43.0.10"),
     "flannel-ipv6-masq": ("flannel-ipv6-masq", "false"),
+    BACKEND: ("network.cni (flannel-backend)", "vxlan"),
     "secrets-encryption": ("secrets-encryption", "false"),
 }
 """What k3s does not change in a cluster that is there, each with its name in the inventory and k3s's default: nodes

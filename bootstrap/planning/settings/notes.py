@@ -11,6 +11,7 @@ from bootstrap.k3s.registries import REGISTRIES
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import FIXED, shown_values
+from bootstrap.planning.settings.cni import cni_lines
 from bootstrap.planning.settings.drift import Drift, drifts
 from bootstrap.planning.settings.hardening import foreign_hardening
 from bootstrap.planning.settings.registries import foreign_registries
@@ -27,7 +28,7 @@ def check_fixed(view: ClusterView) -> None:
     """
     _check_registries(view)
     _check_hardening(view)
-    lines = _fixed_notes(drifts(view, view.states))
+    lines = [*_fixed_notes(drifts(view, view.states)), *cni_lines(view)]
     if lines:
         raise PreflightError(
             f"the inventory of {view.spec.name} has settings that k3s cannot change in an existing cluster; nothing "
@@ -97,7 +98,7 @@ def notes_on_settings(view: ClusterView, all_states: Sequence[MachineState]) -> 
         for what, names in machines.items()
     )
     undo = Advice("restore the old value in the inventory, or: `homelab-k8s rebuild`")
-    fixed = (Advice("{}; {}", line, undo) for line in _fixed_notes(found))
+    fixed = (Advice("{}; {}", line, undo) for line in (*_fixed_notes(found), *cni_lines(view)))
     return (*lines, *fixed, *left_notes(found))
 
 

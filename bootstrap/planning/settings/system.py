@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def system_of(spec: ClusterSpec, machine: MachineSpec) -> SystemSpec:
     """What a machine is to have: that of all machines and its pool's; in a container nothing of the kernel."""
     hardened = SystemSpec(sysctls=tuple(sorted(KERNEL.items()))) if is_hardened(spec) else SystemSpec()
-    both = hardened.with_more(spec.system).with_more(machine.system)
+    cni = SystemSpec(kernel_modules=spec.network.cni.kernel_modules)
+    both = hardened.with_more(spec.system).with_more(cni).with_more(machine.system)
     return both.without_kernel if machine.kind is MachineKind.LXC else both
 
 

@@ -35,6 +35,7 @@ from bootstrap.planning.provision.vip_lanes import (
     with_other_settings,
     without_vip,
 )
+from bootstrap.planning.settings.cni import cni_notes
 from bootstrap.planning.settings.drift import Drift, drifts
 from bootstrap.planning.settings.hardening import hardening_notes
 from bootstrap.planning.settings.notes import check_fixed, left_notes
@@ -82,7 +83,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     changes = system_changes(view, view.states, restarting=rollout.names)
     coming = [change for drift in differing for change in drift.changes]
     notes = (*notes, *left_behind(view.observed.systems), *container_notes(view, view.states))
-    notes = (*notes, *hardening_notes(view, view.states, coming))
+    notes = (*notes, *hardening_notes(view, view.states, coming), *cni_notes(view))
     machines = shown_changed(rollout.shown(_shown(view, joins, reasons)), changes)
     lanes = with_system(lanes, changes)
     lanes = with_manifests(view, with_marks_restored(lanes, view.states))

@@ -299,7 +299,11 @@ class FakeShell(DataScripts):
                 self.world.workloads.add_ons(name)
             # Taints count at the first registration only, labels are put on again at each start.
             node = self.world.kube_nodes.get(name) or KubeNode(
-                name=name, ready=True, address=self.vm.address, taints=node_taints(config)
+                name=name,
+                ready=not self.world.no_cni,
+                problem=self.world.no_cni,
+                address=self.vm.address,
+                taints=node_taints(config),
             )
             self.world.kube_nodes[name] = replace(
                 node,

@@ -163,6 +163,7 @@ class World:
     lease_ages_s: dict[str, float] = field(default_factory=dict)
     heals_after_s: dict[str, float] = field(default_factory=dict)
     late_units: set[str] = field(default_factory=set)
+    no_cni: str = ""  # what nodes without a CNI plugin say
     missing: tuple[MissingPrivileges, ...] = ()
     missing_to_build: tuple[MissingPrivileges, ...] = ()
     held: tuple[str, ...] = ("VM.Allocate", "VM.Audit")

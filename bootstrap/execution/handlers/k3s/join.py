@@ -8,6 +8,7 @@ from bootstrap.errors import KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.k3s.agent_start import start_agent
+from bootstrap.execution.k3s.cni_wait import LEFT_OUT, cni_lack, ready_s
 from bootstrap.execution.k3s.identity import inherit
 from bootstrap.execution.k3s.kube_retries import KubeWrites
 from bootstrap.execution.k3s.node_looks import LOOK_S, listed
@@ -178,8 +179,8 @@ def await_ready(step: AwaitReady, context: RunContext) -> Done:
                 lacks = "" if readiness.lives(listed(name, kube)) else lacks
         except KubeUnreachableError as error:
             return NotYet(pauses.look() or str(error))  # the server that the run goes through may be the one that ends
-        lacks = lacks or unit
-        if not lacks and kube_node is not None:
+        lacks = cni_lack(kube_node, context) or lacks or unit
+        if kube_node is not None and (not lacks or (lacks == LEFT_OUT and not unit)):
             return kube_node
         paused = pauses.look()
         if not paused:
@@ -191,13 +192,13 @@ def await_ready(step: AwaitReady, context: RunContext) -> Done:
         poll,
         every_s=readiness.every_s,
         resolution=f"kubectl describe node {name} shows what is missing",
-        timeout_s=context.timeouts.ready_s,
+        timeout_s=ready_s(context),
     )
     writes = KubeWrites(context)
     changed = writes.set_kube_node_metadata(name, labels=dict(machine.labels), taints=machine.taints)
     if kube_node.settings_pending and name in context.findings.starts:
         writes.mark_settings(name, pending=False)
-    return Done(changed=changed, note=kube_node.version)
+    return Done(changed=changed, note=kube_node.version if kube_node.ready else LEFT_OUT)
 
 
 def token_there(name: MachineName, context: RunContext) -> str | None:
