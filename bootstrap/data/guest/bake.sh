@@ -3,8 +3,9 @@
 # Starts nothing. Prints changed=0 or changed=1, and warning=... for what it could not get.
 # Environment: SHA256  of the k3s binary, lower-case hex
 #              LOCK_S  how many seconds to wait for another apt or dpkg
-# Beside this script: k3s.bin (if it was sent), images/ (air-gap archives, if any were sent).
-# needs: put-k3s.sh bake-sysctl.conf bake-modules.conf wait-online.conf bake-cloud.cfg
+# Beside this script: k3s.bin (if it was sent), images/ (air-gap archives, if any were sent); proxies (NAME='VALUE', a line
+# each; secret), if apt-get is to use some.
+# needs: put-k3s.sh use-proxies.sh bake-sysctl.conf bake-modules.conf wait-online.conf bake-cloud.cfg
 set -eu
 umask 022
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -12,10 +13,12 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 WAIT_ONLINE=/etc/systemd/system/systemd-networkd-wait-online.service.d
 changed=0
 
-trap 'rm -f ./k3s.bin /usr/local/bin/.k3s.new /usr/local/bin/k3s.new ./apt.log' EXIT
+trap 'rm -f ./k3s.bin /usr/local/bin/.k3s.new /usr/local/bin/k3s.new ./apt.log ./proxies' EXIT
 
 # shellcheck source=/dev/null
 . ./put-k3s.sh
+# shellcheck source=/dev/null
+. ./use-proxies.sh
 
 # put SOURCE TARGET: copy where the content differs; others see the old file or the new one, never a part.
 put() {

@@ -22,6 +22,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests import host_keys
 from bootstrap.execution.guests.template_guest import meet_builder
 from bootstrap.execution.handlers.k3s.binary import fetched, send_k3s
+from bootstrap.k3s.environment import proxy_files
 from bootstrap.model.ids import StorageName
 from bootstrap.model.words import count
 from bootstrap.planning.templates.steps import (
@@ -179,7 +180,8 @@ def bake_guest(step: BakeGuest, context: RunContext) -> Done:
     facts = context.guest(build.key)
     artifact = fetched(build.recipe.k3s, facts.arch, context)
     sent = "" if facts.k3s_sha256 == artifact.sha256 else send_k3s(artifact, context.shell(build.key))
-    lines = context.run(build.key, "bake.sh", timeout_s=_BAKE_S, SHA256=artifact.sha256, LOCK_S=_LOCK_S).lines
+    env = {"SHA256": artifact.sha256, "LOCK_S": _LOCK_S}
+    lines = context.run(build.key, "bake.sh", timeout_s=_BAKE_S, files=proxy_files(context.spec), **env).lines
     for warning in lines.get("warning", []):
         context.warn(f"{build.name} is built without: {warning}")
     changed = _install_packages(build, context) or lines.get("changed") != ["0"]
@@ -197,7 +199,15 @@ def _install_packages(build: TemplateBuild, context: RunContext) -> bool:
         return False
     names = " ".join(packages)
     try:
-        done = context.run(build.key, "prepare-system.sh", timeout_s=_BAKE_S, PACKAGES=names, LOOK="0", LOCK_S=_LOCK_S)
+        done = context.run(
+            build.key,
+            "prepare-system.sh",
+            timeout_s=_BAKE_S,
+            files=proxy_files(context.spec),
+            PACKAGES=names,
+            LOOK="0",
+            LOCK_S=_LOCK_S,
+        )
     except ScriptError as error:
         raise GuestSetupError(
             f"{build.name}: packages of the inventory could not be installed in the template",
