@@ -17,7 +17,7 @@ from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.interrupts import EXIT_CODE
 from bootstrap.cli.running.usage import FittingGroup
 from bootstrap.cli.verbs.cluster import adopt, backup, down, manifests, rebuild, restore, rotate, up, upgrade
-from bootstrap.cli.verbs.machines import rebalance, remote_access, replace, scale
+from bootstrap.cli.verbs.machines import api_access, rebalance, remote_access, replace, scale
 from bootstrap.cli.verbs.setup import init, lab, template
 from bootstrap.cli.verbs.show import clusters, doctor, read_only, report, status
 
@@ -69,6 +69,8 @@ app.command("exec", short_help="Run a command on all machines, or some of them."
 app.command("logs", short_help="Show the k3s journal of a machine.")(remote_access.logs)
 app.command("adopt", short_help="Take over machines without a valid signature; asks first.")(adopt.adopt)
 app.command("kubeconfig", short_help="Print the kubeconfig.")(read_only.kubeconfig)
+app.command("kubectl", short_help="Run kubectl on the cluster, also behind a jump host.")(api_access.kubectl)
+app.command("tunnel", short_help="Keep a local port to the Kubernetes API open.")(api_access.tunnel)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
 app.command("report", short_help="Write an HTML report of a recorded run.")(report.report)
 app.command("schema")(read_only.schema)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bootstrap.model.observed import GuestInterface
 from bootstrap.ports.cluster import Artifact, ArtifactSource, KubeApi, KubeApis
-from bootstrap.ports.guests import CommandOutcome, GuestScript, GuestShell, GuestShells, Ways
+from bootstrap.ports.guests import CommandOutcome, GuestScript, GuestShell, GuestShells, Tunnel, Ways
 from bootstrap.ports.local import (
     CertificateFacts,
     Clock,
@@ -93,6 +93,7 @@ __all__ = [
     "SeedRequest",
     "StateStore",
     "TemplateMaker",
+    "Tunnel",
     "Warn",
     "Ways",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -114,6 +116,23 @@ class GuestShells(Protocol):
         ...
 
 
+class Tunnel(Protocol):
+    """A port of this computer's loopback that leads to one place."""
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        ...
+
+    def hold(self, stop: threading.Event) -> None:
+        """Keep the connection to the jump hosts until `stop` is set; one that is lost is made again."""
+        ...
+
+    def close(self) -> None:
+        """End it, and all connections through it."""
+        ...
+
+
 class Ways(Protocol):
     """The way to machines and to the Kubernetes API: direct, or over jump hosts."""
 
@@ -132,5 +151,23 @@ class Ways(Protocol):
         Raises:
             SshUnreachableError: One is not reached.
             GuestError: One refuses to log in or to forward, or shows another host key.
+        """
+        ...
+
+    def over(self, host: str) -> str:
+        """The jump hosts on the way to an address or name (`me@bastion`); empty if it is direct. Asks none of them."""
+        ...
+
+    def listen(self, host: str, port: int, *, local_port: int, tell: Callable[[str], None]) -> Tunnel:
+        """Open a port on 127.0.0.1 that leads to a place.
+
+        Args:
+            host: The place's address or name; a name is looked up where the last jump host is.
+            port: And its port.
+            local_port: The port to open; 0 for any.
+            tell: Is told of lost connections and of those that could not be passed on.
+
+        Raises:
+            HomelabError: A jump host or the place is not reached, or the local port is in use.
         """
         ...

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +24,7 @@ from bootstrap.adapters.ssh.fabric import FabricShells
 from bootstrap.adapters.ssh.keys import make_key_pair, read_key
 from bootstrap.errors import (
     GuestSetupError,
+    HomelabError,
     HostKeyError,
     KubernetesError,
     KubeUnreachableError,
@@ -258,3 +262,94 @@ def test_openssh_takes_the_same_way_with_the_kept_key_alone(
     refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert refused.returncode != 0
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in refused.stderr
+
+
+@pytest.fixture
+def echo() -> Iterator[tuple[str, int]]:
+    """A place that says back what it is told, connection by connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(sock: socket.socket) -> None:
+        with sock:
+            while chunk := sock.recv(1 << 16):
+                sock.sendall(chunk)
+            sock.sendall(b", bye")
+
+    def accept() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    yield listener.getsockname()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    accepting.join()
+
+
+def said(port: int, words: bytes = b"hello") -> bytes:
+    """What comes back through a local port, up to the end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(words)
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(1 << 16), b""))
+
+
+def test_a_tunnel_passes_everything_on_until_it_is_closed(server: Server, home: Home, echo: tuple[str, int]) -> None:
+    bastion = server("bastion")
+    tunnel = home.ways(bastion).listen(*echo, local_port=0, tell=home.told.append)
+    big = bytes(range(256)) * 4096
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: said(tunnel.port, big), range(4))) == {big + b", bye"}
+    assert set(bastion.forwarded) == {echo}
+    with pytest.raises(HomelabError, match=f"cannot listen on 127.0.0.1:{tunnel.port}") as taken:
+        home.ways(bastion).listen(*echo, local_port=tunnel.port, tell=home.told.append)
+    assert taken.value.details == "Address already in use"
+    assert "--port" in taken.value.resolution
+    with socket.create_connection(("127.0.0.1", tunnel.port), timeout=30) as open_one:
+        open_one.sendall(b"a")
+        assert open_one.recv(1) == b"a"
+        tunnel.close()
+        assert open_one.recv(1) == b"", "it ends with the tunnel"
+    with pytest.raises(ConnectionRefusedError):
+        said(tunnel.port)
+
+
+def test_a_tunnel_that_loses_its_jump_host_says_so_once_and_goes_on(
+    server: Server, home: Home, echo: tuple[str, int]
+) -> None:
+    bastion = server("bastion")
+    told: queue.Queue[str] = queue.Queue()
+    tunnel = home.ways(bastion).listen(*echo, local_port=0, tell=told.put)
+    stop = threading.Event()
+    holding = threading.Thread(target=tunnel.hold, args=(stop,))
+    holding.start()
+    bastion.drop_connections()
+    assert told.get(timeout=60) == f"the connection to me@localhost:{bastion.port} was lost, and is up again"
+    assert said(tunnel.port) == b"hello, bye"
+    bastion.may_forward = False
+    for _ in range(2):
+        with contextlib.suppress(ConnectionResetError):
+            assert said(tunnel.port) == b""
+    assert "refuses to forward connections to 127.0.0.1" in told.get(timeout=60)
+    assert told.empty(), "the same reason is told once"
+    stop.set()
+    holding.join()
+    tunnel.close()
+
+
+def test_a_tunnel_is_not_opened_to_what_is_not_reached(server: Server, home: Home) -> None:
+    with pytest.raises(SshUnreachableError, match=r"does not reach 127\.0\.0\.1:1"):
+        home.ways(server("bastion")).listen("127.0.0.1", 1, local_port=0, tell=home.told.append)
+    with pytest.raises(HomelabError, match=r"127\.0\.0\.1:1 is not reached"):
+        Ways().listen("127.0.0.1", 1, local_port=0, tell=home.told.append)
+
+
+def test_without_jump_hosts_a_tunnel_leads_there_directly(echo: tuple[str, int]) -> None:
+    tunnel = Ways().listen(*echo, local_port=0, tell=lambda _text: None)
+    assert said(tunnel.port) == b"hello, bye"
+    tunnel.close()

@@ -22,10 +22,19 @@ UP = ("up", "--cluster", "demo", "--workers", "1", "--progress", "plain")
 
 
 @contextmanager
-def started(scenario: str, *args: str, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
+def started(
+    scenario: str, *args: str, stdin: int = subprocess.DEVNULL, session: bool = False
+) -> Iterator[subprocess.Popen[str]]:
+    """The program; with `session` without this terminal, whose Ctrl-C nobody passes on."""
     command = [sys.executable, str(PROGRAM), scenario, *args]
     with subprocess.Popen(
-        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        command,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=session,
     ) as process:
         try:
             yield process

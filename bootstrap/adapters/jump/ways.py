@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING
 from bootstrap.adapters.jump.carrier import Carrier
 from bootstrap.adapters.jump.errors import NotReachedFromHopError
 from bootstrap.adapters.jump.user_config import Hop, UserSshConfig
+from bootstrap.errors import HomelabError
 from bootstrap.model.ids import MachineName
 
 if TYPE_CHECKING:
     from bootstrap.adapters.jump.pin import Pin
+    from bootstrap.adapters.jump.tunnel import LocalTunnel
 
 _CHECK_S = 4.0
+_LISTEN_S = 10.0
 _USUAL = (".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa")
 """Where OpenSSH is not installed and tells no IdentityFile."""
 
@@ -68,6 +72,24 @@ class Ways:
             return ()
         return self._config.hops(_targets(host, machine or self._named))
 
+    def over(self, host: str) -> str:
+        """See `bootstrap.ports.Ways.over`."""
+        return ", then ".join(map(str, self.hops(host)))
+
+    def listen(self, host: str, port: int, *, local_port: int, tell: Callable[[str], None]) -> LocalTunnel:
+        """See `bootstrap.ports.Ways.listen`."""
+        from bootstrap.adapters.jump.tunnel import LocalTunnel
+
+        hops = self.hops(host)
+        carrier = Carrier(hops) if hops else None
+        try:
+            self.connect(host, port, _LISTEN_S).close()
+        except OSError as error:
+            raise HomelabError(f"{host}:{port} is not reached", details=str(error)) from error
+        if carrier is not None:
+            carrier.log_in()
+        return LocalTunnel(carrier, (host, port), port=local_port, tell=tell)
+
     def check(self, address: IPv4Address | None, port: int) -> str:
         """See `bootstrap.ports.Ways.check`."""
         host = str(address or "")
@@ -78,7 +100,7 @@ class Ways:
         carrier.log_in()
         with contextlib.suppress(NotReachedFromHopError):  # it forwards; the machine may not be there yet
             carrier.connect((host or "127.0.0.1", port), timeout_s=_CHECK_S).close()
-        return ", then ".join(map(str, hops))
+        return self.over(host)
 
     def options(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
         """Arguments for OpenSSH's client, which then takes the same way.

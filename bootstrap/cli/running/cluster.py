@@ -47,7 +47,7 @@ def open_homelab(
         ports=session.ports,
         stop=session.stop,
         on_secret=session.masker.add_words,
-        on_warning=lambda message: session.sink(Warned(subject="ssh", message=message)),
+        on_warning=lambda message: session.sink(Warned(subject="ssh", message=message, danger=True)),
     )
     for warning in homelab.warnings:
         session.sink(Warned(subject="proxmox", message=warning, danger=True))

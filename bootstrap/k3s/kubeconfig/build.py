@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -85,6 +86,17 @@ def with_server(kubeconfig: str, address: IPv4Address) -> str:
     return _render(read.pems, name=read.name, server_url=f"https://{address}:6443")
 
 
+def through_tunnel(kubeconfig: str, port: int) -> str:
+    """One of our kubeconfigs that goes through a port of loopback; TLS still verifies the server that it names.
+
+    Raises:
+        KubernetesError: As of `check_own`.
+    """
+    read = _own(kubeconfig)
+    host = urlsplit(read.server).hostname or ""
+    return _render(read.pems, name=read.name, server_url=f"https://127.0.0.1:{port}", verified_as=host)
+
+
 def server_of(kubeconfig: str) -> str:
     """The server that one of our kubeconfigs names, for texts. Raises KubernetesError as `check_own` does."""
     return _own(kubeconfig).server
@@ -109,8 +121,10 @@ def _own(kubeconfig: str, *, api_name: str | None = _ANY) -> _Read:
     return read
 
 
-def _render(pems: AdminPems, *, name: str, server_url: str) -> str:
+def _render(pems: AdminPems, *, name: str, server_url: str, verified_as: str = "") -> str:
     cluster = {"server": server_url, "certificate-authority-data": _base64(pems.authority)}
+    if verified_as:
+        cluster["tls-server-name"] = verified_as
     user = {"client-certificate-data": _base64(pems.certificate), "client-key-data": _base64(pems.key)}
     config = {
         "apiVersion": "v1",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -154,3 +155,26 @@ class FakeWays:
         if self.world.jump_problem is not None:
             raise self.world.jump_problem
         return self.world.jump
+
+    def over(self, host: str) -> str:
+        return self.world.jump
+
+    def listen(self, host: str, port: int, *, local_port: int, tell: Callable[[str], None]) -> FakeTunnel:
+        if self.world.jump_problem is not None:
+            raise self.world.jump_problem
+        self.world.log(f"tunnel to {host}:{port}")
+        return FakeTunnel(self.world, local_port or 40000)
+
+
+@dataclass
+class FakeTunnel:
+    """A tunnel that the user ends at once."""
+
+    world: World
+    port: int
+
+    def hold(self, stop: threading.Event) -> None:
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        self.world.log("tunnel closed")

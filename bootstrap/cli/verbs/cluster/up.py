@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, ControlPlanes, Guests, LabGuests, Target, Workers
@@ -161,7 +163,7 @@ def _show_result(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
 
     cluster, ports = ended.plan.cluster, work.homelab.ports
     if not target.merge:
-        work.session.view.text(_closing(ended, target, context=cluster))
+        work.session.view.text(_closing(ended, partial(_first_command, work, target, cluster)))
         work.session.result(needed_kubeconfig(cluster, ports))
         return
     merged = merge_kubeconfig(cluster, ports, target)
@@ -169,7 +171,7 @@ def _show_result(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
         for note in merged.notes:
             work.session.sink(Told(message=note))
     work.result(
-        lambda: _closing(ended, target, context=merged.context if merged is not None else cluster),
+        lambda: _closing(ended, partial(_first_command, work, target, merged.context if merged else cluster)),
         lambda: _document(work, ended, kubeconfig=str(merged.path) if merged is not None else None),
     )
 
@@ -182,7 +184,17 @@ def _document(work: Work, ended: Ended, *, kubeconfig: str | None) -> Document:
     return {**ended.document(machines=list(map(documents.machine_document, status.machines))), "kubeconfig": kubeconfig}
 
 
-def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:
+def _first_command(work: Work, target: KubeconfigTarget, context: str) -> str:
+    """What to type next."""
+    from bootstrap.commands.access.tunnel import api_over
+
+    if not work.homelab.ports.ways.direct and work.homelab.look(api_over):
+        return work.session.advise(Advice("`homelab-k8s kubectl -- get nodes`")).strip("`")
+    file = ["--kubeconfig", str(target.path)] if target.path is not None else []
+    return shlex.join(["kubectl", *file, "--context", context, "get", "nodes"])
+
+
+def _closing(ended: Ended, first_command: Callable[[], str]) -> str:
     from bootstrap.planning.plan import Action
 
     plan, report = ended.plan, ended.report
@@ -195,12 +207,10 @@ def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:
         return f"{plan.cluster}: {machines}, but {len(plan.refusing)} of them {refuse} our SSH key"
     if report is None:
         return f"{plan.cluster}: {machines}; nothing to do"
-    file = ["--kubeconfig", str(target.path)] if target.path is not None else []
-    command = shlex.join(["kubectl", *file, "--context", context, "get", "nodes"])
     return "\n".join(
         [
             f"{plan.cluster}: {machines}, in {tables.seconds(report.took_s)}",
             *tables.times_lines(report),
-            f"next: {command}",
+            f"next: {first_command()}",
         ]
     )
