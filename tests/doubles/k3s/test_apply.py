@@ -247,3 +247,34 @@ def test_fields_that_no_schema_has_are_refused_by_an_apply(api: RawApi) -> None:
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container, container]}}
     twice = api.apply(DEPLOYMENT, deployment(template=template))
     assert twice.message.endswith('.spec.template.spec.containers: duplicate entries for key [name="web"]')
+
+
+def test_a_scale_belongs_to_whoever_sets_it(api: RawApi) -> None:
+    api.apply(DEPLOYMENT, deployment(), "one")
+    scale = api.get(f"{DEPLOYMENT}/scale")
+    assert (scale.body["kind"], scale.body["spec"], scale.body["status"]["selector"]) == (
+        "Scale", {"replicas": 0}, "app=web",
+    )  # fmt: skip
+    assert api.patch(f"{DEPLOYMENT}/scale", {"spec": {"replicas": 3}}, fieldManager="scaler").code == 200
+    found = api.get(DEPLOYMENT)
+    assert found.body["spec"]["replicas"] == 3
+    assert found.managed()["scaler", "Update"] == {"f:spec": {"f:replicas": {}}}
+    assert api.apply(DEPLOYMENT, deployment(), "one").message == (
+        'Apply failed with 1 conflict: conflict with "scaler" with subresource "scale" using apps/v1: .spec.replicas'
+    )
+    body = {key: value for key, value in deployment()["spec"].items() if key != "replicas"}
+    left = api.apply(DEPLOYMENT, {**deployment(), "spec": body}, "one")
+    assert (left.code, left.body["spec"]["replicas"]) == (200, 3)
+
+
+def test_yaml_is_taken_by_an_apply(api: RawApi) -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm\ndata:\n  a: |\n    1\n    2\n  b: 'x'\n"
+    made = api.apply(CM, text)
+    assert (made.code, made.body["data"]) == (201, {"a": "1\n2\n", "b": "x"})
+
+
+def test_a_dry_run_has_the_version_of_what_stays(api: RawApi) -> None:
+    assert "resourceVersion" not in api.apply(CM, config_map(a="1"), dryRun="All").body["metadata"]
+    kept = api.apply(CM, config_map(a="1"))
+    tried = api.apply(CM, config_map(a="2"), dryRun="All")
+    assert tried.body["metadata"]["resourceVersion"] == kept.body["metadata"]["resourceVersion"]

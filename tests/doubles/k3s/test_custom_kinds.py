@@ -94,3 +94,52 @@ def test_a_deleted_definition_takes_its_objects_along(api: RawApi, boxes: Boxes)
     assert api.delete(boxes.path).code == 200
     eventually(lambda: api.get(boxes.path).code == 404, "the definition is gone")
     eventually(lambda: api.get(boxes.one).code == 404, "the kind is no longer served")
+
+
+def test_custom_objects_are_checked_by_their_schema(api: RawApi, boxes: Boxes) -> None:
+    path = f"{boxes.group}/v1 boxes"
+    wrong = api.post(path, boxes.box(replicas="many"))
+    assert wrong.code == 422
+    assert wrong.message == (
+        f'Box.{boxes.group} "one" is invalid: spec.replicas: Invalid value: "string": spec.replicas in body must be of '
+        'type integer: "string"'
+    )
+    assert api.post(path, boxes.box(ports=[{"port": 1}])).message == (
+        f'Box.{boxes.group} "one" is invalid: spec.ports[0].name: Required value'
+    )
+    assert api.apply(boxes.one, boxes.box(foo=1)).message.endswith(".spec.foo: field not declared in schema")
+    assert api.post(path, boxes.box(foo=1), fieldValidation="Strict").message == (
+        'Box in version "v1" cannot be handled as a Box: strict decoding error: unknown field "spec.foo"'
+    )
+    pruned = api.post(path, boxes.box(foo=1, replicas=1))
+    assert (pruned.warnings, pruned.body["spec"]) == (['unknown field "spec.foo"'], {"replicas": 1})
+    assert api.patch(boxes.one, {}, "strategic-merge").code == 415
+
+
+def test_a_bad_definition_is_refused(api: RawApi) -> None:
+    body = definition("example.org")
+    body["metadata"]["name"] = "other.example.org"
+    body["spec"]["versions"][0]["storage"] = False
+    refused = api.post(DEFINITIONS, body)
+    assert refused.code == 422
+    told = dict(zip([field for _, field in refused.causes], refused.details["causes"], strict=True))
+    assert told["metadata.name"]["message"] == (
+        'Invalid value: "other.example.org": must be spec.names.plural+"."+spec.group'
+    )
+    assert told["spec.versions"]["message"].endswith("must have exactly one version marked as storage version")
+
+
+def test_charts_of_k3s_are_a_custom_kind(api: RawApi) -> None:
+    path = "helm.cattle.io/v1 helmcharts/web"
+    chart = {"apiVersion": "helm.cattle.io/v1", "kind": "HelmChart", "metadata": {"name": "web"},
+             "spec": {"chart": "web", "repo": "https://charts.example.org", "valuesContent": "a: 1\n"}}  # fmt: skip
+    made = api.apply(path, chart, dryRun="All")
+    assert made.body["spec"]["failurePolicy"] == "reinstall"
+    assert made.managed() == {("one", "Apply"): {"f:spec": {"f:chart": {}, "f:repo": {}, "f:valuesContent": {}}}}
+    chart["spec"] = {"chart": "web", "failurePolicy": "hope"}
+    assert api.apply(path, chart, dryRun="All").message == (
+        'HelmChart.helm.cattle.io "web" is invalid: spec.failurePolicy: Unsupported value: "hope": supported values: '
+        '"abort", "reinstall", "retry"'
+    )
+    listed = {each["metadata"]["name"] for each in api.get(DEFINITIONS).body["items"]}
+    assert {"addons.k3s.cattle.io", "helmchartconfigs.helm.cattle.io", "helmcharts.helm.cattle.io"} <= listed

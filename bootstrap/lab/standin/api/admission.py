@@ -8,6 +8,7 @@ import ipaddress
 from ..datastore.store import Store
 from ..logs import stamp
 from ..shapes import Obj
+from .allocating import allocate
 from .objects import condition, is_terminating, labels_of
 
 NODE_FINALIZER = "wrangler.cattle.io/node"
@@ -68,16 +69,19 @@ def hold_node(node: Obj) -> None:
 class Admission:
     """Completes objects before they are kept."""
 
-    def __init__(self, store: Store, pods: list[str]) -> None:
-        self.store = store
+    def __init__(self, store: Store, pods: list[str], services: list[str]) -> None:
+        self.store, self._services = store, services
         self.pod_networks = [ipaddress.ip_network(cidr, strict=False) for cidr in pods]
 
     def admit(self, plural: str, obj: Obj) -> None:
         """What the API server and the controllers fill in."""
         admit = {"nodes": self._admit_node, "secrets": admit_secret, "namespaces": admit_namespace,
-                 "pods": admit_pod}.get(plural)  # fmt: skip
+                 "pods": admit_pod, "services": self._admit_service}.get(plural)  # fmt: skip
         if admit:
             admit(obj)
+
+    def _admit_service(self, service: Obj) -> None:
+        allocate(self.store, self._services, service)
 
     def _admit_node(self, node: Obj) -> None:
         spec = node.setdefault("spec", {})

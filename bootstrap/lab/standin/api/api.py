@@ -11,9 +11,10 @@ from ..failures import ApiError, no_such_path, status_object
 from ..shapes import Edit, Json, Obj, Reply
 from .access.authorizing import Authorizer
 from .admission import NODE_FINALIZER, Admission
-from .changing import Changed, Changing
+from .changing import Changed, Changing, refuse_stale
 from .deleting import Deleting, grace_of
 from .kinds.kinds import Kinds
+from .kinds.scaling import scale_of, scaled
 from .objects import is_terminating
 from .patching import APPLY, apply_patch, refuse_media_type
 from .reading.selecting import selected
@@ -24,11 +25,11 @@ from .resources import RESOURCES, Resource, Target, not_found, split_path, whole
 class Api:
     """The object API of one server. `call` serves HTTP and the server itself."""
 
-    def __init__(self, store: Store, cluster: Cluster, pods: list[str]) -> None:
+    def __init__(self, store: Store, cluster: Cluster, pods: list[str], services: list[str]) -> None:
         self.store, self.cluster = store, cluster
         self.kinds = Kinds(store)
         self.authorizer = Authorizer(store)
-        self.admission = Admission(store, pods)
+        self.admission = Admission(store, pods, services)
         self.deleting = Deleting(store, cluster)
         self.changing = Changing(store, self.admission, self.deleting, self.kinds)
 
@@ -70,6 +71,10 @@ class Api:
             obj = self.store.get(resource.key, target.ns, target.name)
             if obj is None:
                 raise not_found(resource, target.name)
+            if target.sub == "scale" and resource.scales:
+                return scale_of(obj, self.kinds.custom(resource))
+            if target.sub not in ("", "status", "approval"):
+                raise no_such_path() if target.sub != "eviction" else not_allowed()
             return whole(resource, obj)
         with self.store.changed:
             rev = str(self.store.rev)
@@ -92,11 +97,21 @@ class Api:
                     return 200, {}
                 by = asked(op)
                 code, answer, edits = self._edits(op, by)
-                if edits and op["query"].get("dryRun") != "All":
+                if op["query"].get("dryRun") == "All":
+                    answer = self._not_kept(answer, edits)
+                elif edits:
                     self.cluster.commit(edits)
                 return code, with_warnings(answer, by)
         except ApiError as error:
             return error.code, error.status()
+
+    def _not_kept(self, answer: Obj, edits: list[Edit]) -> Obj:
+        """The answer to a dry run: its object has the version of the one that stays."""
+        if not edits or "resourceVersion" not in answer.get("metadata", {}):
+            return answer
+        old = self.store.objects.get(edits[0][:3])
+        meta = {key: value for key, value in answer["metadata"].items() if key != "resourceVersion"}
+        return {**answer, "metadata": meta | ({"resourceVersion": old["metadata"]["resourceVersion"]} if old else {})}
 
     def _add_member(self, member: Obj) -> Reply:
         """Add a server. This ends the deletion of its old Node, if that still hangs."""
@@ -133,7 +148,7 @@ class Api:
             return self._delete_all(resource, op)
         old = self.store.objects.get((resource.key, op["ns"], op["name"]))
         if method == "PATCH":
-            refuse_media_type(kind_of(op), strategic=not resource.custom)
+            refuse_media_type(kind_of(op), strategic=not resource.by_schema)
         if method == "PATCH" and (old is not None or kind_of(op) == APPLY):
             return self._patch(resource, old, op, by)
         if old is None:
@@ -142,6 +157,9 @@ class Api:
 
     def _patch(self, resource: Resource, old: Obj | None, op: Obj, by: Asked | None) -> Changed:
         kind, own = kind_of(op), op["body"]
+        if op["sub"] == "scale" and resource.scales and old is not None:
+            scale = apply_patch(scale_of(old, self.kinds.custom(resource)), own, kind, None)
+            return self._scale(resource, old, scale, by)
         if not is_part(resource, op["sub"]):
             raise not_allowed()
         if kind == APPLY and by is not None:
@@ -151,6 +169,13 @@ class Api:
         result = apply_patch(whole(resource, old), own, kind, self.kinds.type_of(resource))
         return self.changing.update(resource, old, self.changing.patched(resource, result, by), op["sub"], by)
 
+    def _scale(self, resource: Resource, old: Obj, scale: Obj, by: Asked | None) -> Changed:
+        custom = self.kinds.custom(resource)
+        refuse_stale(resource, old, scale)
+        body = scaled(whole(resource, old), scale, custom)
+        code, answer, edits = self.changing.update(resource, old, body, "scale", by)
+        return code, scale_of(answer, custom), edits
+
     def _edits_of(self, resource: Resource, old: Obj, op: Obj, by: Asked | None) -> Changed:
         """The same for an object that exists."""
         method, sub = op["method"], op["sub"]
@@ -158,6 +183,8 @@ class Api:
             return self.deleting.evict(old, op["body"])
         if method == "DELETE":
             return self._delete(resource, old, op)
+        if (method, sub) == ("PUT", "scale") and resource.scales:
+            return self._scale(resource, old, op["body"], by)
         if method != "PUT" or not is_part(resource, sub):
             raise not_allowed()
         return self.changing.update(resource, old, self.changing.replacement(resource, old, op, by), sub, by)

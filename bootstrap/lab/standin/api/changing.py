@@ -9,17 +9,19 @@ import uuid
 from ..datastore.store import Store
 from ..failures import ApiError
 from ..logs import stamp
-from ..shapes import Edit, Obj
+from ..shapes import Edit, Json, Obj
 from .access.requesting import approve, fill, refuse_masters
 from .admission import Admission
+from .allocating import keep_allocated
 from .apply.applying import Tracked
 from .checks.checks import check
 from .deleting import Deleting
+from .kinds.custom import defaulted
 from .kinds.kinds import Kinds
 from .objects import is_terminating
 from .requests import Asked
 from .resources import RESOURCES, Resource, not_found, whole
-from .types.decoding import decode, decode_patched
+from .types.decoding import decode, decode_patched, json_name
 from .types.defaults import complete
 from .types.filling import filled, without_nulls
 
@@ -42,6 +44,7 @@ class Changing:
     def create(self, resource: Resource, ns: str, body: Obj, by: Asked | None = None) -> Changed:
         obj = copy.deepcopy(body)
         if by is not None:
+            refuse_no_object(resource, obj)
             refuse_other_kind(resource, obj)
             obj = self._decoded(resource, obj, by)
             if (obj.get("metadata") or {}).get("resourceVersion"):
@@ -52,12 +55,13 @@ class Changing:
         """Server-side apply, to a missing object too."""
         config = copy.deepcopy(op["body"])
         if not isinstance(config, dict):
-            raise ApiError(400, "BadRequest", f"error decoding YAML: cannot unmarshal {type(config).__name__}")
+            text = f"json: cannot unmarshal {json_name(config)} into Go value of type map[string]interface {{}}"
+            raise ApiError(
+                400, "BadRequest", f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}"
+            )
         refuse_other_version(resource, config)
         tracked = self.tracked(resource, op["sub"])
         live = whole(resource, old) if old is not None else None
-        if resource.custom and by.directive != "Ignore":
-            config = self._decoded(resource, config, by)
         new = tracked.apply(live, config, by.manager, force=by.force)
         if new.get("metadata", {}).get("name") != name:
             raise other_name(new.get("metadata", {}).get("name", ""), name)
@@ -74,9 +78,9 @@ class Changing:
         kind = self.kinds.type_of(resource)
         if kind is None:
             raise ApiError(500, "", f"no corresponding type for {resource.group_version}, Kind={resource.kind}")
-        reset: set[tuple[str, ...]] = {("f:status",)} if resource.status and not sub else set()
+        reset: set[tuple[str, ...]] = {("f:status",)} if resource.status and sub in ("", "scale") else set()
         if sub == "status":
-            reset = {("f:spec",), ("f:metadata", "f:labels")} if not resource.custom else {("f:spec",), ("f:metadata",)}
+            reset = {("f:spec",), ("f:metadata",) if resource.by_schema else ("f:metadata", "f:labels")}
         named = f"{resource.group}/{resource.version}, Kind={resource.kind}"
         return Tracked(kind, resource.group_version, named, frozenset(reset), sub)
 
@@ -97,8 +101,8 @@ class Changing:
         if by is not None:
             self._complete(resource, obj, fresh=True)
             meta = obj["metadata"]
-        if self.store.get(resource.key, ns, name):
-            raise exists(resource, name)
+        if resource.namespaced:
+            self._refuse_place(resource, ns, name)
         meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
         if resource.counts:
             meta["generation"] = 1
@@ -110,8 +114,8 @@ class Changing:
             check(resource, obj, None, self.kinds)
             if resource.key == REQUESTS:
                 refuse_masters(obj)
-            if resource.namespaced and not self.store.get("namespaces", "", ns):
-                raise not_found(RESOURCES["namespaces"], ns)
+        if self.store.get(resource.key, ns, name):
+            raise exists(resource, name)
         self.admission.admit(resource.key, obj)
         return 201, *self._keep(resource, obj)
 
@@ -125,16 +129,30 @@ class Changing:
             raise ApiError(400, "BadRequest", text)
         ns = ns or given or "default"
         meta["namespace"] = ns
-        if not outside and not self.store.get("namespaces", "", ns):
-            raise not_found(RESOURCES["namespaces"], ns)
         return ns
+
+    def _refuse_place(self, resource: Resource, ns: str, name: str) -> None:
+        """Raises ApiError for a namespace that is missing or being deleted (the plugin NamespaceLifecycle)."""
+        namespace = self.store.get("namespaces", "", ns)
+        if namespace is None:
+            raise not_found(RESOURCES["namespaces"], ns)
+        if is_terminating(namespace):
+            text = f"unable to create new content in namespace {ns} because it is being terminated"
+            cause = {"reason": "NamespaceTerminating", "message": f"namespace {ns} is being terminated",
+                     "field": "metadata.namespace"}  # fmt: skip
+            details = {**details_of(resource, name), "causes": [cause]}
+            raise ApiError(403, "Forbidden", f'{resource.qualified} "{name}" is forbidden: {text}', details)
 
     def _complete(self, resource: Resource, obj: Obj, *, fresh: bool = False) -> None:
         """Fill in defaults. A new object has no status of its own."""
         if fresh and resource.status:
             obj.pop("status", None)
-        kind = self.kinds.type_of(resource)
-        if not resource.custom and kind is not None:
+        kind, custom = self.kinds.type_of(resource), self.kinds.custom(resource)
+        if custom is not None:
+            found = defaulted(custom.schema, obj)
+            obj.clear()
+            obj.update(found)
+        if custom is None and kind is not None:
             plain = without_nulls(kind, obj)
             complete(resource.key, plain)
             obj.clear()
@@ -153,6 +171,8 @@ class Changing:
         refuse_stale(resource, old, body)
         if by is not None:
             self._complete(resource, body)
+            if resource.key == "services":
+                keep_allocated(old, body)
         new = merge_kept_parts(resource, old, body, sub, own=by is None)
         refuse_immutable(resource, old, new)
         before, meta = old["metadata"], new["metadata"]
@@ -179,6 +199,7 @@ class Changing:
         body: Obj = op["body"] or {}
         if by is None:
             return body
+        refuse_no_object(resource, body)
         refuse_other_kind(resource, body)
         name = (body.get("metadata") or {}).get("name", "")
         if name != old["metadata"]["name"]:
@@ -210,14 +231,17 @@ def without_times(obj: Obj) -> Obj:
 
 
 def exists(resource: Resource, name: str) -> ApiError:
-    details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
-    return ApiError(409, "AlreadyExists", f'{resource.qualified} "{name}" already exists', details)
+    text = f'{resource.qualified} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", text, details_of(resource, name))
+
+
+def details_of(resource: Resource, name: str) -> Obj:
+    return {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
 
 
 def conflict(resource: Resource, name: str, text: str) -> ApiError:
-    details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
     failed = f'Operation cannot be fulfilled on {resource.qualified} "{name}"'
-    return ApiError(409, "Conflict", f"{failed}: {text}", details)
+    return ApiError(409, "Conflict", f"{failed}: {text}", details_of(resource, name))
 
 
 def other_name(given: str, name: str) -> ApiError:
@@ -225,6 +249,14 @@ def other_name(given: str, name: str) -> ApiError:
     if not given:
         text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
     return ApiError(400, "BadRequest", text)
+
+
+def refuse_no_object(resource: Resource, body: Json) -> None:
+    """Raises ApiError for a body that is no object."""
+    if not isinstance(body, dict):
+        wanted = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        text = f"json: cannot unmarshal {json_name(body)} into Go value of type {resource.version}.{resource.kind}"
+        raise ApiError(400, "BadRequest", f"{wanted}: {text}")
 
 
 def refuse_other_kind(resource: Resource, body: Obj) -> None:
@@ -273,7 +305,7 @@ def merge_kept_parts(resource: Resource, old: Obj, body: Obj, sub: str, *, own: 
     meta = {name: value for name, value in (new.get("metadata") or {}).items() if name not in FIXED_FIELDS}
     meta |= {name: old["metadata"][name] for name in FIXED_FIELDS if name in old["metadata"]}
     if sub == "status":
-        if not own and resource.custom:  # the subresource of a custom kind changes nothing of the metadata
+        if not own and resource.by_schema:  # the subresource of a custom kind changes nothing of the metadata
             meta = {**old["metadata"], **({"managedFields": meta["managedFields"]} if "managedFields" in meta else {})}
         return {**old, "status": new.get("status", {}), "metadata": meta}
     if sub == "approval":

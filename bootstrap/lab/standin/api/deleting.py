@@ -12,6 +12,8 @@ from .budgets import CANNOT_EVICT, budget_covers, budget_status
 from .objects import is_finished, is_terminating, pod_is_ready
 from .resources import RESOURCES, Resource
 
+IMMORTAL = ("default", "kube-public", "kube-system")
+
 
 def grace_of(op: Obj) -> int | None:
     """The grace period that a DELETE asks for, in its query or in its DeleteOptions."""
@@ -37,11 +39,23 @@ class Deleting:
             return self.delete_pod(old, grace_s)
         if resource.plural == "nodes":
             return self._delete_node(old)
+        if resource.key == "namespaces":
+            return self._terminate(old)
         # The finalizer of a snapshot's record is k3s's own, which removes it at once.
         if meta.get("finalizers") and resource.plural != "etcdsnapshotfiles":
             held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
             return [(resource.key, meta.get("namespace", ""), meta["name"], held)]
         return self.remove(resource, old)
+
+    def _terminate(self, old: Obj) -> list[Edit]:
+        """A namespace is Terminating until it is empty."""
+        meta = old["metadata"]
+        if meta["name"] in IMMORTAL:
+            details = {"name": meta["name"], "kind": "namespaces"}
+            text = f'namespaces "{meta["name"]}" is forbidden: this namespace may not be deleted'
+            raise ApiError(403, "Forbidden", text, details)
+        marked = {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}
+        return [("namespaces", "", meta["name"], {**old, "metadata": marked, "status": {"phase": "Terminating"}})]
 
     def _delete_node(self, old: Obj) -> list[Edit]:
         """Its etcd member is removed at once; the Node of a running server waits for its finalizer (observed on
@@ -99,7 +113,7 @@ class Deleting:
                 raise ApiError(429, "TooManyRequests", CANNOT_EVICT, {"causes": [cause]})
 
     def remove(self, resource: Resource, old: Obj) -> list[Edit]:
-        """Remove the object and its dependents: a Node's password, a namespace's contents, a custom kind's objects."""
+        """Remove the object and its dependents: a Node's password, a custom kind's objects."""
         name = old["metadata"]["name"]
         edits: list[Edit] = [(resource.key, old["metadata"].get("namespace", ""), name, None)]
         also: list[Key] = []
@@ -108,8 +122,6 @@ class Deleting:
             password: Key = ("secrets", "kube-system", f"{name}.node-password.k3s")
             if owned_by(self.store.objects.get(password), old):
                 also.append(password)
-        elif resource.plural == "namespaces":
-            also = [key for key in self.store.objects if key[1] == name]
         elif resource.key == "customresourcedefinitions":
             also = [key for key in self.store.objects if key[0] == name]
         return edits + [(*key, None) for key in also if key in self.store.objects]

@@ -117,7 +117,10 @@ def refuse_media_type(kind: str, *, strategic: bool) -> None:
 
 
 def apply_patch(old: Obj, patch: Json, kind: str, of: Type | None) -> Obj:
-    """The object after a patch of this media type."""
+    """The object after a patch of this media type. Raises ApiError for a patch of another form."""
+    wanted = list if kind == "application/json-patch+json" else dict
+    if not isinstance(patch, wanted) or (wanted is list and not all(isinstance(each, dict) for each in patch)):
+        raise ApiError(400, "BadRequest", "error decoding patch: json: cannot unmarshal it into a patch")
     if kind == STRATEGIC:
         return dict(merge_strategic(old, patch, of or ANY))
     return dict(PATCHES[kind](old, patch))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from ..shapes import Obj
 from .apply.managers import name_of_agent
 from .checks.errors import FieldError, forbidden, refusal, required, unsupported
@@ -13,20 +11,13 @@ DIRECTIVES = ("Ignore", "Strict", "Warn")
 OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions", "DELETE": "DeleteOptions"}
 
 
-@dataclass
 class Asked:
     """The options of a write, and the warnings that its answer carries."""
 
-    manager: str
-    directive: str = "Warn"
-    force: bool = False
-    user: str = ""
-    groups: tuple[str, ...] = ()
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def strict(self) -> bool:
-        return self.directive == "Strict"
+    def __init__(self, manager: str, directive: str, user: str, groups: tuple[str, ...], *, force: bool) -> None:
+        self.manager, self.directive, self.force = manager, directive, force
+        self.user, self.groups = user, groups
+        self.warnings: list[str] = []
 
 
 def asked(op: Obj) -> Asked | None:
@@ -39,8 +30,8 @@ def asked(op: Obj) -> Asked | None:
     if errors:
         raise refusal(f"{OPTIONS[op['method']]}.meta.k8s.io", None, "", errors)
     manager = query.get("fieldManager") or name_of_agent(by.get("agent", ""))
-    return Asked(manager, query.get("fieldValidation") or "Warn", query.get("force") == "true", by.get("user", ""),
-                 tuple(by.get("groups", ())))  # fmt: skip
+    return Asked(manager, query.get("fieldValidation") or "Warn", by.get("user", ""), tuple(by.get("groups", ())),
+                 force=query.get("force") == "true")  # fmt: skip
 
 
 def _problems(method: str, query: dict[str, str], *, applies: bool) -> list[FieldError]:
@@ -56,5 +47,5 @@ def _problems(method: str, query: dict[str, str], *, applies: bool) -> list[Fiel
     if query.get("dryRun", "All") != "All":
         errors.append(unsupported("dryRun", [query["dryRun"]], ["All"]))
     if query.get("fieldValidation", "") not in ("", *DIRECTIVES):
-        errors.append(unsupported("fieldValidation", query["fieldValidation"], DIRECTIVES))
+        errors.append(unsupported("fieldValidation", query["fieldValidation"], ("", *DIRECTIVES)))
     return errors

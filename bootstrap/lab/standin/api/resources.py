@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import urllib.parse
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..failures import ApiError
 from ..shapes import Obj
 
+OWN_GROUPS = ("helm.cattle.io", "k3s.cattle.io")
+"""The groups of k3s's own custom kinds."""
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(NamedTuple):
     """One kind of object."""
 
     plural: str
@@ -34,6 +35,11 @@ class Resource:
     def key(self) -> str:
         """Under which its objects are stored: groups other than the built-in ones may have plurals of these."""
         return f"{self.plural}.{self.group}" if self.custom else self.plural
+
+    @property
+    def by_schema(self) -> bool:
+        """Whether a definition says what its objects are like."""
+        return self.custom or self.group in OWN_GROUPS
 
     @property
     def group(self) -> str:
@@ -160,8 +166,8 @@ storageclasses StorageClass x sc
 volumeattachments VolumeAttachment s
 """),
     *_table("helm.cattle.io/v1", """
-helmchartconfigs HelmChartConfig ng
-helmcharts HelmChart nsg
+helmchartconfigs HelmChartConfig ng hcc
+helmcharts HelmChart nsg hc
 """),
     *_table("k3s.cattle.io/v1", """
 addons Addon ng
@@ -188,8 +194,7 @@ def whole(resource: Resource, obj: Obj) -> Obj:
     return {"kind": resource.kind, "apiVersion": resource.group_version, **obj}
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The object or list that a path below /api or /apis names."""
 
     resource: Resource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..api.api import Api
+from ..api.kinds.own import VERDICTS
 from ..api.objects import is_true
 from ..logs import stamp
 from ..shapes import Obj
@@ -35,11 +36,7 @@ def established(definition: Obj) -> Obj:
     """The definition with the status of one that is served."""
     spec = definition["spec"]
     stored = [version["name"] for version in spec.get("versions") or [] if version.get("storage")]
-    verdicts = (
-        ("NamesAccepted", "NoConflicts", "no conflicts found"),
-        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-    )
     conditions = [{"lastTransitionTime": stamp(), "message": message, "reason": reason, "status": "True", "type": kind}
-                  for kind, reason, message in verdicts]  # fmt: skip
+                  for kind, reason, message in VERDICTS]  # fmt: skip
     status = {"acceptedNames": spec["names"], "conditions": conditions, "storedVersions": stored}
     return {**definition, "metadata": dict(definition["metadata"]), "status": status}

@@ -20,6 +20,7 @@ from ..settings.options import Options
 from ..shapes import Obj
 from .certificates import Certificates
 from .definitions import Definitions
+from .namespaces import Namespaces
 from .workloads import Workloads
 
 CONTROL_S = 0.1  # how often the controllers look for work
@@ -43,6 +44,7 @@ class Manager:
         self._owners = Owners(api)
         self._definitions = Definitions(api)
         self._certificates = Certificates(api, pki)
+        self._namespaces = Namespaces(api)
         self._charts = Charts(api)
         self._refused: set[str] = set()  # nodes whose member may not be removed
 
@@ -55,6 +57,7 @@ class Manager:
         self._owners.look()
         self._definitions.look()
         self._certificates.look()
+        self._namespaces.look()
         for name in self._leases:
             node = self.store.get("nodes", "", name)
             if node and self.silence_s(name) > self.grace_s:

@@ -6,7 +6,6 @@ import json
 import select
 import time
 import urllib.parse
-from dataclasses import replace
 
 from .. import process
 from ..api.access.authorizing import AUTHENTICATED, MASTERS, VERBS, Attributes, User
@@ -18,11 +17,13 @@ from ..api.reading.tables import table
 from ..api.reading.watching import Watch
 from ..api.resources import Target, split_path
 from ..failures import ApiError, no_such_path, not_ready, status_object
+from ..settings.yaml_documents import read_documents
 from ..shapes import Json, Obj
 from ..versions import version_info
 from .supervisor import SupervisorHandler
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+YAML = (APPLY, "application/yaml")
 NODES = "system:nodes"
 META = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
 
@@ -137,7 +138,7 @@ class ApiHandler(SupervisorHandler):
         wanted = attributes_of(self.command, target, query)
         self.served.authorizer.require(user, wanted)
         if wanted.verb == "patch" and self._kind() == APPLY and not self.served.api.has(target):
-            self.served.authorizer.require(user, replace(wanted, verb="create"))
+            self.served.authorizer.require(user, wanted._replace(verb="create"))
 
     def _kind(self) -> str:
         return str(self.headers.get("Content-Type", "")).partition(";")[0].strip()
@@ -175,12 +176,17 @@ class ApiHandler(SupervisorHandler):
         try:
             return json.loads(data)
         except ValueError as error:
-            if kind == APPLY:
-                raise ApiError(
-                    400, "BadRequest", f"error decoding YAML (the stand-in reads JSON only): {error}"
-                ) from error
+            if kind in YAML:
+                return self._yaml(data)
             text = f"the object provided is unrecognized (the stand-in reads JSON only): {error}"
             raise ApiError(400, "BadRequest", text) from error
+
+    def _yaml(self, data: bytes) -> Json:
+        try:
+            documents = read_documents(data.decode())
+        except ValueError as error:
+            raise ApiError(400, "BadRequest", f"error decoding YAML: {error}") from error
+        return documents[0] if documents else None
 
     def _accepted(self) -> str:
         return str(self.headers.get("Accept", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..api.access.roles import default_bindings, default_roles
 from ..api.api import Api
+from ..api.kinds.own import definitions
 from ..shapes import Obj
 from .settings import ServerSettings
 
@@ -32,7 +33,8 @@ def ensure(api: Api, path: str, name: str, obj: Obj) -> None:
 def ensure_defaults(settings: ServerSettings, api: Api, apiservers: list[str]) -> None:
     """Create the default objects; the endpoints have an address of each server."""
     api.seed([*(("clusterroles", each) for each in default_roles()),
-              *(("clusterrolebindings", each) for each in default_bindings())])  # fmt: skip
+              *(("clusterrolebindings", each) for each in default_bindings()),
+              *(("customresourcedefinitions", each) for each in definitions())])  # fmt: skip
     for namespace in ("kube-system", "default", "kube-public", "kube-node-lease"):
         ensure(api, "/api/v1/namespaces", namespace, {})
     spec = {"clusterIP": "10.43.0.1", "type": "ClusterIP", "ports": [{"name": "https", "port": 443}]}

@@ -140,7 +140,7 @@ class Server:
         for table in (noise_server.CERTIFICATES, noise_server.SUPERVISOR, noise_agent.CONTAINERD):
             make_noise(table, facts)
         self.cluster = self.membership.cluster(self.store)
-        self.api = Api(self.store, self.cluster, self.pods)
+        self.api = Api(self.store, self.cluster, self.pods, self.services)
         self.snapshots = Snapshots(self.options, settings.machine.name, self.api)
         self._listen()
         if isinstance(self.cluster, Etcd):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...datastore.store import Store
 from ...failures import ApiError
@@ -13,8 +13,7 @@ MASTERS, AUTHENTICATED = "system:masters", "system:authenticated"
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-@dataclass(frozen=True)
-class User:
+class User(NamedTuple):
     """Who asks."""
 
     name: str
@@ -24,8 +23,7 @@ class User:
         return {"username": self.name, "groups": list(self.groups)}
 
 
-@dataclass(frozen=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What is asked for."""
 
     verb: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
 from functools import reduce
 
 from ...failures import ApiError
@@ -46,17 +45,22 @@ class ConflictsError(Exception):
         return ApiError(409, "Conflict", f"Apply failed with {text}", {"causes": causes})
 
 
-@dataclass(frozen=True)
 class Tracked:
-    """A kind whose fields have managers, for one resource or subresource."""
+    """A kind whose fields have managers, for one resource or subresource.
 
-    kind: Type
-    version: str
-    group_kind: str
-    """As messages name it: `apps/v1, Kind=Deployment`."""
-    reset: frozenset[Path] = frozenset()
-    """Fields that this endpoint never changes."""
-    subresource: str = ""
+    Args:
+        kind: The type of its objects.
+        version: Its group and version.
+        group_kind: As messages name it: `apps/v1, Kind=Deployment`.
+        reset: Fields that this endpoint never changes.
+        subresource: "" for the resource itself.
+    """
+
+    def __init__(
+        self, kind: Type, version: str, group_kind: str, reset: frozenset[Path] = NONE, subresource: str = ""
+    ) -> None:
+        self.kind, self.version, self.group_kind = kind, version, group_kind
+        self.reset, self.subresource = reset, subresource
 
     def who(self, name: str, operation: str) -> Manager:
         return Manager(name or "unknown", operation, self.version, self.subresource)
@@ -76,7 +80,10 @@ class Tracked:
         if live is not None and not shares:
             return
         before = self.full(live) if live is not None else zero(self.kind)
-        after = capped(self._updated(before, self.full(new), shares, self.who(name, "Update")))
+        try:
+            after = capped(self._updated(before, self.full(new), shares, self.who(name, "Update")))
+        except ValueError:
+            after = {}  # elements without keys: Kubernetes forgets the managers, and validation says what is wrong
         if after:
             new["metadata"]["managedFields"] = written(after)
 
@@ -95,6 +102,8 @@ class Tracked:
         self._check(config)
         try:
             return self._applied(live, config, name, force=force)
+        except ValueError as error:
+            raise ApiError(500, "", f"failed to merge config: {error}") from error
         except ConflictsError as error:
             if name != "kubectl" or live is None:
                 raise error.answer() from None
@@ -123,10 +132,7 @@ class Tracked:
         known = find(shares, who)
         last = shares.pop(known) if known else Share(NONE)
         mine = self._ours(owned(self.kind, config))
-        try:
-            joined = merged(self.kind, before, config)
-        except ValueError as error:
-            raise ApiError(500, "", f"failed to merge config: {error}") from error
+        joined = merged(self.kind, before, config)
         new = self._pruned(joined, {**shares, who: Share(mine)}, last.paths) if last.paths else joined
         new = without_nulls(self.kind, new) or {}
         change = Difference(self.kind, before, filled(self.kind, new))

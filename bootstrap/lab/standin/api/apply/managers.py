@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ...logs import stamp
 from ...shapes import Obj
@@ -20,8 +20,7 @@ STRIPPED: frozenset[Path] = frozenset(
 """Fields that nobody manages (apimachinery, stripmeta.go)."""
 
 
-@dataclass(frozen=True, order=True)
-class Manager:
+class Manager(NamedTuple):
     """Who manages fields. An applier is the same whatever version it applies."""
 
     name: str
@@ -34,7 +33,7 @@ class Manager:
         return self.operation == "Apply"
 
     def same(self, other: Manager) -> bool:
-        return self == (replace(other, version=self.version) if self.applies else other)
+        return self == (other._replace(version=self.version) if self.applies else other)
 
     def shown(self) -> str:
         """As a conflict names it."""
@@ -42,8 +41,7 @@ class Manager:
         return text if self.applies else f"{text} using {self.version}"
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """What one manager has."""
 
     paths: Paths

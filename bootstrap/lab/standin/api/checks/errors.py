@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...failures import ApiError
 from ..resources import Resource
@@ -13,8 +12,7 @@ from ..resources import Resource
 Value = Any  # what json.loads gives
 
 
-@dataclass(frozen=True)
-class FieldError:
+class FieldError(NamedTuple):
     """One error of a field."""
 
     field: str

@@ -9,6 +9,7 @@ from ...shapes import Obj
 from ..resources import Resource
 from .errors import FieldError, forbidden, invalid, required
 
+LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 SUBDOMAIN_WORDS = (
@@ -59,7 +60,7 @@ def name_problems(resource: Resource, name: str) -> list[str]:
         return label_problems(name)
     if resource.key in LABEL_1035_NAMES:
         return ["must be no more than 63 characters"] * (len(name) > 63) + [LABEL_1035_WORDS] * (
-            not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name)
+            not re.fullmatch(LABEL_1035, name)
         )
     return subdomain_problems(name)
 

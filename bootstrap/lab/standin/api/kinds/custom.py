@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...shapes import Obj
 from ..objects import is_true
@@ -12,8 +12,7 @@ from ..resources import Resource
 from ..types.types import ANY, OPAQUE, Type, parse
 
 
-@dataclass(frozen=True)
-class Custom:
+class Custom(NamedTuple):
     """A version of a custom kind."""
 
     resource: Resource
@@ -50,7 +49,7 @@ def whole_type(kind: str, schema: Obj) -> Type:
     """The type of a custom kind's objects: that of its schema, with the metadata of all objects."""
     found = type_of(schema)
     known = {**found.known, "apiVersion": parse("s"), "kind": parse("s"), "metadata": parse("@meta.ObjectMeta")}
-    return replace(found, kind="struct", name=kind, known=known)
+    return Type("struct", name=kind, atomic=found.atomic, known=known, rest=found.rest)
 
 
 def type_of(schema: Obj) -> Type:
@@ -93,3 +92,21 @@ def _array(schema: Obj) -> Type:
     item, kind = type_of(schema.get("items") or {}), schema.get("x-kubernetes-list-type", "atomic")
     keys = tuple(schema.get("x-kubernetes-list-map-keys") or ()) if kind == "map" else ()
     return Type("list", atomic=kind == "atomic", keys=keys, rest=item)
+
+
+def defaulted(schema: Obj, value: Any) -> Any:
+    """A value with the defaults of its schema; a field that is null and may not be is as one that is missing."""
+    if isinstance(value, dict):
+        result = dict(value)
+        more = schema.get("additionalProperties")
+        for name, below in (schema.get("properties") or {}).items():
+            missing = name not in result or (result[name] is None and not below.get("nullable"))
+            if missing and "default" in below:
+                result[name] = copy.deepcopy(below["default"])
+        for name, item in result.items():
+            below = (schema.get("properties") or {}).get(name) or (more if isinstance(more, dict) else {})
+            result[name] = defaulted(below, item)
+        return result
+    if isinstance(value, list):
+        return [defaulted(schema.get("items") or {}, item) for item in value]
+    return value

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ...datastore.store import Store
 from ...failures import no_such_path
 from ...shapes import Obj
-from ..resources import RESOURCES, Resource, Target
+from ..resources import OWN_GROUPS, RESOURCES, Resource, Target
 from ..types.types import Type, of_kind
 from .custom import Custom, customs
+from .own import own
 
 EVICTION = {"name": "pods/eviction", "singularName": "", "namespaced": True, "group": "policy", "version": "v1",
             "kind": "Eviction", "verbs": ["create"]}  # fmt: skip
@@ -37,7 +38,8 @@ class Kinds:
         """The custom kinds by group version and plural."""
         revision = self._store.touched.get("customresourcedefinitions", -1)
         if revision != self._seen:
-            self._customs = customs(self._store.all("customresourcedefinitions"))
+            served = customs(self._store.all("customresourcedefinitions"))
+            self._customs = {key: custom for key, custom in served.items() if custom.resource.group not in OWN_GROUPS}
             self._seen = revision
         return self._customs
 
@@ -51,16 +53,19 @@ class Kinds:
 
     def type_of(self, resource: Resource) -> Type | None:
         """The type of its objects; None if nothing is known of it."""
-        if not resource.custom:
-            return of_kind(resource.group_version, resource.kind)
-        custom = self.customs().get((resource.group_version, resource.plural))
-        return custom.type if custom else None
+        custom = self.custom(resource)
+        return custom.type if custom else of_kind(resource.group_version, resource.kind)
 
     def custom(self, resource: Resource) -> Custom | None:
-        return self.customs().get((resource.group_version, resource.plural)) if resource.custom else None
+        """The custom kind that a resource is, one of k3s's own too."""
+        return self.customs().get((resource.group_version, resource.plural)) if resource.custom else own(resource.key)
 
     def all(self) -> list[Resource]:
         return [*RESOURCES.values(), *(custom.resource for custom in self.customs().values())]
+
+    def stored_as(self, key: str) -> Resource | None:
+        """The resource whose objects have this key in the store."""
+        return next((each for each in self.all() if each.key == key), None)
 
     def parse(self, parts: list[str]) -> Target | None:
         """What a path below /api or /apis names; None for paths of discovery."""

@@ -67,6 +67,10 @@ class Decoded:
             at = f"{path}.{name}" if path else name
             if below is None:
                 self.unknown.append(at)
+            elif at == "metadata" and not self._typed:  # that of a custom object has types too
+                self._typed = True
+                result[name] = self._value(below, item, at, name, kind.name)
+                self._typed = False
             elif kind.kind == "struct":
                 result[name] = self._value(below, item, at, f"{fields}.{name}" if fields else name, kind.name)
             else:
@@ -152,7 +156,7 @@ def _bytes_problem(value: Value) -> str:
 
 def _read(kind: Type, resource: Resource, body: Obj) -> Decoded:
     """Custom objects are read without their types, which their schema checks."""
-    return Decoded(kind, body, typed=not resource.custom)
+    return Decoded(kind, body, typed=not resource.by_schema)
 
 
 def decode(kind: Type, resource: Resource, body: Obj, directive: str) -> tuple[Obj, list[str]]:

@@ -41,9 +41,10 @@ def zero(kind: Type) -> Obj:
 
 
 def without_nulls(kind: Type, value: Value) -> Value:
-    """A value without fields that are null: Go's decoder leaves them at their zero."""
+    """A value without nulls: Go's decoder leaves such fields and elements at their zero."""
     if isinstance(value, dict) and kind.kind in ("struct", "map"):
         return {name: without_nulls(kind.field(name) or kind, item) for name, item in value.items() if item is not None}
     if isinstance(value, list) and kind.kind == "list":
-        return [without_nulls(kind.element(), item) for item in value]
+        empty = {} if kind.element().kind == "struct" else ZEROS.get(kind.element().scalar)
+        return [empty if item is None else without_nulls(kind.element(), item) for item in value]
     return value

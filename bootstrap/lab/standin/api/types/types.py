@@ -10,7 +10,7 @@ that it is a struct and no pointer, so that it is never missing; `=VALUE` at the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from .tables import cluster, core, workloads
 
@@ -18,8 +18,10 @@ SCALARS = {"s": "string", "y": "bytes", "t": "time", "i": "int32", "l": "int64",
            "q": "quantity", "x": "int-or-string"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Type:
+NOTHING: Mapping[str, Any] = {}
+
+
+class Type(NamedTuple):
     """What a value may be. Fields and elements are looked up when they are needed, since types refer to each other."""
 
     kind: str
@@ -30,14 +32,14 @@ class Type:
     atomic: bool = False
     keys: tuple[str, ...] = ()
     patch_key: str = ""
-    words: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = NOTHING
     """Of a struct: the word for each field's type."""
     always: frozenset[str] = frozenset()
     structs: frozenset[str] = frozenset()
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = NOTHING
     item: str = ""
     """Of a list or map: the word for its elements' type."""
-    known: Mapping[str, Type] = field(default_factory=dict)
+    known: Mapping[str, Type] = NOTHING
     """Of a type that no table has: the types of its fields."""
     rest: Type | None = None
     """Of such a type: that of its elements or its other fields."""
