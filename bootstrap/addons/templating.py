@@ -12,7 +12,7 @@ an item whose value is None is left out. What was filled in is never read as a t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -35,9 +35,27 @@ def fill(template: object, names: Mapping[str, Any]) -> Any:  # noqa: ANN401 - J
     return template
 
 
+class _Blocks(yaml.SafeDumper):
+    """Writes texts of several lines as blocks."""
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Blocks.add_representer(str, _block)
+
+
 def dump(value: object) -> str:
     """YAML as people write it."""
-    text: str = yaml.safe_dump(value, default_flow_style=False, sort_keys=False, width=120, allow_unicode=True)
+    return dump_all([value])
+
+
+def dump_all(values: Sequence[object]) -> str:
+    """The same for several documents."""
+    text: str = yaml.dump_all(
+        values, Dumper=_Blocks, default_flow_style=False, sort_keys=False, width=2**16, allow_unicode=True
+    )
     return text
 
 

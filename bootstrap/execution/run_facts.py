@@ -59,6 +59,11 @@ class Once(Generic[K, V]):
             raise LookupError(f"{self._what} of {key} is not known yet: the plan lacks a step")
         return value
 
+    def keys(self) -> tuple[K, ...]:
+        """What there are values for."""
+        with self._lock:
+            return tuple(self._values)
+
     def values(self) -> tuple[V, ...]:
         """All values so far."""
         with self._lock:

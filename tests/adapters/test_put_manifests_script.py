@@ -1,4 +1,4 @@
-"""put-manifests.sh run for real."""
+"""put-manifests.sh and drop-manifests.sh run for real."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def test_a_fresh_server_gets_exactly_what_was_sent(machine: Machine) -> None:
         "homelab-k8s-ccm.yaml",
         "mine.yaml",
     ]
+
+
+def test_what_is_dropped_leaves_the_folder_and_nothing_else(machine: Machine) -> None:
+    put(machine, cni="a", ccm="b")
+    machine.put_file(USERS, "the user's")
+    assert lines(machine.run("drop-manifests.sh", NAMES="ccm gone")) == [("changed", "1")]
+    assert [machine.path(each).exists() for each in (CNI, CCM, USERS)] == [True, False, True]
+    assert lines(machine.run("drop-manifests.sh", NAMES="ccm gone")) == [("changed", "0")]
 
 
 def test_modes_and_links_are_set_right(machine: Machine) -> None:

@@ -10,6 +10,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines, some_of
 from bootstrap.manifests.values import Change, ManifestObjects, ManifestsSeen, ObjectChange, ObjectId
 from bootstrap.model.words import count
+from bootstrap.planning.checks.addons import check_births
 from bootstrap.planning.healthy_server import healthy_server, needed_server
 from bootstrap.planning.manifests.steps import ApplyManifests
 from bootstrap.planning.members.existing_machines import plan_on, present_machines
@@ -73,9 +74,13 @@ def with_manifests(view: ClusterView, lanes: tuple[Lane, ...]) -> tuple[Lane, ..
 def check_birth(view: ClusterView) -> None:
     """Refuse objects that can only be there from a cluster's birth on, where one runs without them.
 
+    Of an add-on the servers tell that by what they run with, so that one whose objects were deleted gets them again.
+
     Raises:
         PreflightError: With the reason.
     """
+    if check_births(view):
+        return
     seen = view.observed.manifests
     if seen is None or seen.problem:
         return

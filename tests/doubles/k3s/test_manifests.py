@@ -123,3 +123,23 @@ def test_files_are_applied_at_the_start_and_nodes_wait_for_a_cni(machines: Machi
     nodes = cluster.core.list_node().items
     assert not any("flannel" in key for node in nodes for key in node.metadata.annotations)
     cluster.close()
+
+
+def test_nodes_wait_for_a_cloud_controller_of_the_users(machines: Machines) -> None:
+    external = {"kubelet_arg": ["cloud-provider=external"]}
+    server = machines.server("s1", disable_cloud_controller=True, **external)
+    machines.agent("a1", server, **external)
+    cluster = Cluster(server)
+    cluster.wait_ready("s1", "a1")
+    for node in cluster.core.list_node().items:
+        taint = ("node.cloudprovider.kubernetes.io/uninitialized", "true", "NoSchedule")
+        assert [(each.key, each.value, each.effect) for each in node.spec.taints] == [taint]
+        assert node.spec.provider_id is None
+    name = "oci://example.org/charts/proxmox-cloud-controller-manager"
+    wanted = chart(name, bootstrap=True) | {"metadata": {"name": "ccm", "namespace": "kube-system"}}
+    put(server, "ccm.yaml", wanted)
+    server.restart()
+    eventually(lambda: not any(node.spec.taints for node in cluster.core.list_node().items), "initialized")
+    found = {node.metadata.name: node.spec.provider_id for node in cluster.core.list_node().items}
+    assert found == {"s1": "proxmox://standin/s1", "a1": "proxmox://standin/a1"}
+    cluster.close()

@@ -174,6 +174,11 @@ class FakeShell(DataScripts):
             self.world.log(f"manifests {self.vm.name}")
         return f"changed={int(changed)}\n"
 
+    def _drop_manifests(self, env: dict[str, str], _files: dict[str, str]) -> str:
+        names = [f"manifests/homelab-k8s-{name}.yaml" for name in env["NAMES"].split()]
+        there = [name for name in names if self.vm.files.pop(name, None) is not None]
+        return f"changed={int(bool(there))}\n"
+
     def _accept_ra(self, env: dict[str, str], _files: dict[str, str]) -> str:
         self.world.log(f"accept-ra {self.vm.name} {env['ADDRESS']}")
         return "changed=0\n"

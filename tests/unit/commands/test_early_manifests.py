@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.errors import ScriptError
+from bootstrap.manifests.values import ManifestObjects
 from bootstrap.model.early import EarlyManifest
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
@@ -24,6 +25,19 @@ def test_only_the_first_server_gets_them() -> None:
     world = World()
     up(world, SPEC)
     assert holders(world) == ["demo-cp-1"]
+
+
+def test_an_add_ons_leave_the_folder_once_they_are_applied_by_us() -> None:
+    """k3s would put an old version back at its next start."""
+    objects = ManifestObjects(shown="addon proxmox-ccm", objects=({"apiVersion": "v1", "kind": "Namespace",
+                                                                  "metadata": {"name": "x"}},))  # fmt: skip
+    ccm = EarlyManifest(name="addon-proxmox-ccm", text="kind: Namespace\n")
+    spec = replace(SPEC, early_manifests=(*SPEC.early_manifests, ccm), addons=("proxmox-ccm",), manifests=(objects,))
+    world = World()
+    up(world, spec)
+    first = world.vm_named("demo-cp-1")
+    assert first is not None
+    assert {name for name in first.files if name.startswith("manifests/")} == {FILE}
 
 
 def test_a_cluster_that_is_there_never_gets_them() -> None:

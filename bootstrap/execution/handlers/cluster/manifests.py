@@ -19,9 +19,21 @@ def apply_manifests(step: ApplyManifests, context: RunContext) -> Done:
         context=context, version=version("homelab-k8s"), force=step.force, confirmed=frozenset(step.confirmed)
     )
     result = applying.run(manifests)
+    _drop_early(context)
     if result.kept:
         context.warn(kept_note(result.kept))
     return Done(changed=bool(result.applied or result.pruned), note=_note(result))
+
+
+def _drop_early(context: RunContext) -> None:
+    """Take early add-ons out of k3s's own folder: they are applied by us from now on, and k3s has only an old file.
+
+    They lie on the server that was made first, by this very run: an API that was just born is reached through it.
+    """
+    early = {f"addon-{name}" for name in context.spec.addons}
+    names = [each.name for each in context.spec.early_manifests if each.name in early]
+    for machine in context.findings.shells.keys() if names else ():
+        context.run(machine, "drop-manifests.sh", NAMES=" ".join(names))
 
 
 def _note(result: Result) -> str:

@@ -1,4 +1,4 @@
-"""The effect of put-manifests.sh."""
+"""The effects of put-manifests.sh and drop-manifests.sh."""
 
 from __future__ import annotations
 
@@ -29,5 +29,14 @@ async def put_manifests(call: Call) -> Outcome:
             file.unlink(missing_ok=True)
 
 
-EFFECTS: dict[str, Effect] = {"put-manifests.sh": put_manifests}
+async def drop_manifests(call: Call) -> Outcome:
+    """drop-manifests.sh."""
+    files = [call.guest.disk.path(f"{FOLDER}/homelab-k8s-{name}.yaml") for name in call.env["NAMES"].split()]
+    there = [file for file in files if file.exists()]
+    for file in there:
+        file.unlink()
+    return Outcome(out=f"changed={int(bool(there))}\n")
+
+
+EFFECTS: dict[str, Effect] = {"put-manifests.sh": put_manifests, "drop-manifests.sh": drop_manifests}
 """The scripts of this module, by file name."""

@@ -14,6 +14,7 @@ from ..journal import noise_agent
 from ..journal.noise import make_noise
 from ..logs import Shutdown, log, stamp
 from ..manifests.charts import brings_cni
+from ..manifests.cloud import UNINITIALIZED
 from ..settings.machine import Machine
 from ..settings.options import Options
 from ..shapes import Call, Obj, Reply
@@ -68,7 +69,7 @@ class Kubelet:
         wanted = render_node(self.options, self.machine, self.backend)
         code, old = self.call("GET", self.path)
         if code == 404:
-            wanted["spec"]["taints"] = self.machine.taints
+            wanted["spec"]["taints"] = [*self.machine.taints, *self._waits_for_cloud()]
             wanted["status"]["conditions"] = node_conditions(ready=False)
             self._check(self.call("POST", "/api/v1/nodes", wanted))
         else:
@@ -79,6 +80,11 @@ class Kubelet:
                 del wanted["status"]["addresses"]  # with a cloud controller a kubelet leaves existing addresses
             self._patch_status(wanted["status"])
         self.say("info", f"Successfully registered node {self.machine.name}")
+
+    def _waits_for_cloud(self) -> list[Obj]:
+        """With an external cloud provider of the user's, nothing is scheduled here before that has seen the node."""
+        external = "cloud-provider=external" in self.options.many("kubelet-arg")
+        return [{"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}] if external else []
 
     def run(self) -> None:
         """Become and stay Ready; never returns."""

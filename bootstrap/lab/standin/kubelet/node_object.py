@@ -58,7 +58,9 @@ def render_node(options: Options, machine: Machine, backend: str) -> Obj:
     if machine.external:
         annotations["k3s.io/external-ip"] = ",".join(machine.external)
     meta = {"name": name, "labels": labels | machine.labels, "annotations": annotations}
-    return {"metadata": meta, "spec": {"providerID": f"k3s://{name}"}, "status": node_status(options, machine)}
+    # k3s's own cloud controller gives the identity; another one gives its own.
+    spec = {} if "cloud-provider=external" in options.many("kubelet-arg") else {"providerID": f"k3s://{name}"}
+    return {"metadata": meta, "spec": spec, "status": node_status(options, machine)}
 
 
 def vtep_of(name: str) -> str:

@@ -6,6 +6,7 @@ import time
 
 from ..api.api import Api
 from ..shapes import Obj
+from .cloud import CloudController
 
 SOON_S = 0.5
 """How long a CNI's installation takes."""
@@ -22,9 +23,12 @@ class Charts:
         self._seen: dict[str, float] = {}
         self._done: set[str] = set()
         self._looked, self._due = 0, False
+        self._cloud = CloudController(api)
 
     def tick(self) -> None:
-        """Look at the charts that are not done."""
+        """Look at the charts that are not done, and at nodes that a cloud controller initializes."""
+        charts = self._api.store.all("helmcharts") if self._done else []
+        self._cloud.tick([chart for chart in charts if chart["metadata"]["uid"] in self._done])
         touched = self._api.store.touched.get("helmcharts", 0)
         if touched == self._looked and not self._due:
             return
