@@ -73,6 +73,13 @@ def whole_environment(there: str, sent: Mapping[str, str]) -> str:
     return there if sorted(there.splitlines()) == sorted(whole) else "".join(f"{line}\n" for line in whole)
 
 
+def put_environment(vm: FakeVm, files: Mapping[str, str]) -> bool:
+    """Put the unit's environment file in place; whether that changed it."""
+    there = vm.files.get("service.env", "")
+    vm.files["service.env"] = whole_environment(there, files)
+    return vm.files["service.env"] != there
+
+
 def with_lines(there: str, lines: str) -> str:
     """The unit's environment file with lines in place of those of the same names."""
     names = {line.partition("=")[0] for line in lines.splitlines()}

@@ -29,6 +29,7 @@ from tests.fakes.world.k3s import (
     node_args,
     node_labels,
     node_taints,
+    put_environment,
     put_hardening,
     put_registries,
     registries_line,
@@ -272,14 +273,9 @@ class FakeShell(DataScripts):
         if env["DONE"] == "1":
             self.vm.files.pop("pending", None)
             return ""
-        if put_registries(self.vm, files):
+        changed = [put(self.vm, files) for put in (put_registries, put_hardening, put_environment)]
+        if any(changed):
             self.vm.files["pending"] = "1"
-        if put_hardening(self.vm, files):
-            self.vm.files["pending"] = "1"
-        there = self.vm.files.get("service.env", "")
-        if whole_environment(there, files) != there:
-            self.vm.files["pending"] = "1"
-            self.vm.files["service.env"] = whole_environment(there, files)
         if self.vm.files.get("config.yaml") != files["config.yaml"]:
             self.vm.files["pending"] = "1"
             self.vm.files["config.yaml"] = files["config.yaml"]
