@@ -11,7 +11,7 @@ from ..failures import ApiError, no_such_path, status_object
 from ..shapes import Edit, Json, Obj, Reply
 from .access.authorizing import Authorizer
 from .admission import NODE_FINALIZER, Admission
-from .changing import Changed, Changing, refuse_stale
+from .changing import Changed, Changing, check_preconditions, refuse_stale
 from .deleting import Deleting, grace_of
 from .kinds.kinds import Kinds
 from .kinds.scaling import scale_of, scaled
@@ -190,6 +190,7 @@ class Api:
         return self.changing.update(resource, old, self.changing.replacement(resource, old, op, by), sub, by)
 
     def _delete(self, resource: Resource, old: Obj, op: Obj) -> Changed:
+        check_preconditions(resource, old, op)
         edits = self.deleting.delete(resource, old, grace_of(op))
         held = edits[0][3]  # by a finalizer
         if held is not None:

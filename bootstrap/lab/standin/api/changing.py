@@ -239,6 +239,16 @@ def details_of(resource: Resource, name: str) -> Obj:
     return {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
 
 
+def check_preconditions(resource: Resource, old: Obj, op: Obj) -> None:
+    """What a deletion asks for: the object, and no other of its name (apiserver, storage/interfaces.go)."""
+    body = op["body"] if isinstance(op["body"], dict) else {}
+    for key, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        wanted, found = (body.get("preconditions") or {}).get(key), old["metadata"].get(key)
+        if wanted is not None and wanted != found:
+            text = f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {found}"
+            raise conflict(resource, op["name"], text)
+
+
 def conflict(resource: Resource, name: str, text: str) -> ApiError:
     failed = f'Operation cannot be fulfilled on {resource.qualified} "{name}"'
     return ApiError(409, "Conflict", f"{failed}: {text}", details_of(resource, name))
