@@ -122,6 +122,7 @@ HELP = (
     ("lab", "start", "--help"),
     ("template", "build", "--help"),
     ("rotate", "token", "--help"),
+    ("manifests", "apply", "--help"),
 )
 
 

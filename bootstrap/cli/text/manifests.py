@@ -36,7 +36,7 @@ def _object(change: ObjectChange) -> Iterator[str]:
     place = f"  ({change.place})" if change.place is not None else ""
     yield f"{change.change:<8}  {change.id}{place}"
     if change.loses_data:
-        yield "  its data may be lost: `manifests apply` asks first"
+        yield "  data may be lost with it: it is deleted only after a question"
     if change.said and not change.owners:
         yield f"  {' '.join(change.said.split())}"
     for owner in change.owners:

@@ -1,4 +1,4 @@
-"""`homelab-k8s manifests`: the Kubernetes objects of the inventory, compared and applied."""
+"""`homelab-k8s manifests diff` and `homelab-k8s manifests apply`: the inventory's Kubernetes objects."""
 
 from __future__ import annotations
 
