@@ -36,7 +36,11 @@ def fill(template: object, names: Mapping[str, Any]) -> Any:  # noqa: ANN401 - J
 
 
 class _Blocks(yaml.SafeDumper):
-    """Writes texts of several lines as blocks."""
+    """Writes texts of several lines as blocks, and what occurs twice twice."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's
+        """See PyYAML."""
+        return True
 
 
 def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from bootstrap.addons import Facts, Finding, get_addon, needs_of, problems_of, render, secret_keys, with_needs
+from bootstrap.addons.templating import dump_all
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.problems import Where
 from bootstrap.inventory.secret_sources import read_secret
@@ -130,5 +128,4 @@ def with_manifests(spec: ClusterSpec, entries: Sequence[ManifestKeys], facts: Fa
 
 def _early(source: ManifestObjects) -> EarlyManifest:
     """The file for k3s's first start; its name says what it is of, so that two add-ons have two files."""
-    apart = json.loads(json.dumps(source.objects))  # else what two of them share would be an alias
-    return EarlyManifest(name=source.shown.replace(" ", "-"), text=yaml.safe_dump_all(apart, sort_keys=False))
+    return EarlyManifest(name=source.shown.replace(" ", "-"), text=dump_all(source.objects))

@@ -8,10 +8,15 @@ from tests.e2e.homes import Home
 
 INVENTORY = """
 cluster: lab
-manifests: [objects/]
+manifests:
+  - objects/
+  - addon: cert-manager
+  - addon: proxmox-ccm
+    values: {token: {file: ccm-token}, insecure: true}
 control_plane: {cores: 1, memory: 1GiB, disk: 8GiB}
 workers: 0
 """
+TOKEN = "c0ffee00-1111-2222-3333-444444444444"
 MEDIA = """
 apiVersion: v1
 kind: Namespace
@@ -60,9 +65,14 @@ def test_objects_live_with_their_files(home: Home) -> None:
     folder = home.directory / "objects"
     folder.mkdir()
     (home.directory / "cluster.yaml").write_text(INVENTORY)
+    (home.directory / "ccm-token").write_text(TOKEN)
     put(folder, media=MEDIA, films=FILMS)
     built = home.run("up", *TARGET, "--progress", "plain")
-    assert "apply 5 objects … done" in built.err
+    assert "apply 9 objects … done" in built.err
+    assert "nothing to do" in home.run("up", *TARGET).out
+    logs = [path.read_text(errors="replace") for path in home.directory.rglob("*.log")]
+    assert logs
+    assert not any(TOKEN in text for text in logs)
 
     put(folder, media=MEDIA.replace("replicas: 1", "replicas: 2").replace("open-sesame", "closed"))
     found = home.run("manifests", "diff", *TARGET, expect=5).out
@@ -80,6 +90,10 @@ def test_objects_live_with_their_files(home: Home) -> None:
     pruned = "Film media/alien, Deployment media/server, Secret media/login, CustomResourceDefinition films.example.org"
     assert done["pruned"] == pruned.split(", ")
     home.run("status", *TARGET, expect=0)
+
+    (home.directory / "cluster.yaml").write_text(INVENTORY.replace("proxmox-ccm", "argocd").partition("    values")[0])
+    kept = home.run("manifests", "apply", "--yes", *TARGET, expect=4).err
+    assert "lab cannot lose the add-on proxmox-ccm; nothing was changed" in kept
 
 
 def put(folder: Path, **files: str) -> None:
