@@ -15,6 +15,7 @@ from bootstrap.commands.locked.rebuild_state import (
     version_remedy,
     write_rebuild,
 )
+from bootstrap.commands.manifests.looking import with_manifests
 from bootstrap.commands.observing.guests import guests_of
 from bootstrap.commands.observing.local_snapshots import check_local
 from bootstrap.commands.observing.observe import observe_cluster
@@ -107,7 +108,7 @@ class Rebuild(Verb):
             check_families(spec, view.observed)  # the data has its nodes and services with their address families
         rebuild = self._corrected(noted, spec) if noted is not None else self._begin(view, ports)
         self._check_data(rebuild, view, ports, saved=noted is not None)
-        after = replace(view, observed=without_machines(view))
+        after = with_manifests(replace(view, observed=without_machines(view)), ports)
         _check_vip(view, after, ports)
         # What a note names is saved already: the note is written after it.
         through = needed_server(view) if noted is None and self._saves_first else None

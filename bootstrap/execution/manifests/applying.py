@@ -152,7 +152,9 @@ class Applying:
                 return NotYet(str(error))
             if isinstance(answer, Applied):
                 return True
-            said = ObjectChange(change=Change.REFUSED, id=wanted.id, place=wanted.manifest.place, said=answer.said)
+            said = ObjectChange(
+                change=Change.REFUSED, id=wanted.id, place=wanted.manifest.place, said=wanted.words(answer.said)
+            )
             if isinstance(answer, Conflicting):
                 said = replace(said, change=Change.CONFLICT, owners=answer.owners)
             elif answer.passing:

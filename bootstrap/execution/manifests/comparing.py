@@ -22,7 +22,7 @@ from bootstrap.manifests.applyset import (
 )
 from bootstrap.manifests.difference import changes_of
 from bootstrap.manifests.order import CRD, HELM_CHART, in_waves, loses_data, pruned_in_order
-from bootstrap.manifests.secrets import with_data
+from bootstrap.manifests.secrets import with_data, without_secrets
 from bootstrap.manifests.values import Change, GroupKind, Manifest, ManifestsSeen, Object, ObjectChange, ObjectId
 from bootstrap.ports.manifests import Applied, Conflicting, KindFacts, KubeObjects, NotTaken
 
@@ -43,6 +43,10 @@ class Wanted:
     def id(self) -> ObjectId:
         """Which object."""
         return self.manifest.id_in(namespaced=self.kind.namespaced)
+
+    def words(self, said: str) -> str:
+        """What the API said of it, without the values of a Secret."""
+        return without_secrets(without_secrets(said, self.manifest.body), self.body)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +99,11 @@ def check(wanted: Wanted, api: KubeObjects, *, force: bool, live: Object | None 
     match answer:
         case Conflicting():
             change = ObjectChange(
-                change=Change.CONFLICT, id=identity, place=place, owners=answer.owners, said=answer.said
+                change=Change.CONFLICT, id=identity, place=place, owners=answer.owners, said=wanted.words(answer.said)
             )
             return Checked(wanted=wanted, change=change)
         case NotTaken():
-            change = ObjectChange(change=Change.REFUSED, id=identity, place=place, said=answer.said)
+            change = ObjectChange(change=Change.REFUSED, id=identity, place=place, said=wanted.words(answer.said))
             exists = live is not None
             return Checked(wanted=wanted, change=change, exists=exists, passing=answer.passing, absent=answer.absent)
         case Applied() if live is None:

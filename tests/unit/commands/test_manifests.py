@@ -11,6 +11,7 @@ from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.manifests.apply import ApplyTheManifests
 from bootstrap.commands.manifests.looking import manifests_diff
 from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.rebuild import Rebuild
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.execution.context import Timeouts
@@ -21,6 +22,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
+from tests.fakes.world.objects import ObjectStore
 
 FILE = "/home/you/media.yaml"
 SPEC = replace(cluster(1, 1), manifests=(ManifestPath(path=Path(FILE), shown="media.yaml"),))
@@ -369,3 +371,27 @@ def test_a_key_taken_from_a_secrets_texts_is_taken_from_the_secret() -> None:
     apply(world)
     (there,) = (each for each in world.objects.objects.values() if each["kind"] == "Secret")
     assert there["data"] == {"password": "eA=="}
+
+
+def test_what_the_api_says_of_a_secret_is_shown_without_its_values() -> None:
+    secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: login, namespace: media}\nstringData: {pin: 98765}\n"
+    world = built(NAMESPACE)
+    world.objects.refuses["login"] = ".stringData.pin: expected string, got &value.valueUnstructured{Value:98765}"
+    write(world, NAMESPACE, secret)
+    with pytest.raises(PreflightError) as caught:
+        apply(world)
+    assert "Value:***}" in caught.value.details
+    assert "98765" not in caught.value.details
+
+
+def test_a_rebuild_reads_the_files_before_it_removes_a_machine_and_applies_them_again() -> None:
+    world = built(*ALL)
+    write(world, "kind: X\n")
+    with pytest.raises(ManifestsError):
+        Rebuild().plan(SPEC, world.ports)
+    write(world, *ALL)
+    plan = Rebuild().plan(SPEC, world.ports)
+    assert plan.follows[0].lanes[-1].name == "manifests"
+    world.objects = ObjectStore()
+    Rebuild().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert world.objects.names("Deployment") == ["Deployment media/server"]
