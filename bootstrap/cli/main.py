@@ -19,7 +19,7 @@ from bootstrap.cli.running.usage import FittingGroup
 from bootstrap.cli.verbs.cluster import adopt, backup, down, manifests, rebuild, restore, rotate, up, upgrade
 from bootstrap.cli.verbs.machines import api_access, rebalance, remote_access, replace, scale
 from bootstrap.cli.verbs.setup import init, lab, template
-from bootstrap.cli.verbs.show import clusters, doctor, read_only, report, status
+from bootstrap.cli.verbs.show import clusters, doctor, kubeconfig, read_only, report, status
 
 if TYPE_CHECKING:
     from typer._click.core import Context
@@ -68,7 +68,7 @@ app.command("ssh", short_help="Log in to a machine.")(remote_access.ssh)
 app.command("exec", short_help="Run a command on all machines, or some of them.")(remote_access.execute)
 app.command("logs", short_help="Show the k3s journal of a machine.")(remote_access.logs)
 app.command("adopt", short_help="Take over machines without a valid signature; asks first.")(adopt.adopt)
-app.command("kubeconfig", short_help="Print the kubeconfig.")(read_only.kubeconfig)
+app.command("kubeconfig", short_help="Print the kubeconfig, or issue one to another user.")(kubeconfig.kubeconfig)
 app.command("kubectl", short_help="Run kubectl on the cluster, also behind a jump host.")(api_access.kubectl)
 app.command("tunnel", short_help="Keep a local port to the Kubernetes API open.")(api_access.tunnel)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)

@@ -35,6 +35,7 @@ from bootstrap.ports.proxmox import (
     Warn,
 )
 from bootstrap.ports.templates import BuilderRequest, SeedRequest, TemplateMaker
+from bootstrap.ports.users import KubeUsers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ __all__ = [
     "KubeApi",
     "KubeApis",
     "KubeObjects",
+    "KubeUsers",
     "KubeconfigStore",
     "ManifestFile",
     "ManifestFiles",

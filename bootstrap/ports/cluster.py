@@ -13,6 +13,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode, Pod, Refusal, Snapshot
 from bootstrap.ports.manifests import KubeObjects
+from bootstrap.ports.users import KubeUsers
 
 
 class KubeApi(Protocol):
@@ -21,6 +22,11 @@ class KubeApi(Protocol):
     @property
     def objects(self) -> KubeObjects:
         """Its objects of any kind."""
+        ...
+
+    @property
+    def users(self) -> KubeUsers:
+        """Users with kubeconfigs of their own."""
         ...
 
     def ready(self) -> bool:

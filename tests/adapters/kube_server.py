@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.adapters.kube_users import KubeUsersApi
 from tests.adapters.kube_workloads import KubeWorkloads
 
 Object = dict[str, Any]
@@ -54,6 +55,7 @@ class KubeServer:
         gone: How many watches are still answered with 410 inside the stream.
         holds_deletes: Whether a deleted node stays, as with a finalizer.
         workloads: Pods, budgets and snapshots.
+        users: Certificate requests and bindings.
         secrets: Names of Secrets in kube-system. A node's password is among them once it fetched its settings,
             and has no owner until the node registers: it then stays when the node is deleted (k3s v1.36.3, observed).
     """
@@ -65,6 +67,7 @@ class KubeServer:
         self.gone = 0
         self.holds_deletes = False
         self.workloads = KubeWorkloads()
+        self.users = KubeUsersApi()
         self.secrets: set[str] = set()
         self.ahead = timedelta()
         self._changed = threading.Condition()
@@ -92,6 +95,9 @@ class KubeServer:
                 outer._handle(self)
 
             def do_POST(self) -> None:
+                outer._handle(self)
+
+            def do_PUT(self) -> None:
                 outer._handle(self)
 
             def do_PATCH(self) -> None:
@@ -213,12 +219,17 @@ class KubeServer:
             known = name in self.secrets
             self.secrets.discard(name)
             self._send(handler, 200 if known else 404, {"kind": "Status"})
-        elif reply := self.workloads.handle(handler.command, url.path, query, body):
+        elif reply := self._other(handler.command, url.path, query, body):
             self._send(handler, *reply)
         elif url.path.endswith("/status"):
             self._patch_status(handler, url.path.split("/")[-2], body)
         else:
             self._one(handler, url.path.rpartition("/")[2], body)
+
+    def _other(self, method: str, path: str, query: dict[str, list[str]], body: Object) -> tuple[int, Object] | None:
+        """The answer to what is neither about nodes nor leases; None for all else."""
+        found = self.users.handle(method, path, query, body)
+        return found or self.workloads.handle(method, path, query, body)
 
     def _patch_status(self, handler: BaseHTTPRequestHandler, name: str, body: Object) -> None:
         """Through this path the status changes, and nothing else of it."""

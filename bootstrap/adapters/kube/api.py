@@ -22,6 +22,7 @@ from bootstrap.adapters.kube.pods import (
     parse_pod,
     refusal_text,
 )
+from bootstrap.adapters.kube.users import KubernetesUsers
 from bootstrap.adapters.kube.watch import Leases, NodeWatch, list_nodes
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.k3s.snapshot_files import parse_snapshots
@@ -73,6 +74,11 @@ class KubernetesApi:
     @property
     def _client(self) -> BoundedClient:
         return self._http.client
+
+    @property
+    def users(self) -> KubernetesUsers:
+        """Users with kubeconfigs of their own."""
+        return KubernetesUsers(self._http)
 
     def ready(self) -> bool:
         """Whether `/readyz` answers `ok`; False where nothing answers. Raises KubernetesError where it refuses."""

@@ -21,10 +21,12 @@ from bootstrap.adapters.kube.pool import pools_over
 from bootstrap.errors import KubernetesError
 
 if TYPE_CHECKING:
+    from kubernetes.client.api.certificates_v1_api import CertificatesV1Api
     from kubernetes.client.api.coordination_v1_api import CoordinationV1Api
     from kubernetes.client.api.core_v1_api import CoreV1Api
     from kubernetes.client.api.custom_objects_api import CustomObjectsApi
     from kubernetes.client.api.policy_v1_api import PolicyV1Api
+    from kubernetes.client.api.rbac_authorization_v1_api import RbacAuthorizationV1Api
 
 _POOL_SIZE = 32
 
@@ -80,6 +82,20 @@ class BoundedClient(ApiClient):
         with self._importing:
             from kubernetes.client.api.custom_objects_api import CustomObjectsApi
         return CustomObjectsApi(self)
+
+    @cached_property
+    def certificates(self) -> CertificatesV1Api:
+        """Certificate requests."""
+        with self._importing:
+            from kubernetes.client.api.certificates_v1_api import CertificatesV1Api
+        return CertificatesV1Api(self)
+
+    @cached_property
+    def rbac(self) -> RbacAuthorizationV1Api:
+        """Bindings of roles."""
+        with self._importing:
+            from kubernetes.client.api.rbac_authorization_v1_api import RbacAuthorizationV1Api
+        return RbacAuthorizationV1Api(self)
 
     def get(self, path: str) -> object:
         """The answer for a path. For requests that the API classes lack, or make too expensive (ADR 0035)."""

@@ -102,6 +102,12 @@ def server_of(kubeconfig: str) -> str:
     return _own(kubeconfig).server
 
 
+def own_authority(kubeconfig: str) -> tuple[str, str, str]:
+    """Cluster, server and CA (PEM) of one of our kubeconfigs. Raises KubernetesError as `check_own` does."""
+    read = _own(kubeconfig)
+    return read.name, read.server, read.pems.authority
+
+
 def _own(kubeconfig: str, *, api_name: str | None = _ANY) -> _Read:
     try:
         read = _read(kubeconfig)

@@ -49,9 +49,11 @@ def read_pems(*, authority: object, certificate: object, key: object) -> AdminPe
         raise ValueError("certificate-authority-data has a certificate that is not a CA")
     chain = _certificates(certificate, "client-certificate-data")
     if len(chain) > 1:
-        _understood("client-certificate-data", lambda: chain[0].verify_directly_issued_by(chain[1]))
+        understood("client-certificate-data", lambda: chain[0].verify_directly_issued_by(chain[1]))
     return AdminPems(
-        authority=_text(authorities), certificate=_text(chain), key=_key_of(chain[0], _decoded(key, "client-key-data"))
+        authority=encoded(authorities),
+        certificate=encoded(chain),
+        key=_key_of(chain[0], _decoded(key, "client-key-data")),
     )
 
 
@@ -59,14 +61,14 @@ def _certificates(value: object, what: str) -> list[Certificate]:
     from cryptography import x509
 
     pem = _decoded(value, what)
-    return _understood(what, lambda: x509.load_pem_x509_certificates(pem))
+    return understood(what, lambda: x509.load_pem_x509_certificates(pem))
 
 
 def _is_authority(certificate: Certificate) -> bool:
     from cryptography import x509
 
     what = "certificate-authority-data"
-    constraints = _understood(what, lambda: certificate.extensions.get_extension_for_class(x509.BasicConstraints).value)
+    constraints = understood(what, lambda: certificate.extensions.get_extension_for_class(x509.BasicConstraints).value)
     return constraints.ca
 
 
@@ -76,10 +78,10 @@ def _key_of(certificate: Certificate, pem: bytes) -> str:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     what = "client-key-data"
-    key = _understood(what, lambda: serialization.load_pem_private_key(pem, password=None))
+    key = understood(what, lambda: serialization.load_pem_private_key(pem, password=None))
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise ValueError(f"{what} is neither an EC nor an RSA key")
-    if _understood("client-certificate-data", certificate.public_key) != key.public_key():
+    if understood("client-certificate-data", certificate.public_key) != key.public_key():
         raise ValueError("client-key-data is not the key of client-certificate-data")
     encoded = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
@@ -87,7 +89,7 @@ def _key_of(certificate: Certificate, pem: bytes) -> str:
     return encoded.decode("ascii")
 
 
-def _understood(what: str, read: Callable[[], T]) -> T:
+def understood(what: str, read: Callable[[], T]) -> T:
     """What is read with cryptography. Its errors' own words are not told: they may quote the value."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.x509 import DuplicateExtension, ExtensionNotFound
@@ -109,7 +111,8 @@ def _decoded(value: object, what: str) -> bytes:
         raise ValueError(f"{what} is not base64") from None
 
 
-def _text(certificates: list[Certificate]) -> str:
+def encoded(certificates: list[Certificate]) -> str:
+    """Certificates as PEM text."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return "".join(certificate.public_bytes(Encoding.PEM).decode("ascii") for certificate in certificates)

@@ -15,6 +15,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode, Pod, Refusal, Snapshot
 from tests.fakes.world.objects import ObjectStore
+from tests.fakes.world.users import FakeUsers
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World
@@ -48,6 +49,11 @@ class FakeKube:
     def objects(self) -> ObjectStore:
         self.world.objects.check = self._check
         return self.world.objects
+
+    @property
+    def users(self) -> FakeUsers:
+        self._check()
+        return self.world.users_of_kube
 
     def ready(self) -> bool:
         return any(vm.running and vm.unit == "k3s" and vm.address == self.address for vm in self.world.vms.values())

@@ -26,6 +26,7 @@ from tests.fakes.world.markers import FakeMarkers, FakeProcesses
 from tests.fakes.world.objects import FakeManifests, ObjectStore
 from tests.fakes.world.shells import FakeShells
 from tests.fakes.world.templates import FakeTemplates, template_doubt
+from tests.fakes.world.users import FakeUsers
 from tests.fakes.world.vm import FakeVm
 from tests.fakes.world.workloads import Workloads
 
@@ -169,6 +170,7 @@ class World:
     held: tuple[str, ...] = ("VM.Allocate", "VM.Audit")
     passwords: dict[str, tuple[str, ...]] = field(default_factory=dict)
     loose: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    users_of_kube: FakeUsers = field(default_factory=FakeUsers)
     endpoint: EndpointFacts | None = ENDPOINT
     api_days: float | None = 364.0
     state_room: int = 1 << 40
