@@ -105,7 +105,10 @@ def test_behind_a_jump_host_every_text_leads_over_it(run: Run, world: World) -> 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(("--tunnel", "--switch"), "--switch and --tunnel do not go together"), (("--port", "4711"), "--port is for --tunnel")],
+    [
+        (("--tunnel", "--switch"), "--switch and --tunnel do not go together"),
+        (("--port", "4711"), "--port is for --tunnel"),
+    ],
 )
 def test_options_that_do_not_go_together_are_refused(run: Run, options: tuple[str, ...], words: str) -> None:
     run(*UP)
