@@ -25,13 +25,18 @@ _CHUNK = 1 << 16
 
 
 class Carrier:
-    """Opens connections through the last of some jump hosts; logs in on first use, and again once that is lost."""
+    """Opens connections through the last of some jump hosts; logs in on first use, and again once that is lost.
+
+    Attributes:
+        logins: How often it has logged in.
+    """
 
     def __init__(self, hops: tuple[Hop, ...]) -> None:
         self._hops = hops
         self._lock = threading.Lock()
         self._clients = contextlib.ExitStack()
         self._last: paramiko.SSHClient | None = None
+        self.logins = 0
 
     @property
     def last(self) -> Hop:
@@ -69,6 +74,7 @@ class Carrier:
                 with contextlib.ExitStack() as clients:
                     self._last = log_in("", self._hops, clients, time.monotonic() + LOGIN_S)
                     self._clients = clients.pop_all()
+                self.logins += 1
             return self._last
 
     def close(self) -> None:

@@ -50,13 +50,22 @@ class LocalTunnel:
 
     def hold(self, stop: threading.Event) -> None:
         """See `bootstrap.ports.Tunnel.hold`."""
+        carrier = self._carrier
+        seen = carrier.logins if carrier is not None else 0
         while not stop.wait(_LOOK_S):
-            if self._carrier is not None and not self._carrier.alive:
-                self._again(self._carrier, stop)
+            if carrier is None:
+                continue
+            began_s = time.monotonic()
+            if not carrier.alive:
+                self._log_in(carrier, stop)
+            if carrier.logins != seen:  # perhaps for a connection through it
+                seen, took_s = carrier.logins, time.monotonic() - began_s
+                after = f" after {took_s:.0f} s" if took_s >= 1 else ""
+                self._say(f"the connection to {carrier.last} was lost, and is up again{after}", again=True)
 
-    def _again(self, carrier: Carrier, stop: threading.Event) -> None:
+    def _log_in(self, carrier: Carrier, stop: threading.Event) -> None:
         """Log in again, for as long as it takes."""
-        began_s, attempts = time.monotonic(), 0
+        attempts = 0
         while not stop.is_set():
             try:
                 carrier.log_in()
@@ -64,12 +73,8 @@ class LocalTunnel:
                 self._say(f"the connection to {carrier.last} was lost: {error.details or error.brief}; trying again")
                 stop.wait(_AGAIN_S[min(attempts, len(_AGAIN_S) - 1)])
                 attempts += 1
-                continue
-            took = f" after {time.monotonic() - began_s:.0f} s" if attempts else ""
-            self._told = ""
-            self._say(f"the connection to {carrier.last} was lost, and is up again{took}")
-            self._told = ""
-            return
+            else:
+                return
 
     def close(self) -> None:
         """See `bootstrap.ports.Tunnel.close`."""
@@ -114,9 +119,10 @@ class LocalTunnel:
             return socket.create_connection(self._place, timeout=_CONNECT_S)
         return self._carrier.connect(self._place, timeout_s=_CONNECT_S)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, *, again: bool = False) -> None:
+        """Tell of something, once in a row unless `again`."""
         with self._lock:
-            if text == self._told:
+            if text == self._told and not again:
                 return
             self._told = text
         self._tell(text)

@@ -83,12 +83,17 @@ class Ways:
         hops = self.hops(host)
         carrier = Carrier(hops) if hops else None
         try:
-            self.connect(host, port, _LISTEN_S).close()
+            if carrier is not None:
+                carrier.connect((host, port), timeout_s=_LISTEN_S).close()
+            else:
+                socket.create_connection((host, port), timeout=_LISTEN_S).close()
+            return LocalTunnel(carrier, (host, port), port=local_port, tell=tell)
         except OSError as error:
             raise HomelabError(f"{host}:{port} is not reached", details=str(error)) from error
-        if carrier is not None:
-            carrier.log_in()
-        return LocalTunnel(carrier, (host, port), port=local_port, tell=tell)
+        except HomelabError:
+            if carrier is not None:
+                carrier.close()
+            raise
 
     def check(self, address: IPv4Address | None, port: int) -> str:
         """See `bootstrap.ports.Ways.check`."""

@@ -57,8 +57,10 @@ class Link:
         if process.LIFE.ended():
             raise ConnectionAbortedError
         if self._connection is None:
+            # From the machine's own address, where one process runs several machines.
+            own = None if process.LIFE.bind == process.Life.bind else (process.LIFE.bind, 0)
             self._connection = http.client.HTTPSConnection(
-                self.host, self.port, context=self.context, timeout=self.timeout_s
+                self.host, self.port, context=self.context, timeout=self.timeout_s, source_address=own
             )
         try:
             self._connection.request(method, path, body, headers)
