@@ -236,6 +236,19 @@ def test_kubernetes_is_asked_through_it_and_its_certificate_still_verified(
     kube.start()
 
 
+def test_a_changed_key_is_told_with_both_fingerprints_in_one_line(
+    server: Server, home: Home, kube: KubeServer, state: DirectoryStateStore
+) -> None:
+    """`status` shows one line of why Kubernetes is not asked."""
+    machine, bastion = server("machine"), server("bastion")
+    state.write(DEMO, "known_hosts-jump", f"[localhost]:{bastion.port} {machine.host_key}\n")
+    with pytest.raises(KubernetesError) as refused:
+        KubernetesApis(home.ways(bastion).connect).connect(kube.kubeconfig).kube_nodes()
+    assert refused.value.details == (
+        f"expected ssh-ed25519 {machine.fingerprint}, found ssh-ed25519 {bastion.fingerprint}"
+    )
+
+
 def test_probes_take_the_same_way(server: Server, home: Home) -> None:
     bastion = server("bastion")
     NetworkProbes(home.ways(bastion)).answers(ADDRESS)

@@ -94,7 +94,9 @@ class KubeHttp:
         except SshUnreachableError as error:
             raise KubeUnreachableError(brief, details=_whole(error), resolution=error.resolution) from error
         except GuestError as error:
-            raise KubernetesError(error.brief, details=error.details, resolution=error.resolution) from error
+            # In one line: `status` shows an error's first one, and both fingerprints of a host key belong there.
+            details = error.details.replace("\n", ", ")
+            raise KubernetesError(error.brief, details=details, resolution=error.resolution) from error
         except ApiException as error:
             # Status 0: the client reports TLS errors like this.
             details = str(error.reason)

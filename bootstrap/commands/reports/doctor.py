@@ -118,7 +118,7 @@ class _Doctor:
         yield "k3s", (), self._k3s
         yield "state", (), self._state
         yield "lock", ("token", VMS), self._lock
-        yield "cluster", ("token", VMS), self._cluster
+        yield "cluster", ("token", VMS, "jump"), self._cluster
         yield "spread", ("token", VMS), lambda: checks_live.check_spread(self._view)
         yield "machines", ("token", VMS, "jump"), self._machines
         yield "logins", ("token", VMS, "jump"), lambda: check_logins(self._spec.ssh.host_keys, self._guests)

@@ -54,4 +54,4 @@ def test_doctor_names_the_jump_host_as_the_cause_of_what_it_cannot_look_at() -> 
     assert "refuses to forward" in found["jump"].says
     assert "AllowTcpForwarding" in found["jump"].remedy
     skipped = [name for name, check in found.items() if "needs jump, which failed" in check.says]
-    assert skipped == ["machines", "logins", "api-certificate", "etcd-disk"]
+    assert skipped == ["cluster", "machines", "logins", "api-certificate", "etcd-disk"]
