@@ -134,8 +134,7 @@ class Tracked:
         mine = self._ours(owned(self.kind, config))
         joined = merged(self.kind, before, config)
         new = self._pruned(joined, {**shares, who: Share(mine)}, last.paths) if last.paths else joined
-        new = without_nulls(self.kind, new) or {}
-        change = Difference(self.kind, before, filled(self.kind, new))
+        change = Difference(self.kind, before, new)  # with what pruning has left as null
         conflicts = {other: share.paths & self._ours(frozenset(change.modified | change.added))
                      for other, share in shares.items()}  # fmt: skip
         conflicts = {other: paths for other, paths in conflicts.items() if paths}
@@ -147,7 +146,7 @@ class Tracked:
         mine -= STRIPPED
         if mine:
             left[who] = Share(mine, last.time if same else stamp())
-        return self._finished(new, config, name, left)
+        return self._finished(without_nulls(self.kind, new) or {}, config, name, left)
 
     def _finished(self, new: Obj, config: Obj, name: str, shares: Shares) -> Obj:
         meta = new.setdefault("metadata", {})
