@@ -114,8 +114,8 @@ def _usage(opened: ApiTunnel, port: int | None) -> str:
     over = f" over {opened.over}" if opened.over else ""
     leads = f"127.0.0.1:{opened.tunnel.port} leads to {opened.server}{over}; Ctrl-C ends it"
     if port is None:
-        return Advice(f"{leads}\nnext: `homelab-k8s kubeconfig --tunnel` prints a kubeconfig for it")
-    return Advice(f"{leads}\nnext: `homelab-k8s kubeconfig --tunnel --port {port}` prints a kubeconfig for it")
+        return Advice("{}\nnext: `homelab-k8s kubeconfig --tunnel` prints a kubeconfig for it", leads)
+    return Advice("{}\nnext: `homelab-k8s kubeconfig --tunnel --port {}` prints a kubeconfig for it", leads, port)
 
 
 def _run(command: Sequence[str], kubeconfig: str, environment: Mapping[str, str]) -> int:

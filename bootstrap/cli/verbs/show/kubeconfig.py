@@ -39,7 +39,7 @@ def kubeconfig(
         typer.Option("--switch", help="Print no secret; make the cluster kubectl's current context."),
     ] = False,
     tunnel: Annotated[
-        bool, typer.Option("--tunnel", help="Print one for the local port that `homelab-k8s tunnel` opens.")
+        bool, typer.Option("--tunnel", help="Print one for the local port that the command tunnel opens.")
     ] = False,
     port: Annotated[
         int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="With --tunnel: that port.")
@@ -105,8 +105,9 @@ def _own(work: Work, *, switch: bool) -> None:
     over = work.homelab.look(api_over)
     if over:
         note = Advice(
-            f"the cluster is reached only over {over}: `homelab-k8s kubectl -- get nodes` goes that way; for other "
-            "programs keep `homelab-k8s tunnel` open and use `homelab-k8s kubeconfig --tunnel`"
+            "the cluster is reached only over {}: `homelab-k8s kubectl -- get nodes` goes that way; for other "
+            "programs keep `homelab-k8s tunnel` open and use `homelab-k8s kubeconfig --tunnel`",
+            over,
         )
         work.session.sink(Warned(subject=cluster, message=note, danger=True))
     merged = merge_kubeconfig(cluster, ports, KubeconfigTarget(switch=True)) if switch else None
