@@ -58,6 +58,8 @@ def test_apply_diff_and_conflicts(api: RawApi, kubectl: Kubectl) -> None:
     web = kubectl.file(WEB)
     made = kubectl.run("apply", "--server-side", "-f", web)
     assert (made.returncode, made.stdout, made.stderr) == (0, "deployment.apps/web serverside-applied\n", "")
+    # Until then its controller writes the status, maybe between the two reads of a diff.
+    assert kubectl.run("rollout", "status", "deployment/web", "--timeout", "60s").returncode == 0
     same = kubectl.run("diff", "--server-side", "-f", web)
     assert (same.returncode, same.stdout) == (0, "")
     assert kubectl.run("scale", "deployment", "web", "--replicas", "2").stdout == "deployment.apps/web scaled\n"
