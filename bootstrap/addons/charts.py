@@ -10,10 +10,6 @@ pkg/apis/helm.cattle.io/v1/types.go).
 
 from __future__ import annotations
 
-import base64
-import gzip
-import io
-import tarfile
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
@@ -32,6 +28,11 @@ _OBJECTS: Final = {
 @cache
 def objects_chart() -> str:
     """That chart as `chartContent` takes it, base64 of a .tgz. The same bytes on every computer: not compressed."""
+    import base64  # with these, the inventory would take longer to import, which every command does
+    import gzip
+    import io
+    import tarfile
+
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, text in _OBJECTS.items():

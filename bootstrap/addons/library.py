@@ -18,6 +18,8 @@ from bootstrap.model.system import SystemSpec
 
 VERSIONS: Final = "versions.yaml"
 _ADDON: Final = "addon.yaml"
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where there is one: ten times as fast, and these files are our own."""
 _KEYS: Final = frozenset({"name", "summary", "early", "birth", "excludes", "needs", "values"})
 _NEEDS: Final = frozenset({"packages", "kernel_modules", "disable", "disable_components", "agent_config"})
 _VALUE: Final = frozenset({"form", "doc", "default", "required", "example"})
@@ -104,11 +106,11 @@ def _templates(folder: Traversable) -> Iterator[Mapping[str, Any]]:
     files = sorted(folder.iterdir(), key=lambda each: each.name)
     for file in files:
         if file.name.endswith(".yaml") and file.name != _ADDON:
-            yield from (each for each in yaml.safe_load_all(file.read_text(encoding="utf-8")) if each)
+            yield from (each for each in yaml.load_all(file.read_text(encoding="utf-8"), _LOADER) if each)
 
 
 def _yaml(file: Traversable) -> Any:  # noqa: ANN401 - our own files, whatever they say
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return yaml.load(file.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - safe, both
 
 
 def _only(said: Iterable[str], known: frozenset[str], where: str) -> None:

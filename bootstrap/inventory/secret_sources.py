@@ -30,6 +30,14 @@ def read_secret(places: Places, *, env: str | None, file: Path | None, keyring_e
     return _from_keyring(keyring_entry or "")
 
 
+def read_secret_line(places: Places, *, env: str | None, file: Path | None, keyring_entry: str | None) -> str:
+    """The same without white space around it. Raises RefusedError also where it is more than one line, or empty."""
+    secret = read_secret(places, env=env, file=file, keyring_entry=keyring_entry).strip()
+    if not secret or not secret.isprintable():
+        raise RefusedError("does not contain a secret on one line")
+    return secret
+
+
 def _from_keyring(entry: str) -> str:
     # Imported here: it costs 0.1 s and D-Bus, and only those who keep the token there should pay.
     import keyring

@@ -11,10 +11,10 @@ from bootstrap.addons import Facts, Finding, get_addon, needs_of, problems_of, r
 from bootstrap.addons.templating import dump_all
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.problems import Where
-from bootstrap.inventory.secret_sources import read_secret
+from bootstrap.inventory.secret_sources import read_secret_line
 from bootstrap.inventory.values.addon_values import AddonName, AddonValues
 from bootstrap.inventory.values.containers import ListOf
-from bootstrap.inventory.values.scalars import RefusedError, Text
+from bootstrap.inventory.values.scalars import Text
 from bootstrap.inventory.values.section import Key, Section, Short
 from bootstrap.manifests.values import ManifestObjects, ManifestPath, ManifestSource
 from bootstrap.model.cluster import ClusterSpec
@@ -107,10 +107,7 @@ def read_addon_secret(source: Mapping[str, str], places: Places) -> str:
     """A secret from where it is stored. Raises RefusedError, which never repeats any part of it."""
     file = source.get("file")
     path = places.resolve(Path(file)) if file is not None else None
-    secret = read_secret(places, env=source.get("env"), file=path, keyring_entry=source.get("keyring")).strip()
-    if not secret or not secret.isprintable():
-        raise RefusedError("does not contain a secret on one line")
-    return secret
+    return read_secret_line(places, env=source.get("env"), file=path, keyring_entry=source.get("keyring"))
 
 
 def with_manifests(spec: ClusterSpec, entries: Sequence[ManifestKeys], facts: Facts, places: Places) -> ClusterSpec:

@@ -11,7 +11,7 @@ from bootstrap.errors import UnreadableError
 from bootstrap.inventory.document import Mapping, Node, is_null
 from bootstrap.inventory.files import Places, read_text
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.secret_sources import read_secret
+from bootstrap.inventory.secret_sources import read_secret_line
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Json, RefusedError, Text
@@ -54,10 +54,7 @@ class PasswordKeys(
 
     def read_from(self, places: Places) -> str:
         """The secret. Raises RefusedError, which never repeats any part of it."""
-        secret = read_secret(places, env=self.env, file=self.file, keyring_entry=self.keyring).strip()
-        if not secret or not secret.isprintable():
-            raise RefusedError("does not contain a secret on one line")
-        return secret
+        return read_secret_line(places, env=self.env, file=self.file, keyring_entry=self.keyring)
 
 
 class MirrorKeys(Section):

@@ -38,7 +38,7 @@ def _name(text: str) -> str:
 
 def _key_for(name: str) -> str:
     """The inventory's key for a variable of k3s's; most are called like its settings."""
-    key = {"url": "server", "datastore-endpoint": "datastore-endpoint"}.get(_flag(name), _flag(name))
+    key = "server" if _flag(name) == "url" else _flag(name)
     key = key.replace("kubeconfig-output", "write-kubeconfig").replace("kubeconfig-", "write-kubeconfig-")
     if key in RESERVED:
         return str(RESERVED[key])
