@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bootstrap.errors import HostKeyError
 from bootstrap.model.endpoint import JumpHost
 from bootstrap.model.ids import ClusterName
-from bootstrap.records.state.host_key import parse_named_host_key, render_host_key
+from bootstrap.records.state.host_key import known_hosts_name, parse_named_host_key, render_host_key
 from bootstrap.records.state.state_items import JUMP_HOST_KEY
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Pin:
     @property
     def known_as(self) -> str:
         """The name that the key has in that file: another jump host starts anew."""
-        return self.jump.host if self.jump.port == 22 else f"[{self.jump.host}]:{self.jump.port}"
+        return known_hosts_name(self.jump.host, self.jump.port)
 
     def kept(self) -> paramiko.PKey | None:
         """The key that is kept and counts; None where there is none."""

@@ -16,11 +16,13 @@ from typing import Any
 import paramiko
 
 from bootstrap.adapters.calls import calling
+from bootstrap.adapters.first_page import place as shown_place
 from bootstrap.adapters.jump.errors import NotReachedFromHopError
 from bootstrap.adapters.jump.pin import in_short
 from bootstrap.adapters.jump.user_config import Hop
 from bootstrap.adapters.ssh.transport import bounded_transport
 from bootstrap.errors import GuestSetupError, SshUnreachableError
+from bootstrap.records.state.host_key import known_hosts_name
 
 _AT_ONCE = threading.BoundedSemaphore(5)
 _KEEPALIVE_S = 5
@@ -104,7 +106,7 @@ def onward(subject: str, hop: Hop, client: paramiko.SSHClient, place: Place, dea
         GuestSetupError: It may not.
     """
     transport = client.get_transport()
-    to = _shown(place)
+    to = shown_place(*place)
     try:
         if transport is None:
             raise EOFError("the connection is closed")
@@ -131,7 +133,7 @@ def onward(subject: str, hop: Hop, client: paramiko.SSHClient, place: Place, dea
 
 def _logged_in(hop: Hop, sock: Onward | None, deadline_s: float) -> paramiko.SSHClient:
     client = paramiko.SSHClient()
-    name = hop.host if hop.port == 22 else f"[{hop.host}]:{hop.port}"
+    name = known_hosts_name(hop.host, hop.port)
     if hop.pin is not None:
         kept = hop.pin.kept()
         if kept is not None:  # like this paramiko asks the server for its key of this type; it may have several
@@ -236,11 +238,6 @@ def _converted(subject: str, hop: Hop) -> Iterator[None]:
 
 def _prefix(subject: str) -> str:
     return f"{subject}: " if subject else ""
-
-
-def _shown(place: Place) -> str:
-    host, port = place
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _left_s(deadline_s: float) -> float:

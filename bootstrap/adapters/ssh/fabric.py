@@ -30,6 +30,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, ScriptError, SshUnreachableError, head_and_tail
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import CommandOutcome, GuestScript
+from bootstrap.records.state.host_key import known_hosts_name
 
 if TYPE_CHECKING:
     import paramiko
@@ -172,7 +173,7 @@ class FabricShells:
                     "channel_timeout": left_s,
                 },
             )
-            name = str(address) if self._port == 22 else f"[{address}]:{self._port}"
+            name = known_hosts_name(str(address), self._port)
             try:
                 ssh_trust.expect(connection.client, machine, host_key, name=name)
                 connection.open()

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bootstrap.commands.access.kubeconfig import needed_kubeconfig
-from bootstrap.k3s.kubeconfig.build import server_of, through_tunnel
+from bootstrap.k3s.kubeconfig.build import API_PORT, server_of, through_tunnel
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.ports import Ports, Tunnel
 
-API_PORT = 6443
 _FIRST_PORT, _PORTS = 17000, 1000
 
 

@@ -22,9 +22,10 @@ from bootstrap.commands.observing.preflight import (
 from bootstrap.commands.observing.privileges import hides_vms, missing_pool, pool_remedy
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.versions import choose_version
-from bootstrap.commands.reports.status import API_PORT, status_of
+from bootstrap.commands.reports.status import status_of
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.k3s.hardening.cis import is_hardened
+from bootstrap.k3s.kubeconfig.build import API_PORT
 from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint

@@ -20,6 +20,7 @@ from bootstrap.commands.reports.machine_rows import machine_rows
 from bootstrap.commands.reports.snapshots import recorded_snapshots
 from bootstrap.commands.reports.status_values import ApiCertificate, ClusterStatus, Datastore, SnapshotsStatus, Vip
 from bootstrap.errors import HomelabError, PreflightError
+from bootstrap.k3s.kubeconfig.build import API_PORT
 from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed, Snapshot
@@ -34,8 +35,6 @@ from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.vms.lock import LockRecord, marker_of
-
-API_PORT = 6443
 
 
 def cluster_status(spec: ClusterSpec, ports: Ports, *, seen: Observed | None = None) -> ClusterStatus:

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from bootstrap.advice import Advice
 from bootstrap.errors import KubernetesError, KubeUnreachableError, few_lines
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.k3s.kube_retries import once_it_answers
@@ -27,7 +26,7 @@ from bootstrap.manifests.order import in_waves, loses_data, pruned_in_order, wav
 from bootstrap.manifests.readiness import is_waited_for, not_ready
 from bootstrap.manifests.values import Change, Manifest, Object, ObjectChange, ObjectId
 from bootstrap.model.words import count
-from bootstrap.planning.manifests.plan import lines_of
+from bootstrap.planning.manifests.plan import lines_of, remedy_of
 from bootstrap.ports.manifests import Applied, Conflicting, KubeObjects
 from bootstrap.waiting import NotYet
 
@@ -250,13 +249,8 @@ def _refusal(changes: Sequence[ObjectChange]) -> KubernetesError:
     refused = len(changes) - len(conflicts)
     what = f"{count(refused, 'object')} refused" if refused else f"{count(len(conflicts), 'object')} in conflict"
     lines = [line for each in changes for line in lines_of(each)]
-    resolution: str = "correct the manifests and run the command again"
-    if conflicts and not refused:
-        resolution = Advice(
-            "remove these fields from the manifests, or take them over: `homelab-k8s manifests apply --force-conflicts`"
-        )
     error = KubernetesError(
-        f"manifests: {what}; nothing of this wave was applied", details=few_lines(lines), resolution=resolution
+        f"manifests: {what}; nothing of this wave was applied", details=few_lines(lines), resolution=remedy_of(changes)
     )
     error.again_helps = False
     return error

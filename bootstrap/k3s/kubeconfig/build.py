@@ -22,6 +22,8 @@ from bootstrap.errors import KubernetesError
 from bootstrap.k3s.kubeconfig.pem import AdminPems, read_pems
 
 K3S_YAML = "/etc/rancher/k3s/k3s.yaml"
+API_PORT: Final = 6443
+"""Where a server's API listens."""
 
 _ANY: Final = "*"
 """In place of a name: the server is passed over."""
@@ -83,7 +85,7 @@ def with_server(kubeconfig: str, address: IPv4Address) -> str:
         KubernetesError: As of `check_own`.
     """
     read = _own(kubeconfig)
-    return _render(read.pems, name=read.name, server_url=f"https://{address}:6443")
+    return _render(read.pems, name=read.name, server_url=f"https://{address}:{API_PORT}")
 
 
 def through_tunnel(kubeconfig: str, port: int) -> str:

@@ -119,16 +119,19 @@ def check_blocked(seen: ManifestsSeen) -> None:
     blocked = [each for each in seen.changes if each.blocks]
     if not blocked:
         return
-    conflicts = [each for each in blocked if each.change is Change.CONFLICT]
-    resolution: str = "correct the manifests and run the command again"
-    if len(conflicts) == len(blocked):
-        resolution = Advice(
-            "remove these fields from the manifests, or take them over: `homelab-k8s manifests apply --force-conflicts`"
-        )
     raise PreflightError(
         f"manifests: Kubernetes would not take {count(len(blocked), 'object')}; nothing was applied",
         details=few_lines([line for each in blocked for line in lines_of(each)]),
-        resolution=resolution,
+        resolution=remedy_of(blocked),
+    )
+
+
+def remedy_of(blocked: Collection[ObjectChange]) -> str:
+    """What to do about objects that cannot be applied."""
+    if any(each.change is not Change.CONFLICT for each in blocked):
+        return "correct the manifests and run the command again"
+    return Advice(
+        "remove these fields from the manifests, or take them over: `homelab-k8s manifests apply --force-conflicts`"
     )
 
 

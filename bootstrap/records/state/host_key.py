@@ -8,6 +8,11 @@ The format and its changes are OpenSSH's (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT),
 from __future__ import annotations
 
 
+def known_hosts_name(host: str, port: int) -> str:
+    """What a host is filed under: `host`, or `[host]:port` where sshd does not listen on port 22."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
 def render_host_key(name: str, host_key: str) -> str:
     """The item's text for a key (`ssh-ed25519 AAAA...`) under the machine's name."""
     return f"{name} {host_key}\n"

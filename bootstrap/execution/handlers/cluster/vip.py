@@ -9,12 +9,11 @@ from bootstrap.errors import GuestError, HomelabError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.k3s.environment import proxy_files
 from bootstrap.k3s.keepalived import choose_peers, render_keepalived
+from bootstrap.k3s.kubeconfig.build import API_PORT
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.day2_steps import ConfigureVip, RemoveVip, SpreadVip
 from bootstrap.waiting import NotYet
-
-API_PORT = 6443
 
 APT_LOCK_S = 240
 """How long another apt on the machine is waited for: a first boot's daily update holds its locks."""
