@@ -99,8 +99,10 @@ def home(tmp_path: Path, key: Path, state: DirectoryStateStore) -> Iterator[Home
     made = Home(tmp_path, key, state)
     yield made
     made.close()
-    names = {thread.name for thread in threading.enumerate()}
-    assert not {"jump-ahead", "jump-back"} & names
+    copying = [thread for thread in threading.enumerate() if thread.name in ("jump-ahead", "jump-back")]
+    for thread in copying:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in copying)
 
 
 @pytest.fixture
