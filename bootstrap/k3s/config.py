@@ -13,9 +13,11 @@ import yaml
 
 from bootstrap.k3s.dual_stack import network_settings
 from bootstrap.k3s.early.cni import cni_settings
+from bootstrap.k3s.environment import environment_files
 from bootstrap.k3s.hardening.cis import with_hardening
+from bootstrap.k3s.hardening.files import hardening_files
 from bootstrap.k3s.pass_through.merge import with_pass_through
-from bootstrap.k3s.registries import EMBEDDED, REGISTRIES, SETTING, has_registries
+from bootstrap.k3s.registries import EMBEDDED, REGISTRIES, SETTING, has_registries, registries_files
 from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
@@ -87,6 +89,11 @@ def machine_config(
         config[SETTING] = REGISTRIES
     hardened = with_hardening(config | _node_settings(machine), spec, machine)
     return with_pass_through(hardened, spec, machine)
+
+
+def files_beside(spec: ClusterSpec, machine: MachineSpec) -> dict[str, str]:
+    """What the scripts that put config.yaml in place are sent beside it, by name: secret."""
+    return {**registries_files(spec.k3s), **hardening_files(spec, machine), **environment_files(spec)}
 
 
 def _node_settings(machine: MachineSpec) -> dict[str, object]:

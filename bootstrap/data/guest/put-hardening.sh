@@ -1,25 +1,14 @@
 # shellcheck shell=sh
-# For scripts that put k3s's settings in place, which source this: the files of a hardened server, and their removal where
-# none were sent. Files that this program did not write are never changed.
+# For scripts that put k3s's settings in place, which source this after put-registries.sh: the files of a hardened server,
+# and their removal where none were sent. Files that this program did not write are never changed.
 # Beside those scripts: psa.yaml and audit.yaml if there are to be any, and hardening.conf, a part of k3s's unit.
 
 HARDENED=/var/lib/rancher/k3s/server
 HARDENING=/etc/systemd/system/k3s.service.d/homelab-k8s-hardening.conf
 
-# hardening_file FILE: prints what is there: ours, foreign or none.
-hardening_file() {
-    if [ ! -e "$1" ] && [ ! -L "$1" ]; then
-        echo none
-    elif [ -f "$1" ] && [ ! -L "$1" ] && head -n 1 "$1" | grep -q '^# Written by homelab-k8s'; then
-        echo ours
-    else
-        echo foreign
-    fi
-}
-
-# hardening_kind: the same of both files together; where one is foreign that counts.
+# hardening_kind: prints the same of both files together, where a foreign one counts.
 hardening_kind() {
-    case $(hardening_file "$HARDENED/psa.yaml")-$(hardening_file "$HARDENED/audit.yaml") in
+    case $(kind_of "$HARDENED/psa.yaml")-$(kind_of "$HARDENED/audit.yaml") in
         *foreign*) echo foreign ;;
         *ours*) echo ours ;;
         *) echo none ;;
@@ -54,8 +43,7 @@ put_hardening() {
     mkdir -p "$HARDENED/logs"
     chmod 700 "$HARDENED" "$HARDENED/logs"
     for name in psa.yaml audit.yaml; do
-        install -m 600 -o root -g root "./$name" "$HARDENED/$name.new"
-        mv -f "$HARDENED/$name.new" "$HARDENED/$name"
+        put_secret "./$name" "$HARDENED/$name"
     done
     install -m 644 -o root -g root ./hardening.conf "$HARDENING.new"
     mv -f "$HARDENING.new" "$HARDENING"
@@ -65,7 +53,7 @@ put_hardening() {
 drop_hardening() {
     [ ! -f ./psa.yaml ] || return 0
     for name in psa.yaml audit.yaml; do
-        [ "$(hardening_file "$HARDENED/$name")" != ours ] || rm -f "$HARDENED/$name"
+        [ "$(kind_of "$HARDENED/$name")" != ours ] || rm -f "$HARDENED/$name"
     done
     rm -f "$HARDENING"
 }

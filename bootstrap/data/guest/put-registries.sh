@@ -12,11 +12,11 @@ remove_sent_registries() {
     rm -f ./registries.yaml ./registry-*.pem "$REGISTRIES.new" "$REGISTRY_TLS"/*.new
 }
 
-# registries_kind: prints what is there: ours, foreign or none.
-registries_kind() {
-    if [ ! -e "$REGISTRIES" ] && [ ! -L "$REGISTRIES" ]; then
+# kind_of FILE: prints what is there: ours, foreign or none.
+kind_of() {
+    if [ ! -e "$1" ] && [ ! -L "$1" ]; then
         echo none
-    elif [ -f "$REGISTRIES" ] && [ ! -L "$REGISTRIES" ] && head -n 1 "$REGISTRIES" | grep -q '^# Written by homelab-k8s'; then
+    elif [ -f "$1" ] && [ ! -L "$1" ] && head -n 1 "$1" | grep -q '^# Written by homelab-k8s'; then
         echo ours
     else
         echo foreign
@@ -25,7 +25,7 @@ registries_kind() {
 
 # check_registries: end where a file of another's is in the place of ours.
 check_registries() {
-    if [ -f ./registries.yaml ] && [ "$(registries_kind)" = foreign ]; then
+    if [ -f ./registries.yaml ] && [ "$(kind_of "$REGISTRIES")" = foreign ]; then
         echo "$REGISTRIES was not written by homelab-k8s and is not overwritten: take its content into k3s.registries" \
             "of the inventory, then move it away" >&2
         exit 1
@@ -45,7 +45,7 @@ registries_differ() {
     if [ -f ./registries.yaml ]; then
         [ ! -f "$REGISTRIES" ] || [ "$(sum_of ./registries.yaml .)" != "$(sum_of "$REGISTRIES" "$REGISTRY_TLS")" ]
     else
-        [ "$(registries_kind)" = ours ]
+        [ "$(kind_of "$REGISTRIES")" = ours ]
     fi
 }
 
@@ -76,7 +76,7 @@ put_registries() {
             put_secret ./registries.yaml "$REGISTRIES"
             remove_old_tls
         fi
-    elif [ "$(registries_kind)" = ours ]; then
+    elif [ "$(kind_of "$REGISTRIES")" = ours ]; then
         rm -f "$REGISTRIES"
         rm -rf "$REGISTRY_TLS"
     fi

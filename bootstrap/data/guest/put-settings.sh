@@ -40,8 +40,7 @@ fi
 if ! cmp -s ./config.yaml "$CONFIG"; then
     # First, so that a file that is new is never taken for one that the unit has read.
     touch "$PENDING"
-    install -m 600 -o root -g root ./config.yaml "$CONFIG.new"
-    mv -f "$CONFIG.new" "$CONFIG"
+    put_secret ./config.yaml "$CONFIG"
 fi
 drop_hardening
 if [ -e "$PENDING" ]; then

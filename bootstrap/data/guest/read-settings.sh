@@ -26,7 +26,7 @@ if [ -f "$KEEPALIVED" ] && head -n 1 "$KEEPALIVED" | grep -q '^# Written by home
 fi
 # shellcheck source=/dev/null
 . ./put-registries.sh
-case $(registries_kind) in
+case $(kind_of "$REGISTRIES") in
     ours)
         if registries_exposed; then
             echo registries=exposed

@@ -15,12 +15,10 @@ from bootstrap.execution.k3s.node_looks import LOOK_S, listed
 from bootstrap.execution.k3s.readiness import Readiness, addresses_in
 from bootstrap.execution.k3s.service import Starting, await_api, check_stays_up, serves, start_unit
 from bootstrap.execution.run_facts import CLUSTER, ClusterAccess, GuestFacts
-from bootstrap.k3s.config import render_config, render_environment
+from bootstrap.k3s.config import files_beside, render_config, render_environment
 from bootstrap.k3s.early.manifests import early_manifests
-from bootstrap.k3s.environment import check_beside_proxy, environment_files
-from bootstrap.k3s.hardening.files import hardening_files
+from bootstrap.k3s.environment import check_beside_proxy
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig, with_server
-from bootstrap.k3s.registries import registries_files
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
@@ -239,9 +237,7 @@ def install(
         files={
             "config.yaml": config,
             "service.env": _environment(machine, tokens),
-            **registries_files(context.spec.k3s),
-            **hardening_files(context.spec, machine),
-            **environment_files(context.spec),
+            **files_beside(context.spec, machine),
         },
         ROLE=machine.role.k3s,
         SHA256=_binary_wanted(guest, artifact),

@@ -12,10 +12,8 @@ from bootstrap.execution.k3s.agent_start import Own, start_agent
 from bootstrap.execution.k3s.kube_retries import KubeWrites, once_it_answers
 from bootstrap.execution.k3s.node_looks import listed, missing
 from bootstrap.execution.k3s.service import restart_server
-from bootstrap.k3s.config import render_config
-from bootstrap.k3s.environment import check_beside_proxy, environment_files
-from bootstrap.k3s.hardening.files import hardening_files
-from bootstrap.k3s.registries import registries_files
+from bootstrap.k3s.config import files_beside, render_config
+from bootstrap.k3s.environment import check_beside_proxy
 from bootstrap.k3s.settings import parse_args
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import GuestSettings, KubeNode
@@ -48,12 +46,7 @@ def apply_settings(step: ApplySettings, context: RunContext) -> Done:
     # Before anything is written: an agent that fails with new settings is Ready for a while, with its earlier ones.
     writes.mark_settings(machine.name, pending=True)
     config = _config(machine, kube_node, context)
-    sent = {
-        "config.yaml": config,
-        **registries_files(context.spec.k3s),
-        **hardening_files(context.spec, machine),
-        **environment_files(context.spec),
-    }
+    sent = {"config.yaml": config, **files_beside(context.spec, machine)}
     pending = context.run(machine.name, "put-settings.sh", files=sent, DONE="0").lines.flag("restart")
     if not pending and not runs_otherwise(context.spec, machine, kube_node, files):
         writes.mark_settings(machine.name, pending=False)
