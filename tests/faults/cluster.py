@@ -112,7 +112,7 @@ class FaultyCluster(KillableCluster):
                 to_do.pop()()
             return False
 
-        ended = self.run(command, until=until)
+        ended = self.run(command, until=until if act else None)
         assert not to_do, f"{command} ended before {at_step} steps had: the fault never came"
         took_s = time.monotonic() - began_s
         if not self._told.exists():
@@ -182,14 +182,7 @@ class FaultyCluster(KillableCluster):
         until_s = time.monotonic() + 20.0
         while True:
             try:
-                answer = requests.request(
-                    method,
-                    f"{self._info.endpoint}/lab/faults",
-                    json=body,
-                    headers={"Authorization": f"PVEAPIToken={self._info.root_token}"},
-                    verify=self._certificate,
-                    timeout=30,
-                )
+                answer = self._api.request(method, f"{self._info.endpoint}/lab/faults", json=body, timeout=30)
                 break
             except requests.ConnectionError:
                 if time.monotonic() > until_s:

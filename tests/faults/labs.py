@@ -18,7 +18,7 @@ from tests.faults.cluster import FaultyCluster
 from tests.faults.entries import Entry
 from tests.faults.trial import Trial, Unbroken, play, unbroken
 
-LABS = 6
+LABS = 4
 TIME_SCALE = 0.02
 
 Place = tuple[Path, LabInfo]

@@ -7,6 +7,7 @@ a step boundary; the parent has imported everything, so a child costs no start-u
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ PATIENCE_S = 60.0
 WORKERS = workers().name
 IMPORTED_LATE = (
     *("fabric", "kubernetes.client.api_client", "kubernetes.client.exceptions"),
+    *("kubernetes.client.api.core_v1_api", "kubernetes.client.api.coordination_v1_api"),
+    *("kubernetes.client.api.policy_v1_api", "kubernetes.client.api.custom_objects_api"),
     *("bootstrap.adapters.ssh.transport", "bootstrap.adapters.ssh.trust", "bootstrap.adapters.kube.api"),
     *("bootstrap.commands.verbs.up", "bootstrap.commands.verbs.down"),
 )
@@ -75,7 +78,10 @@ class KillableCluster:
             import_module(name)
         self._info = info
         self._kubeconfig = directory / "kubeconfig"
-        self._certificate = str(directory / "lab" / "lab.crt")
+        self._api = requests.Session()
+        self._api.trust_env = False
+        self._api.verify = str(directory / "lab" / "lab.crt")
+        self._api.headers["Authorization"] = f"PVEAPIToken={info.root_token}"
         user, _, name = info.token_id.partition("!")
         token = ApiToken(user=user, name=name, secret=info.token_secret)
         endpoint = PveEndpoint(url=info.endpoint, token=token, tls=TlsSpec(fingerprint=info.fingerprint))
@@ -90,12 +96,12 @@ class KillableCluster:
         )
         self._inventory = Inventory(spec=self.spec, endpoint=endpoint, source="the test")
 
-    def run(self, command: str, *, until: Until = lambda _boundaries: False) -> Ended:
+    def run(self, command: str, *, until: Until | None = None) -> Ended:
         """Run a command in a child; kill it with SIGKILL as soon as `until` says so.
 
         Args:
             command: `up`, `down`, `scale N` (workers), `replace` (the workers), `replace first` (old ones go first).
-            until: When to kill it.
+            until: When to kill it; None: never.
         """
         reading, writing = os.pipe()
         child = os.fork()
@@ -103,28 +109,25 @@ class KillableCluster:
             os.close(reading)
             self._child(command, writing)
         os.close(writing)
-        os.set_blocking(reading, False)
         try:
             return self._watch(child, reading, until)
         finally:
             os.close(reading)
 
-    def _watch(self, child: int, reading: int, until: Until) -> Ended:
+    def _watch(self, child: int, reading: int, until: Until | None) -> Ended:
         boundaries, text = 0, b""
         deadline_s = time.monotonic() + PATIENCE_S
         while True:
-            try:
-                part = os.read(reading, 65536)
-            except BlockingIOError:
-                part = b"-"
+            # Whoever kills between boundaries has to be asked often; others, when a boundary has passed.
+            part = _part(reading, wait_s=1.0 if until is None else 0.004)
             if part == b"":
                 _, status = os.waitpid(child, 0)
                 return Ended(
                     killed=False, boundaries=boundaries, code=os.waitstatus_to_exitcode(status), error=text.decode()
                 )
-            boundaries += part.count(b"\n")
-            text = (text + part.replace(b"-", b"").replace(b"\n", b""))[-4000:]
-            if until(boundaries):
+            boundaries += (part or b"").count(b"\n")
+            text = (text + (part or b"").replace(b"\n", b""))[-4000:]
+            if until is not None and until(boundaries):
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 return Ended(killed=True, boundaries=boundaries, code=-signal.SIGKILL, error="")
@@ -132,8 +135,6 @@ class KillableCluster:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 raise AssertionError(f"a command did not end within {PATIENCE_S:.0f} s")
-            if part == b"-":
-                time.sleep(0.002)
 
     def _child(self, command: str, writing: int) -> None:
         """The forked child's whole life; never returns, whatever happens, lest pytest runs twice."""
@@ -156,7 +157,7 @@ class KillableCluster:
             self._carry_out(command, homelab, sink, options)
         except HomelabError as error:
             said = f"{error.brief} / {error.details} / {error.resolution}"
-            os.write(writing, said.replace("\n", " | ").replace("-", " ").encode())
+            os.write(writing, said.replace("\n", " | ").encode())
             return error.exit_code
         return 0
 
@@ -182,14 +183,7 @@ class KillableCluster:
 
     def call(self, method: str, path: str, **values: str | int) -> object:
         """One request to the lab's Proxmox VE API as root."""
-        answer = requests.request(
-            method,
-            f"{self._info.endpoint}/api2/json{path}",
-            data=values or None,
-            headers={"Authorization": f"PVEAPIToken={self._info.root_token}"},
-            verify=self._certificate,
-            timeout=30,
-        )
+        answer = self._api.request(method, f"{self._info.endpoint}/api2/json{path}", data=values or None, timeout=30)
         answer.raise_for_status()
         return answer.json()["data"]
 
@@ -230,6 +224,12 @@ class KillableCluster:
             return []
         contexts = (yaml.safe_load(self._kubeconfig.read_text(encoding="utf-8")) or {}).get("contexts") or []
         return [context["name"] for context in contexts]
+
+
+def _part(reading: int, *, wait_s: float) -> bytes | None:
+    """What the child has told by now; b"" at its end, None where it tells nothing for so long."""
+    ready, _, _ = select.select([reading], [], [], wait_s)
+    return os.read(reading, 65536) if ready else None
 
 
 @contextmanager

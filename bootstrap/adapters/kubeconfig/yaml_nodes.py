@@ -11,12 +11,11 @@ from collections.abc import Collection
 from typing import TypeVar
 
 import yaml
-from yaml import CollectionEndEvent, CollectionStartEvent, MappingNode, Node, ScalarNode, SequenceNode
+from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from bootstrap.errors import HomelabError
-from bootstrap.model.reading_yaml import YAML_ERRORS
+from bootstrap.model.reading_yaml import MAX_DEPTH, YAML_ERRORS, check_nesting, too_deep
 
-MAX_DEPTH = 32
 _LOADER = getattr(yaml, "CLoader", yaml.Loader)
 
 T = TypeVar("T", bound=Node)
@@ -34,12 +33,12 @@ def not_a_kubeconfig(source: str, problem: str) -> HomelabError:
 def read_root(text: str, source: str) -> MappingNode | None:
     """The top level of a YAML (or JSON) text; None if it is empty. Raises HomelabError where it is no mapping."""
     try:
-        _check_nesting(text)
+        check_nesting(text)
         root = yaml.compose(text, Loader=_LOADER)
     except YAML_ERRORS as error:
         raise not_a_kubeconfig(source, str(error) or type(error).__name__) from error
     if root is not None and _is_deep(root, MAX_DEPTH, {}):
-        raise not_a_kubeconfig(source, _too_deep())
+        raise not_a_kubeconfig(source, too_deep())
     if root is None or is_null(root):
         return None
     if not isinstance(root, MappingNode):
@@ -101,23 +100,10 @@ def sequence(entries: Collection[Node], *, like: Node | None = None) -> Sequence
 
 def text_node(value: str) -> ScalarNode:
     """A text, quoted where it would be read as a number or the like: a cluster may be called `no` or `1e3`."""
-    node = yaml.compose(yaml.safe_dump(value))
+    node = yaml.compose(yaml.safe_dump(value), Loader=_LOADER)
     if not isinstance(node, ScalarNode):
         raise TypeError(f"{value!r} is no scalar")
     return node
-
-
-def _too_deep() -> str:
-    return f"it is nested deeper than {MAX_DEPTH} levels"
-
-
-def _check_nesting(text: str) -> None:
-    """Raises ValueError before anything recurses: PyYAML's composer over libyaml overruns the stack (6.0.3, seen)."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ValueError(_too_deep())
 
 
 def _is_deep(node: Node, left: int, known: dict[tuple[int, int], bool]) -> bool:

@@ -20,6 +20,7 @@ import yaml
 from bootstrap.advice import Advice
 from bootstrap.errors import KubernetesError
 from bootstrap.k3s.kubeconfig.pem import AdminPems, read_pems
+from bootstrap.model.reading_yaml import read_words
 
 K3S_YAML = "/etc/rancher/k3s/k3s.yaml"
 API_PORT: Final = 6443
@@ -154,9 +155,8 @@ def _read(text: str) -> _Read:
     if len(text) > _MOST_CHARS:
         raise ValueError(f"it has {len(text)} characters, more than {_MOST_CHARS}")
     try:
-        # BaseLoader makes words, lists and mappings of a text and nothing else, whatever its tags say.
-        loaded: object = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
-    except (yaml.YAMLError, RecursionError) as error:
+        loaded = read_words(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"it is not valid YAML ({type(error).__name__})") from None
     config = _mapping(loaded, "it", _TOP)
     if config.get("preferences"):

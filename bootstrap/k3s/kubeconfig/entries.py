@@ -13,6 +13,8 @@ import re
 
 import yaml
 
+from bootstrap.model.reading_yaml import read_words
+
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
 _SECTIONS = (("clusters", "cluster"), ("users", "user"))
 
@@ -36,9 +38,8 @@ def server_mark(url: str) -> str:
 def marks_of(kubeconfig: str | None) -> frozenset[str]:
     """The marks of one of our kubeconfigs; none of a text that is no kubeconfig, or is not there."""
     try:
-        # BaseLoader makes words, lists and mappings of a text and nothing else.
-        loaded: object = yaml.load(kubeconfig or "", Loader=yaml.BaseLoader)  # noqa: S506
-    except (yaml.YAMLError, RecursionError):
+        loaded = read_words(kubeconfig or "")
+    except (yaml.YAMLError, ValueError):
         return frozenset()
     found: set[str] = set()
     for section, inner in _SECTIONS:
