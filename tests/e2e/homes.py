@@ -10,17 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from bootstrap.lab import standin_release
 from bootstrap.lab.guests.choose import why_not
 from tests.bridge import bridge
+from tests.e2e.forking import Command, ForkServer
 from tests.lab.guests.machines import NETWORK
 
 HERE = Path(__file__).parent
@@ -72,50 +73,48 @@ class Home:
         self, *arguments: str, timeout_s: float = 300, expect: int | None = 0, env: Mapping[str, str] | None = None
     ) -> Result:
         """Run `homelab-k8s` with these arguments, and with `env` besides the home's own environment."""
-        command = [PROGRAM, *arguments]
-        try:
-            done = subprocess.run(
-                command,
-                env={**self.environ, **(env or {})},
-                cwd=self.directory,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise AssertionError(f"{error}; it had said:\n{_text(error.stdout)}\n{_text(error.stderr)}") from None
-        result = Result(code=done.returncode, out=done.stdout, err=done.stderr)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            command = self._start(arguments, env, stdout=out.fileno(), stderr=err.fileno())
+            try:
+                code = command.wait(timeout_s)
+            except TimeoutError as error:
+                command.send_signal(signal.SIGKILL)
+                raise AssertionError(f"{error}; it had said:\n{_text(out)}\n{_text(err)}") from None
+            result = Result(code=code, out=_text(out), err=_text(err))
         if expect is not None:
-            assert result.code == expect, f"{' '.join(command)} exited with {result.code}\n{result.out}\n{result.err}"
+            assert result.code == expect, f"{' '.join(arguments)} exited with {result.code}\n{result.out}\n{result.err}"
         return result
 
     def kill(self, *arguments: str, at: str, env: Mapping[str, str] | None = None) -> None:
         """Run `homelab-k8s`, and kill it with SIGKILL as soon as it tells of what the regular expression matches."""
-        with subprocess.Popen(
-            [PROGRAM, *arguments, "--progress", "plain"],
-            env={**self.environ, **(env or {})},
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stderr is not None
-            told = []
-            for text in process.stderr:
-                told.append(text)
+        reading, writing = os.pipe()
+        with os.fdopen(reading, encoding="utf-8") as told:
+            command = self._start((*arguments, "--progress", "plain"), env, stdout=None, stderr=writing)
+            os.close(writing)
+            said = []
+            for text in told:
+                said.append(text)
                 if re.search(at, text):
-                    process.send_signal(signal.SIGKILL)
+                    command.send_signal(signal.SIGKILL)
                     break
-        said = "".join(told)
-        assert process.returncode == -signal.SIGKILL, f"{arguments} was never at {at!r}:\n{said}"
+            code = command.wait(60)
+        assert code == -signal.SIGKILL, f"{arguments} was never at {at!r}:\n{''.join(said)}"
+
+    def _start(
+        self, arguments: Sequence[str], env: Mapping[str, str] | None, *, stdout: int | None, stderr: int
+    ) -> Command:
+        environ = {**self.environ, **(env or {})}
+        with Path(os.devnull).open("r+b") as nothing:
+            null = nothing.fileno()
+            return ForkServer.of_this_process().start(
+                arguments, env=environ, cwd=self.directory, stdin=null, stdout=stdout or null, stderr=stderr
+            )
 
 
-def _text(said: bytes | str | None) -> str:
-    """What a command that took too long has said: bytes, whatever was asked for."""
-    return said.decode(errors="replace") if isinstance(said, bytes) else said or ""
+def _text(file: IO[bytes]) -> str:
+    """What a command has said so far."""
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _cache() -> Path:

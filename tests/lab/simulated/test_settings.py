@@ -12,7 +12,7 @@ from typing import Any
 from bootstrap.execution.guests.scripts import parse_guest_settings
 from bootstrap.lab.simulated.driver import SimulatedGuests
 from bootstrap.model.ids import MachineName
-from tests.e2e.homes import PROGRAM, Home
+from tests.e2e.homes import Home
 from tests.lab.simulated.running import Guests
 from tests.lab.simulated.test_contract import config, install
 
@@ -116,7 +116,7 @@ def test_a_roll_out_that_was_killed_is_continued_and_ends(home: Home) -> None:
     assert all(name in dry for name in (*SERVERS, *WORKERS))
     assert starts(home) == before
 
-    _kill_once(home, said="lab-cp-3")
+    home.kill("up", "--lab", "--inventory", "cluster.yaml", at="lab-cp-3.*restart k3s")
     between = starts(home)
     assert between["lab-cp-2"] != before["lab-cp-2"], "the first was restarted"
     assert between["lab-cp-1"] == before["lab-cp-1"], "the last was not"
@@ -176,20 +176,3 @@ def test_what_cannot_be_changed_is_refused(home: Home) -> None:
     refused = home.run("up", "--lab", "--inventory", "cluster.yaml", expect=4)
     assert "k3s.cluster_cidr is 10.42.0.0/16, and the inventory says 10.99.0.0/16" in refused.err
     (home.directory / "cluster.yaml").write_text(AFTER)
-
-
-def _kill_once(home: Home, *, said: str) -> None:
-    """Kill `up` as soon as it restarts k3s on a machine."""
-    command = [PROGRAM, "up", "--lab", "--inventory", "cluster.yaml"]
-    run = subprocess.Popen(command, env=home.environ, cwd=home.directory, stderr=subprocess.PIPE, text=True)
-    assert run.stderr is not None
-    lines: list[str] = []
-    for line in run.stderr:
-        lines.append(line)
-        if said in line and "restart k3s" in line:
-            break
-    run.kill()
-    run.wait(30)
-    run.stderr.close()
-    assert lines
-    assert said in lines[-1], "".join(lines)
