@@ -21,7 +21,7 @@ from bootstrap.adapters.proxmox import connect
 from bootstrap.errors import HypervisorError
 from bootstrap.execution.clone_limiter import LOCK_TIMEOUT_S, CloneTurns
 from bootstrap.lab.options import LabInfo, LabOptions
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.ports import CloneRequest, Hypervisor
 

@@ -28,7 +28,7 @@ from bootstrap.adapters.first_page import (
 from bootstrap.adapters.jump.errors import NotReachedFromHopError
 from bootstrap.adapters.jump.ways import Ways
 from bootstrap.errors import GuestError, HomelabError
-from bootstrap.model.endpoint import PveEndpoint, TlsSpec
+from bootstrap.model.access.endpoint import PveEndpoint, TlsSpec
 from bootstrap.ports import CertificateFacts, EndpointFacts
 
 _HERE_TIMEOUT_S = 0.7

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from bootstrap.k3s.dual_stack import PODS, SERVICES
+from bootstrap.model.access.endpoint import TlsSpec
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
-from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.machine import MachineKind
 
 

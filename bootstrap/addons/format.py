@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bootstrap.model.machine import K3sSettings
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.system import SystemSpec
 
 HELM: Final = "helm"
 """The value that every add-on takes: settings in the chart's own keys, merged over ours."""

@@ -14,7 +14,7 @@ import yaml
 import bootstrap
 from bootstrap.addons.format import Addon, Chart, Needs, ValueKey
 from bootstrap.model.machine import K3sSettings
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.system import SystemSpec
 
 VERSIONS: Final = "versions.yaml"
 _ADDON: Final = "addon.yaml"

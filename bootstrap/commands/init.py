@@ -10,10 +10,10 @@ from bootstrap.commands.observing.observe import seen_by_proxmox
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.inventory.answers import Connection
 from bootstrap.inventory.write import SCHEMA_FILE, render_inventory
+from bootstrap.model.access.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.cluster import PlacementSpec, TemplateRef
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.observed import Observed, TemplateFacts
-from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.planning.templates.discovery import TemplateChoice, template_choices
 from bootstrap.planning.verbs.init import InitOptions, Proposal, propose
 from bootstrap.ports import Ports

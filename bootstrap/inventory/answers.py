@@ -17,8 +17,8 @@ from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.secret import read_token
 from bootstrap.inventory.values.section import Key, Section
+from bootstrap.model.access.endpoint import PveEndpoint, TlsSpec
 from bootstrap.model.cluster import TemplateRef
-from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.model.ids import Vmid
 
 S = TypeVar("S", bound=Section)

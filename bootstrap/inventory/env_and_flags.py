@@ -15,7 +15,7 @@ from bootstrap.inventory.document import Mapping, Node, Scalar
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.values.section import Short
-from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.access.endpoint import PveEndpoint
 
 ENV_ENDPOINT: Final = "PROXMOX_VE_ENDPOINT"
 ENV_TOKEN: Final = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - the variable's name, not a token

@@ -27,8 +27,8 @@ from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.regular import MAX_BYTES, read_regular
 from bootstrap.inventory.secret import read_token
 from bootstrap.inventory.values.scalars import RefusedError
+from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.endpoint import PveEndpoint
 
 DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
 _NO_FILE: Final = "the environment"

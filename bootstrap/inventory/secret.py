@@ -9,7 +9,7 @@ from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.secret_sources import read_secret
 from bootstrap.inventory.values.pasted_tokens import pasted_token
 from bootstrap.inventory.values.scalars import RefusedError
-from bootstrap.model.endpoint import ApiToken
+from bootstrap.model.access.endpoint import ApiToken
 
 
 def read_token(proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiToken | None:

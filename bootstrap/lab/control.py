@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
-from bootstrap.lab.k3s import K3sRequest
 from bootstrap.lab.lab_paths import LabPlaces, lab_places
 from bootstrap.lab.options import LabError, LabInfo, LabOptions
 from bootstrap.lab.processes import is_running
+from bootstrap.lab.releases.choice import K3sRequest
 
 STOP_S = 60.0
 POLL_S = 0.05

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.base import GuestDriver, GuestError, LabNetwork
-from bootstrap.lab.k3s import STAND_IN, K3sChoice, K3sRequest, choose_k3s
 from bootstrap.lab.lab_paths import LabPlaces, LabProcess, write_private
 from bootstrap.lab.options import LabError, LabOptions
 from bootstrap.lab.processes import process_start
+from bootstrap.lab.releases.choice import STAND_IN, K3sChoice, K3sRequest, choose_k3s
 from bootstrap.lab.server import LabServer, lab_delays
 
 logger = logging.getLogger("bootstrap.lab")
@@ -123,7 +123,7 @@ async def _choose_k3s(kind: str, request: K3sRequest, places: LabPlaces) -> K3sC
     Raises:
         LabError: Guests of this kind do not run here, or the stand-in cannot be made.
     """
-    from bootstrap.lab.k3s_sources import find_sources, make_stand_in
+    from bootstrap.lab.releases.sources import find_sources, make_stand_in
 
     lacking: tuple[str, ...] = ()
     if kind == "container":

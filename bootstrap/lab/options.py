@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from bootstrap.lab.delays import parse_delays
-from bootstrap.lab.k3s import K3sChoice
+from bootstrap.lab.releases.choice import K3sChoice
 
 CONTENT_TYPES = frozenset({"backup", "images", "import", "iso", "none", "rootdir", "snippets", "vztmpl"})
 GUEST_KINDS = ("auto", "container", "qemu", "simulated", "none")

@@ -48,9 +48,9 @@ from bootstrap.lab.front.vms.containers import Containers
 from bootstrap.lab.front.vms.machines import Machines
 from bootstrap.lab.front.vms.power import Power
 from bootstrap.lab.guests.base import GuestDriver, LabNetwork
-from bootstrap.lab.k3s import K3sChoice
 from bootstrap.lab.options import LabError, LabInfo, LabJump, LabOptions
 from bootstrap.lab.processes import process_start
+from bootstrap.lab.releases.choice import K3sChoice
 from bootstrap.lab.supervisor import Supervisor
 
 PORTS_TRIED = 20

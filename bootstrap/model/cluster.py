@@ -9,17 +9,17 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from bootstrap.manifests.values import ManifestSource
-from bootstrap.model.cni import CniSpec
-from bootstrap.model.early import EarlyManifest
-from bootstrap.model.endpoint import JumpHost
-from bootstrap.model.environment import EnvironmentSpec
-from bootstrap.model.hardening import Hardening
+from bootstrap.model.access.endpoint import JumpHost
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import K3sSettings, NodePool
-from bootstrap.model.registries import RegistriesSpec
+from bootstrap.model.settings.cni import CniSpec
+from bootstrap.model.settings.early import EarlyManifest
+from bootstrap.model.settings.environment import EnvironmentSpec
+from bootstrap.model.settings.hardening import Hardening
+from bootstrap.model.settings.registries import RegistriesSpec
+from bootstrap.model.settings.system import SystemSpec
 from bootstrap.model.sizing import SizingSpec
-from bootstrap.model.system import SystemSpec
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
 CHANNELS_URL = "https://update.k3s.io/v1-release/channels"

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.system import SystemSpec
 
 CONTROL_PLANE_POOL = PoolName("control-plane")
 

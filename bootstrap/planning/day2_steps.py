@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, Taint
-from bootstrap.model.system import HookSpec, SystemSpec
+from bootstrap.model.settings.system import HookSpec, SystemSpec
 from bootstrap.planning.base_step import BaseStep
 
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
-from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.records.vms.seal import RecordKey
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from bootstrap.model.access.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import (
@@ -18,7 +19,6 @@ from bootstrap.model.observed import (
     UnreachableVm,
     VmRecord,
 )
-from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 
 GUEST_FILE_MAX = 60 * 1024
 """Characters that Proxmox VE's `file-write` takes at most (its API schema)."""

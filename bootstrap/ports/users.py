@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bootstrap.model.users import UserBinding
+from bootstrap.model.access.users import UserBinding
 
 
 class KubeUsers(Protocol):

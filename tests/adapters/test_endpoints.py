@@ -14,8 +14,8 @@ from bootstrap.adapters.local.clock import SystemClock
 from bootstrap.adapters.probes import NetworkProbes
 from bootstrap.adapters.proxmox import connect
 from bootstrap.errors import AuthenticationError, HypervisorError
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, Vmid
 from tests.adapters.tls_peer import LOOPBACK, tls_peer
 from tests.fakes.keys import KEYS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.adapters.local.guest_files import files_for
-from bootstrap.model.system import FileSpec, HookSpec, HookTime, SystemSpec
+from bootstrap.model.settings.system import FileSpec, HookSpec, HookTime, SystemSpec
 from bootstrap.planning.settings.system_files import hook_files
 from tests.adapters.test_guest_scripts import Machine, lines, needs_root
 from tests.adapters.test_prepare_system_script import Guest

@@ -30,7 +30,7 @@ from bootstrap.errors import (
     KubeUnreachableError,
     SshUnreachableError,
 )
-from bootstrap.model.endpoint import JumpHost
+from bootstrap.model.access.endpoint import JumpHost
 from bootstrap.model.ids import MachineName
 from tests.adapters.kube_server import KubeServer, node
 from tests.adapters.sshd import SshGuest

@@ -12,7 +12,7 @@ from bootstrap.adapters.kube import KubernetesApis
 from bootstrap.adapters.kube.users import KubernetesUsers
 from bootstrap.errors import KubernetesError
 from bootstrap.k3s.kubeconfig.users import UserKey, make_user_key, read_certificate
-from bootstrap.model.users import UserBinding
+from bootstrap.model.access.users import UserBinding
 from tests.adapters.kube_server import KubeServer
 
 SUBJECT = "homelab:ann:0a1b2c3d"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.adapters.local.guest_files import files_for, guest_file
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.system import SystemSpec
 from bootstrap.planning.settings.system_files import looked_at, system_env, system_files
 from tests.adapters.test_guest_scripts import Machine, lines, needs_root
 

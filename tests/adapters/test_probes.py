@@ -17,7 +17,7 @@ from bootstrap.adapters.probes import NetworkProbes
 from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.lab.server import LabServer
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 
 LOOPBACK = IPv4Address("127.0.0.1")
 

@@ -16,7 +16,7 @@ from bootstrap.adapters.proxmox import connect
 from bootstrap.adapters.proxmox.client.answer_limits import MOST_AGENT_BYTES
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
 from bootstrap.errors import AuthenticationError, KubernetesError, UnreadableAnswerError
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import Taint
 from tests.adapters.hostile_site import Site, serving

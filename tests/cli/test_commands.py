@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from bootstrap.cli.main import app
 from bootstrap.inventory.describe.schema import schema
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.model.rights import MissingPrivileges
 from bootstrap.ports import PveFacts
 from bootstrap.records.vms.lock import LockRecord
 from tests.cli.conftest import Run

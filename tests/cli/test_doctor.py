@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from bootstrap.model.rights import MissingPrivileges
+from bootstrap.model.access.rights import MissingPrivileges
 from tests.cli.conftest import Run
 from tests.fakes.world import World
 

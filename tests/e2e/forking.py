@@ -35,7 +35,7 @@ CLIENTS = (
     *("kubernetes.client.api.policy_v1_api", "kubernetes.client.api.custom_objects_api", "rich.live", "rich.table"),
 )
 """What the program imports of others where it is used."""
-LAB = ("bootstrap.lab.control", "bootstrap.lab.k3s", "bootstrap.lab.options")
+LAB = ("bootstrap.lab.control", "bootstrap.lab.releases.choice", "bootstrap.lab.options")
 """What the client needs of the lab."""
 _MOST_BYTES = 1 << 20
 

@@ -19,8 +19,8 @@ from bootstrap.commands.verbs.up import Up
 from bootstrap.execution.guests.scripts import parse_facts, parse_guest_settings
 from bootstrap.k3s.diagnosis.unit import diagnose as diagnose_journal
 from bootstrap.k3s.diagnosis.unit import parse_runs
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.settings.drift import drifts
 from bootstrap.ports import GuestScript, Ports

@@ -12,10 +12,10 @@ from typing import Any
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
-from bootstrap.model.rights import RightsNeeded
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import KEYS
 from tests.fuzz.mutations import Mutator

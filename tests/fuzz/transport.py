@@ -11,7 +11,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from bootstrap.adapters.proxmox.client.api import Api
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from tests.fakes.clock import SteppingClock
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import Area

@@ -35,8 +35,8 @@ from bootstrap.inventory import Inventory
 from bootstrap.lab import control
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.lab.standin_release import make_artifacts
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.machine import MachineKind
 from bootstrap.planning.verbs.replace import ReplaceOptions
 from bootstrap.planning.verbs.scale import with_counts

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.errors import HostKeyError
-from bootstrap.model.endpoint import JumpHost
+from bootstrap.model.access.endpoint import JumpHost
 from bootstrap.model.ids import ClusterName
 from bootstrap.records.state.host_key import known_hosts_name, parse_named_host_key, render_host_key
 from bootstrap.records.state.state_items import JUMP_HOST_KEY

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bootstrap.adapters.jump.pin import Pin
 from bootstrap.errors import GuestSetupError
-from bootstrap.model.endpoint import JumpHost
+from bootstrap.model.access.endpoint import JumpHost
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from bootstrap.adapters.kube.http import KubeHttp
 from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.errors import KubernetesError, UnreadableError
 from bootstrap.k3s.kubeconfig.users import SIGNER, user_in
+from bootstrap.model.access.users import UserBinding
 from bootstrap.model.reading import Reading, each
-from bootstrap.model.users import UserBinding
 
 LABEL: Final = "homelab-k8s/user"
 EXPIRES: Final = "homelab-k8s/expires"

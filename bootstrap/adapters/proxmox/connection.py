@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.guests.power import HA_WAIT_S
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
-from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.ports import Clock, RecordKeys
 

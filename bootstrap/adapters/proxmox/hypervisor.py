@@ -27,11 +27,11 @@ from bootstrap.errors import (
     TransientError,
     VmNotFoundError,
 )
+from bootstrap.model.access.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
-from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.ports import CloneRequest, ContainerRequest, GuestInterface, PveFacts, RecordKeys, Warn
 from bootstrap.proxmox import sent_settings as vm_settings
 from bootstrap.proxmox.reading import answers, configs, containers, guest_agent

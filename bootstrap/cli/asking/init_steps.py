@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bootstrap.commands.init import Survey
     from bootstrap.inventory import Overrides
     from bootstrap.inventory.answers import Connection
+    from bootstrap.model.access.endpoint import PveEndpoint, TlsSpec
     from bootstrap.model.cluster import ClusterSpec, TemplateRef
-    from bootstrap.model.endpoint import PveEndpoint, TlsSpec
     from bootstrap.planning.verbs.init import InitOptions
     from bootstrap.ports import Ports
 
@@ -128,7 +128,7 @@ class Steps:
     def _trust(self, url: str) -> TlsSpec:
         """How the certificate is checked from now on; no secret has been sent yet."""
         from bootstrap.inventory.env_and_flags import ENV_FINGERPRINT
-        from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+        from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 
         nobody = ApiToken(user="nobody@pve", name="none", secret="")
         pinned = self._flags.fingerprint or os.environ.get(ENV_FINGERPRINT) or None

@@ -13,7 +13,7 @@ from bootstrap.errors import AuthenticationError, HomelabError, UsageError
 
 if TYPE_CHECKING:
     from bootstrap.inventory.answers import Connection
-    from bootstrap.model.endpoint import PveEndpoint
+    from bootstrap.model.access.endpoint import PveEndpoint
     from bootstrap.ports import Ports
 
 

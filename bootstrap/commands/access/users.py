@@ -27,8 +27,8 @@ from bootstrap.k3s.kubeconfig.users import (
     subject_of,
     user_kubeconfig,
 )
+from bootstrap.model.access.users import UserBinding, UserGroup
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.users import UserBinding, UserGroup
 from bootstrap.ports import KubeUsers, Ports
 from bootstrap.waiting import Condition, NotYet, patience_to_look, wait_for
 

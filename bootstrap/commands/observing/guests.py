@@ -16,11 +16,11 @@ from bootstrap.execution.guests.scripts import parse_guest_hardening, parse_line
 from bootstrap.k3s.hardening.cis import is_hardened
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.hardening import GuestHardening
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
+from bootstrap.model.settings.hardening import GuestHardening
 from bootstrap.planning.checks.runtime import GuestSeen
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, GuestShell, Ports, Warn

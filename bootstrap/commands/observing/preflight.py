@@ -7,8 +7,8 @@ from pathlib import Path
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_rights, check_sight, rights_needed
 from bootstrap.errors import PreflightError
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.rights import RightsNeeded
 from bootstrap.planning.checks.api_name import leads_elsewhere
 from bootstrap.planning.checks.doctor import OLDEST_MAJOR
 from bootstrap.planning.checks.runtime import ROOM_REMEDY

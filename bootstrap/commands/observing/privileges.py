@@ -7,11 +7,11 @@ from dataclasses import replace
 from itertools import islice
 
 from bootstrap.errors import PermissionDeniedError, PreflightError
+from bootstrap.model.access.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import MachineKind, NodePool
 from bootstrap.model.observed import CUSTOM_MODEL, OWNER_TAG, Observed, TemplateFacts, VmRecord
-from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import ContainerBase, clones_full
 from bootstrap.planning.view import ClusterView

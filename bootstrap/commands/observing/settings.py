@@ -10,7 +10,7 @@ from bootstrap.execution.guests.scripts import parse_guest_settings, parse_guest
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import GuestSettings
-from bootstrap.model.system import GuestSystem
+from bootstrap.model.settings.system import GuestSystem
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.drift import to_look_into
 from bootstrap.planning.settings.system import comparable, system_of

@@ -27,8 +27,8 @@ from bootstrap.errors import HomelabError, few_lines
 from bootstrap.k3s.hardening.cis import is_hardened
 from bootstrap.k3s.kubeconfig.build import API_PORT
 from bootstrap.k3s.worker_token import worker_token
+from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.words import count

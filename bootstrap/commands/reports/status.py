@@ -22,9 +22,9 @@ from bootstrap.commands.reports.status_values import ApiCertificate, ClusterStat
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.k3s.kubeconfig.build import API_PORT
 from bootstrap.k3s.worker_token import worker_token
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed, Snapshot
-from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
 from bootstrap.planning.checks.status_problems import problems_of

@@ -16,9 +16,9 @@ from bootstrap.commands.verb import Verb
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
-from bootstrap.model.rights import RightsNeeded
 from bootstrap.planning.day2_steps import AuthorizeKey
 from bootstrap.planning.members.adopt import plan_adopt
 from bootstrap.planning.plan import Plan, steps_of

@@ -10,10 +10,10 @@ from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.preflight import check_no_new_key
 from bootstrap.commands.observing.privileges import check_rights, with_tag
 from bootstrap.commands.verb import Verb
+from bootstrap.model.access.rights import BuildRights, RightsNeeded
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import OWNER_TAG, PveNodeFacts
-from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.settings.system import packages_of_vms

@@ -12,11 +12,11 @@ from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.registries import EXPOSED, FOREIGN
 from bootstrap.k3s.settings import guest_settings
-from bootstrap.model.hardening import GuestHardening
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import GuestSettings
 from bootstrap.model.reading import Reading, Source
-from bootstrap.model.system import GuestSystem
+from bootstrap.model.settings.hardening import GuestHardening
+from bootstrap.model.settings.system import GuestSystem
 from bootstrap.ports import GuestScript, GuestShell
 
 _DIFFERS = r"(package|sysctl|module|file|obsolete|before_k3s|after_ready) [A-Za-z0-9._+@:=/-]{1,200}"

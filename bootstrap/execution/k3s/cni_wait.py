@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bootstrap.execution.context import RunContext
 from bootstrap.k3s.early.cni import lacks_cni, without_cni
-from bootstrap.model.cni import CniType
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.settings.cni import CniType
 
 LEFT_OUT = "NotReady until you install a CNI plugin"
 """Instead of a wait where the plugin is the user's."""

@@ -8,7 +8,7 @@ from bootstrap.inventory.keys.manifests import ManifestKeys, addon_findings, add
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.values.scalars import RefusedError
-from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.access.endpoint import PveEndpoint
 
 
 def check_addons(root: Root, places: Places, problems: Problems) -> None:

@@ -10,8 +10,8 @@ from bootstrap.inventory.keys.pools import PoolKeys
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems
 from bootstrap.k3s.pass_through.flags import bare
-from bootstrap.model.cni import CniSpec, CniType, FlannelBackend
 from bootstrap.model.machine import MachineKind
+from bootstrap.model.settings.cni import CniSpec, CniType, FlannelBackend
 
 _LOCAL_API: Final = ("lb-server-port", "disable-apiserver-lb")
 _FLANNEL_ONLY: Final = ("flannel-cni-conf", "flannel-conf", "flannel-iface", "flannel-external-ip")

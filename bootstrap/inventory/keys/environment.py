@@ -21,7 +21,7 @@ from bootstrap.inventory.values.environment_formats import (
 )
 from bootstrap.inventory.values.scalars import Json, Kind, Text
 from bootstrap.k3s.environment import PROXIES
-from bootstrap.model.environment import EnvironmentSpec
+from bootstrap.model.settings.environment import EnvironmentSpec
 
 Value = str | PasswordKeys
 """A value in the file, or where it is stored."""

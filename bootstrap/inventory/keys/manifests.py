@@ -18,7 +18,7 @@ from bootstrap.inventory.values.scalars import Text
 from bootstrap.inventory.values.section import Key, Section, Short
 from bootstrap.manifests.values import ManifestObjects, ManifestPath, ManifestSource
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.early import EarlyManifest
+from bootstrap.model.settings.early import EarlyManifest
 
 _PATH: Final = Text(label="a path of a file or a folder", pattern=r"[^\n]+", parse=Path)
 

@@ -9,9 +9,9 @@ from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.scalars import Integer, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
-from bootstrap.model.cni import CniSpec, CniType, FlannelBackend
 from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
 from bootstrap.model.machine import PoolNetwork
+from bootstrap.model.settings.cni import CniSpec, CniType, FlannelBackend
 
 
 class PoolNetworkKeys(Section, makes=PoolNetwork):

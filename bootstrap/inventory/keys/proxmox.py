@@ -7,8 +7,8 @@ from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.scalars import Boolean, Integer
 from bootstrap.inventory.values.section import Key, Section, Short, fill
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import PlacementSpec
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 
 
 class TokenKeys(

@@ -19,7 +19,7 @@ from bootstrap.inventory.values.section import Key, Section
 from bootstrap.k3s.registries import TLS_FILES, secrets_in, tls_file, wrong_parts
 from bootstrap.model.reading import Source
 from bootstrap.model.reading_yaml import read_yaml
-from bootstrap.model.registries import RegistriesSpec
+from bootstrap.model.settings.registries import RegistriesSpec
 
 REGISTRY: Final = Text(
     label="a registry, host or host:port, or * for all",

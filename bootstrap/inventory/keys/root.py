@@ -19,11 +19,11 @@ from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, Number, Size, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short, fill
+from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SshSpec
-from bootstrap.model.endpoint import PveEndpoint
-from bootstrap.model.hardening import Hardening
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Role
+from bootstrap.model.settings.hardening import Hardening
 from bootstrap.model.sizing import SizingSpec
 
 DEFAULT_CLUSTER: Final = "homelab"

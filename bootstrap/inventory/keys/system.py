@@ -13,7 +13,7 @@ from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.guest_paths import GUEST_PATH, MODE
 from bootstrap.inventory.values.scalars import RefusedError, Text
 from bootstrap.inventory.values.section import Key, Section, Short, fill
-from bootstrap.model.system import FileSpec, HookSpec, HookTime, SystemSpec
+from bootstrap.model.settings.system import FileSpec, HookSpec, HookTime, SystemSpec
 
 MOST_BYTES: Final = 1024 * 1024
 """Of a file, and of a hook."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from bootstrap.inventory.problems import shown
 from bootstrap.inventory.values.scalars import RefusedError, Text
-from bootstrap.model.endpoint import JumpHost
+from bootstrap.model.access.endpoint import JumpHost
 
 _USER: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"

@@ -14,7 +14,7 @@ import yaml
 
 from bootstrap.k3s.dual_stack import cluster_networks, is_local
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.cni import CniSpec, CniType, FlannelBackend
+from bootstrap.model.settings.cni import CniSpec, CniType, FlannelBackend
 
 BACKEND: Final = "flannel-backend"
 KUBE_PROXY: Final = "disable-kube-proxy"

@@ -13,7 +13,7 @@ from typing import Final
 
 from bootstrap.k3s.early.cni import MANIFEST, cni_manifest
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.early import EarlyManifest
+from bootstrap.model.settings.early import EarlyManifest
 
 FOLDER: Final = "/var/lib/rancher/k3s/server/manifests"
 PREFIX: Final = "homelab-k8s-"

@@ -12,8 +12,8 @@ from typing import Final
 
 from bootstrap.k3s.pass_through.merge import pass_through
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.hardening import Hardening
 from bootstrap.model.machine import MachineKind, MachineSpec, Role
+from bootstrap.model.settings.hardening import Hardening
 
 DATA: Final = "/var/lib/rancher/k3s/server"
 ADMISSION: Final = f"{DATA}/psa.yaml"

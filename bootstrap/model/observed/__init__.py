@@ -13,7 +13,7 @@ from bootstrap.model.observed.kubernetes import KubeNode, Pod, Refusal, Snapshot
 from bootstrap.model.observed.pve_nodes import ARCHITECTURES, LostQuorum, PveNodeFacts, PveVersion, StorageFacts, Vnet
 from bootstrap.model.observed.templates import CUSTOM_MODEL, NEVER_LINKED, OsTemplate, TemplateFacts
 from bootstrap.model.observed.vms import OWNER_TAG, UNCHECKED, UnreachableVm, VmRecord, container_identity, has_tag
-from bootstrap.model.system import GuestSystem
+from bootstrap.model.settings.system import GuestSystem
 
 __all__ = [
     "ARCHITECTURES",

@@ -22,9 +22,9 @@ from bootstrap.k3s.hardening.cis import (
 )
 from bootstrap.k3s.hardening.files import hardening_checksum
 from bootstrap.k3s.settings import parse_args
-from bootstrap.model.hardening import GuestHardening
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Settings
+from bootstrap.model.settings.hardening import GuestHardening
 from bootstrap.model.words import count
 from bootstrap.planning.checks.doctor import Check, failed, ok, skipped, warning
 from bootstrap.planning.members.desired_machines import MachineState

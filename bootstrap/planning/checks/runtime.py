@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from bootstrap.advice import Advice
 from bootstrap.errors import few_lines
 from bootstrap.k3s.worker_token import REMEDY, WorkerToken
-from bootstrap.model.hardening import GuestHardening
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.settings.hardening import GuestHardening
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.doctor import Check, failed, ok, skipped, warning

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bootstrap.advice import Advice, joined
 from bootstrap.errors import few_lines
+from bootstrap.model.access.endpoint import ApiToken
 from bootstrap.model.cluster import HostKeyPolicy
-from bootstrap.model.endpoint import ApiToken
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.checks.doctor import Check, ok, skipped, warning
 from bootstrap.planning.checks.runtime import GuestSeen, named_or_counted

@@ -10,7 +10,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed, TemplateFacts
-from bootstrap.model.system import HookTime
+from bootstrap.model.settings.system import HookTime
 from bootstrap.planning.capacity.placement import ContainerBase, clones_full
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.plan import Gate, Lane, LaneStep, VmPlace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bootstrap.k3s.early.cni import BACKEND, KUBE_PROXY, lacks_cni, without_cni
 from bootstrap.k3s.settings import parse_args
-from bootstrap.model.cni import CniType
+from bootstrap.model.settings.cni import CniType
 from bootstrap.planning.members.desired_machines import MachineState, Need
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from bootstrap.k3s.hardening.cis import ADMISSION, ARGUMENTS, AUDIT_POLICY, PROTECT, is_hardened, overridden
 from bootstrap.k3s.hardening.files import hardening_checksum
 from bootstrap.k3s.registries import FOREIGN
-from bootstrap.model.hardening import Hardening
 from bootstrap.model.machine import MachineKind, MachineSpec
 from bootstrap.model.observed import GuestSettings
+from bootstrap.model.settings.hardening import Hardening
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import HARDENING, Change
 

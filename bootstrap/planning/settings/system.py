@@ -15,7 +15,7 @@ from bootstrap.k3s.hardening.cis import KERNEL, is_hardened
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineSpec
-from bootstrap.model.system import GuestSystem, HookSpec, HookTime, SystemSpec
+from bootstrap.model.settings.system import GuestSystem, HookSpec, HookTime, SystemSpec
 from bootstrap.planning.day2_steps import ApplySettings, PrepareSystem, RunHooks
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.plan import Action, Lane, LaneStep, PlannedMachine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Final
 
-from bootstrap.model.system import HookSpec, SystemSpec
+from bootstrap.model.settings.system import HookSpec, SystemSpec
 
 _HEADER: Final = "# Written by homelab-k8s from the inventory; changes are overwritten.\n"
 

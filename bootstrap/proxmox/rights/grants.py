@@ -11,9 +11,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from bootstrap.model.access.rights import BuildRights, RightsNeeded
 from bootstrap.model.ids import Vmid
 from bootstrap.model.observed import PveVersion, TemplateFacts
-from bootstrap.model.rights import BuildRights, RightsNeeded
 
 ROLE = "homelab-k8s"
 """The role our documentation has the user make."""

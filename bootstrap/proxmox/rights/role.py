@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.ids import Vmid
 from bootstrap.model.observed import PveVersion
-from bootstrap.model.rights import RightsNeeded
 from bootstrap.proxmox.rights.grants import (
     CLONE_ROLE,
     NETWORK_ZONE,

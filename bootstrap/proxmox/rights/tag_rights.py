@@ -11,8 +11,8 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.reading import Reading
-from bootstrap.model.rights import MissingPrivileges
 
 PRIVILEGE = "Sys.Modify"
 _SET = "pvesh set /cluster/options"

@@ -17,8 +17,8 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor, connect
 from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabInfo
 from bootstrap.lab.server import LabServer
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.ports import CloneRequest
 from tests.fakes.keys import KEYS

@@ -16,10 +16,10 @@ from bootstrap.adapters.proxmox.observe.container_host_keys import fingerprint
 from bootstrap.errors import AgentNotRunningError, HypervisorError, VmidTakenError, VmNotFoundError
 from bootstrap.lab.guests.base import LabNetwork
 from bootstrap.lab.guests.qemu import QemuGuests
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, container_identity
-from bootstrap.model.rights import RightsNeeded
 from bootstrap.ports import ContainerRequest
 from bootstrap.proxmox.reading.answers import answer
 from bootstrap.proxmox.reading.containers import parse_interfaces

@@ -19,8 +19,8 @@ from bootstrap.errors import (
     UnreadableError,
 )
 from bootstrap.lab.guests.channels.answers import FILES_AND_PROGRAMS
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.ids import MachineName, Vmid
-from bootstrap.model.rights import RightsNeeded
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, VM, Lab, Relay, clone_request
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
+from bootstrap.model.access.rights import BuildRights, RightsNeeded
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
 from bootstrap.model.observed import PveVersion
-from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.security import ADMINISTRATORS
 from bootstrap.proxmox.rights.grants import Need, Refusal, grant_remedy, lacking, needs, parse_refusal
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, token

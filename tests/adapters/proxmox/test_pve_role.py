@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from bootstrap.model.access.rights import BuildRights, RightsNeeded
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
-from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.proxmox.rights.role import Narrow, role_commands
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab
 

@@ -8,8 +8,8 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import PermissionDeniedError
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.ids import Vmid
-from bootstrap.model.rights import RightsNeeded
 from bootstrap.proxmox.reading.answers import answer
 from bootstrap.proxmox.rights.tag_rights import forbidden_tags
 from tests.adapters.proxmox.pve_lab import PVE1, VM, Lab, clone_request, token

@@ -12,7 +12,7 @@ import pytest
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.client.tasks import Tasks
 from bootstrap.errors import TaskFailedError
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.reading import Reading
 from bootstrap.ports import SeedRequest

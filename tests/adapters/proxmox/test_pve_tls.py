@@ -15,7 +15,7 @@ import pytest
 
 from bootstrap.errors import AuthenticationError
 from bootstrap.lab.front.gateway.certs import make_certificate
-from bootstrap.model.endpoint import TlsSpec
+from bootstrap.model.access.endpoint import TlsSpec
 from bootstrap.model.ids import ClusterName
 from tests.adapters.proxmox.pve_lab import PVE1, TEMPLATE, VMIDS, Lab, Relay
 

@@ -8,9 +8,9 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError, PermissionDeniedError
+from bootstrap.model.access.rights import RightsNeeded
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.model.observed import PveNodeFacts, Vnet
-from bootstrap.model.rights import RightsNeeded
 from tests.adapters.proxmox.pve_lab import PVE1, VM, VMIDS, Lab, clone_request, token
 
 VNET = "labnet"

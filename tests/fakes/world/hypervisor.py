@@ -18,11 +18,11 @@ from bootstrap.errors import (
     VmOutOfSightError,
 )
 from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, fingerprint
+from bootstrap.model.access.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnreachableVm, VmRecord
-from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.ports import GUEST_FILE_MAX, CloneRequest, ContainerRequest, PveFacts, Warn
 from bootstrap.records.vms.proof import Evidence, doubt_about
 from tests.fakes.world.vm import AUTHORIZED_KEYS, FakeVm

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from bootstrap.errors import ArtifactError, HomelabError, HypervisorError
 from bootstrap.k3s.kubeconfig.entries import marks_of
+from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.cluster import K3sSpec
-from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.ports import Artifact, CertificateFacts, EndpointFacts, MergedKubeconfig, RemovedKubeconfig
 from tests.fakes.world.facts import FINGERPRINT, VERSION

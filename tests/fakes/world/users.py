@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from bootstrap.errors import KubernetesError
-from bootstrap.model.users import UserBinding
+from bootstrap.model.access.users import UserBinding
 from tests.fakes.certificates import issue
 
 

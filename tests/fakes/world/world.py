@@ -10,9 +10,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bootstrap.errors import HomelabError, PreflightError, SshUnreachableError
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, Snapshot, TemplateFacts
-from bootstrap.model.rights import MissingPrivileges
 from bootstrap.ports import CommandOutcome, EndpointFacts, Ports
 from bootstrap.records.vms.template import parse_template
 from tests.fakes.clock import SteppingClock

@@ -15,7 +15,7 @@ from bootstrap.lab.guests.containers.container import ContainerGuests
 from bootstrap.lab.guests.host.hierarchies import NEEDED
 from bootstrap.lab.guests.host.inotify import ENOUGH
 from bootstrap.lab.guests.host.kernel import lacks, probe
-from bootstrap.lab.k3s_sources import is_stand_in
+from bootstrap.lab.releases.sources import is_stand_in
 from tests.lab.guests.machines import INOTIFY, NETWORK, leftovers, log_in, make_spec, ssh
 
 pytestmark = pytest.mark.container

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.errors import ScriptError
-from bootstrap.model.system import FileSpec, HookSpec, HookTime, SystemSpec
+from bootstrap.model.settings.system import FileSpec, HookSpec, HookTime, SystemSpec
 from bootstrap.planning.settings.system_files import hook_files, looked_at, system_env, system_files
 from tests.e2e.homes import Home
 from tests.lab.simulated.running import Guest, Guests

@@ -12,8 +12,8 @@ import yaml
 
 from bootstrap.addons import Facts, facts_of, get_addon, needs_of, problems_of, render, secret_keys, with_needs
 from bootstrap.k3s.config import machine_config
+from bootstrap.model.access.endpoint import TlsSpec
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import MachineName, StorageName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.proxmox.rights.addon_roles import ADDON_ROLES

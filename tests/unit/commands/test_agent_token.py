@@ -16,8 +16,8 @@ from bootstrap.commands.verbs.rotate import RotateToken
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.k3s.worker_token import WorkerToken
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.planning.checks.doctor import Verdict
 from bootstrap.records.state.state_items import AGENT_TOKEN, NEXT_AGENT_TOKEN, NEXT_TOKEN, TOKEN
 from bootstrap.records.state.token_history import short_form

@@ -11,7 +11,7 @@ from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError, RunFailedError
 from bootstrap.events import StepFinished
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec
-from bootstrap.model.cni import CniSpec, CniType, FlannelBackend
+from bootstrap.model.settings.cni import CniSpec, CniType, FlannelBackend
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.unit.commands.test_up_and_down import up

@@ -12,10 +12,10 @@ from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.reports.doctor import Diagnosis, diagnose
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import ArtifactError, AuthenticationError, PreflightError
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, NetworkSpec, StaticAddresses, VipSpec
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import StorageName, Vmid
-from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.checks.doctor import Check, Verdict
 from bootstrap.records.vms.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster

@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.errors import ScriptError
 from bootstrap.manifests.values import ManifestObjects
-from bootstrap.model.early import EarlyManifest
+from bootstrap.model.settings.early import EarlyManifest
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.unit.commands.test_up_and_down import up

@@ -13,8 +13,8 @@ from bootstrap.commands.verbs.scale import Scale
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
-from bootstrap.model.environment import EnvironmentSpec
 from bootstrap.model.ids import PoolName
+from bootstrap.model.settings.environment import EnvironmentSpec
 from tests.fakes.world import World
 from tests.fakes.world.k3s import environment
 from tests.unit.commands.test_registries import ALL

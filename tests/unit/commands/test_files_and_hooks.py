@@ -10,7 +10,7 @@ from bootstrap.commands.reports.status import cluster_status
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
-from bootstrap.model.system import FileSpec, HookSpec, HookTime, SystemSpec
+from bootstrap.model.settings.system import FileSpec, HookSpec, HookTime, SystemSpec
 from bootstrap.planning.day2_steps import ApplySettings, PrepareSystem, RunHooks
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import AwaitReady, JoinAgent

@@ -13,8 +13,8 @@ from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.k3s.hardening.cis import ARGUMENTS
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
-from bootstrap.model.hardening import Hardening
 from bootstrap.model.machine import MachineKind
+from bootstrap.model.settings.hardening import Hardening
 from bootstrap.planning.checks.doctor import Check, Verdict
 from bootstrap.planning.checks.hardening import HARDENING_CHECKS
 from tests.fakes.world import World

@@ -14,10 +14,10 @@ from bootstrap.errors import PreflightError, UsageError
 from bootstrap.homelab import Homelab
 from bootstrap.inventory import load_inventory
 from bootstrap.inventory.answers import Connection
+from bootstrap.model.access.endpoint import TlsSpec
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import TemplateRef
-from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import ClusterName, StorageName
-from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.verbs.init import InitOptions
 from tests.fakes.specs import DEMO
 from tests.fakes.world import World, pve_node

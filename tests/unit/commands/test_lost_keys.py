@@ -12,9 +12,9 @@ from bootstrap.commands.reports.status import cluster_status
 from bootstrap.commands.verbs.adopt import Adopt
 from bootstrap.commands.verbs.up import Up
 from bootstrap.events import Event, StepFinished, Warned
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.rights import MissingPrivileges
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.fakes.world.vm import AUTHORIZED_KEYS, OLD_KEY

@@ -14,8 +14,8 @@ from bootstrap.commands.verbs.down import Down
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import UnreadableAnswerError
 from bootstrap.events import Event, Told
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.observed import OWNER_TAG, GuestInterface
 from bootstrap.ports import Ports, PveFacts

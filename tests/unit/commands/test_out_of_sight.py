@@ -23,8 +23,8 @@ from bootstrap.commands.verbs.scale import Scale
 from bootstrap.commands.verbs.up import Up
 from bootstrap.commands.verbs.upgrade import Upgrade
 from bootstrap.errors import HomelabError, PreflightError
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.planning.verbs.replace import ReplaceOptions

@@ -12,7 +12,7 @@ from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.system import SystemSpec
 from bootstrap.planning.day2_steps import ApplySettings, PrepareSystem
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import JoinAgent

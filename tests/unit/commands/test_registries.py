@@ -14,7 +14,7 @@ from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.model.ids import PoolName
-from bootstrap.model.registries import RegistriesSpec
+from bootstrap.model.settings.registries import RegistriesSpec
 from tests.fakes.world import World
 from tests.unit.commands.test_settings import THREE, built, restarts, up
 

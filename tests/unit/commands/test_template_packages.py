@@ -14,7 +14,7 @@ from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.system import SystemSpec
 from bootstrap.planning.day2_steps import PrepareSystem
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.templates.build import builds_of

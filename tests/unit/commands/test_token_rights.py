@@ -17,10 +17,10 @@ from bootstrap.commands.verbs.down import Down
 from bootstrap.commands.verbs.rotate import RotateToken
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import PreflightError
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import CloneMode, ClusterSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import MachineKind, PoolNetwork, RecordState
-from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.checks.doctor import Verdict
 from bootstrap.ports import Ports
 from bootstrap.records.vms.lock import LockRecord, check_lock_place

@@ -23,10 +23,10 @@ from bootstrap.errors import (
 )
 from bootstrap.events import Event, LaneSkipped, StepFinished, Warned
 from bootstrap.execution.report import Report
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import RecordState
-from bootstrap.model.rights import MissingPrivileges
 from tests.fakes.specs import DEMO, cluster, workers
 from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
 

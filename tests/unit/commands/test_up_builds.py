@@ -13,10 +13,10 @@ from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event
 from bootstrap.execution.report import Report
+from bootstrap.model.access.rights import MissingPrivileges
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, K3sSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import StorageFacts
-from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates.build import builds_of
 from bootstrap.records.vms.template import RECIPE_VERSION

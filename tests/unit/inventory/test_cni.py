@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.model.cni import CniSpec, CniType, FlannelBackend
+from bootstrap.model.settings.cni import CniSpec, CniType, FlannelBackend
 from tests.unit.inventory.kit import Load, Told
 
 

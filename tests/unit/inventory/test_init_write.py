@@ -20,8 +20,8 @@ from bootstrap.inventory.answers import (
     read_connection,
 )
 from bootstrap.inventory.write import SCHEMA_FILE, render_inventory
+from bootstrap.model.access.endpoint import TlsSpec
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, PlacementSpec, TemplateRef, VmidRange
-from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import ClusterName, PoolName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 from tests.unit.inventory.kit import SECRET

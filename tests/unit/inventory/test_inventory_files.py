@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bootstrap.inventory.document import Scalar
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.values.guest_paths import GUEST_PATH
-from bootstrap.model.system import FileSpec, HookSpec, HookTime, SystemSpec
+from bootstrap.model.settings.system import FileSpec, HookSpec, HookTime, SystemSpec
 from tests.unit.inventory.kit import ENVIRON, Load, Told
 
 SECRET = "tr0ub4dor-and-3"

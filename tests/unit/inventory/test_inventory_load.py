@@ -12,6 +12,7 @@ import pytest
 
 from bootstrap.errors import InventoryError
 from bootstrap.inventory import Overrides, load_inventory
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import (
     CloneMode,
     ClusterSpec,
@@ -25,7 +26,6 @@ from bootstrap.model.cluster import (
     TemplateRef,
     VmidRange,
 )
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role, Taint
 from bootstrap.model.sizing import SizingSpec

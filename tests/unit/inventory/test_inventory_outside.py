@@ -9,8 +9,8 @@ import pytest
 
 from bootstrap.inventory import Overrides, flag_of
 from bootstrap.inventory.env_and_flags import _PATHS
+from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import TemplateRef
-from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from tests.unit.inventory.kit import ENVIRON, Load, Told
 
 FINGERPRINT = ":".join(["AB"] * 32)

@@ -13,7 +13,7 @@ from keyring.backend import KeyringBackend
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.errors import KeyringLocked
 
-from bootstrap.model.endpoint import ApiToken
+from bootstrap.model.access.endpoint import ApiToken
 from tests.unit.inventory.kit import ENVIRON, SECRET, Load, Told
 
 WHOLE = f"automation@pve!homelab={SECRET}"

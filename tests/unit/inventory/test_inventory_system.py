@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bootstrap.inventory.values.scalars import Text
 from bootstrap.inventory.values.system_formats import KERNEL_MODULE, PACKAGE, SYSCTL, SYSCTL_VALUE
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.system import SystemSpec
 from tests.unit.inventory.kit import Load, Told
 
 

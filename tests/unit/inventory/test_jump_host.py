@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bootstrap.inventory.document import Scalar
 from bootstrap.inventory.values.reach_formats import JUMP_HOST
-from bootstrap.model.endpoint import JumpHost
+from bootstrap.model.access.endpoint import JumpHost
 from tests.unit.inventory.kit import Load, Told
 
 KEY = "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDgWpVyZjFkPZRTtBA"

@@ -16,7 +16,7 @@ from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.section import Key, Section, section_of
-from bootstrap.model.endpoint import ApiToken
+from bootstrap.model.access.endpoint import ApiToken
 
 TOKEN = ApiToken(user="automation@pve", name="homelab", secret="s")
 RANGE = {"addresses": "192.0.2.10-192.0.2.20", "subnet": "192.0.2.0/24"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.lab.k3s import K3sRequest, Sources, choose_k3s
-from bootstrap.lab.k3s_sources import find_sources, is_stand_in, make_stand_in
+from bootstrap.lab.releases.choice import K3sRequest, Sources, choose_k3s
+from bootstrap.lab.releases.sources import find_sources, is_stand_in, make_stand_in
 
 OFFLINE = Sources(unreachable="timed out", stand_in="/lab/k3s")
 

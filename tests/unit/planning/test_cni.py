@@ -16,9 +16,9 @@ from bootstrap.k3s.early.cni import cni_manifest, cni_settings, lacks_cni, witho
 from bootstrap.k3s.early.manifests import early_manifests
 from bootstrap.lab.standin.settings.yaml_documents import read_documents
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec
-from bootstrap.model.cni import CniSpec, CniType, FlannelBackend
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import MachineKind, Role
+from bootstrap.model.settings.cni import CniSpec, CniType, FlannelBackend
 from bootstrap.planning.settings.system import system_of
 from tests.fakes.specs import cluster
 from tests.unit.planning.test_pass_through import machine

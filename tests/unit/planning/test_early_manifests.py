@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.k3s.early.manifests import PREFIX, early_manifests, file_name
-from bootstrap.model.early import EarlyManifest
+from bootstrap.model.settings.early import EarlyManifest
 from tests.fakes.specs import cluster
 
 

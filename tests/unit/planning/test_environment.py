@@ -23,9 +23,9 @@ from bootstrap.k3s.environment import (
     unit_environment,
 )
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses, StorageNetwork, VipSpec
-from bootstrap.model.environment import EnvironmentSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.ipv6 import IPv6Spec
+from bootstrap.model.settings.environment import EnvironmentSpec
 from tests.fakes.specs import cluster
 
 PASSWORD = "tr0ub4dor-and-3"

@@ -15,9 +15,9 @@ from bootstrap.k3s.config import machine_config
 from bootstrap.k3s.hardening.cis import ADMISSION, ARGUMENTS, AUDIT_POLICY, KERNEL, PROTECT, guide_arguments, overridden
 from bootstrap.k3s.hardening.files import hardening_checksum, hardening_files
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.hardening import Hardening
 from bootstrap.model.machine import K3sSettings, MachineKind, Role
-from bootstrap.model.system import SystemSpec
+from bootstrap.model.settings.hardening import Hardening
+from bootstrap.model.settings.system import SystemSpec
 from bootstrap.planning.settings.change import HARDENING, Change
 from bootstrap.planning.settings.hardening import told_together
 from bootstrap.planning.settings.system import system_of

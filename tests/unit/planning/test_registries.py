@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bootstrap.k3s.registries import registries_checksum, render_registries, secrets_in, wrong_parts
 from bootstrap.k3s.settings import settings_of
 from bootstrap.model.cluster import K3sSpec
-from bootstrap.model.registries import RegistriesSpec
+from bootstrap.model.settings.registries import RegistriesSpec
 
 PASSWORD = "tr0ub4dor&3"
 CONTENT = {

@@ -20,7 +20,7 @@ from bootstrap.k3s.kubeconfig.users import (
     user_kubeconfig,
     user_problem,
 )
-from bootstrap.model.users import UserBinding
+from bootstrap.model.access.users import UserBinding
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.world.users import signed
 

@@ -19,7 +19,7 @@ from bootstrap.adapters.first_page import PORT_REMEDY, PVE_PORT, place, speaks_n
 from bootstrap.adapters.proxmox.client import other_products, tls
 from bootstrap.adapters.proxmox.client.answer_limits import refused_answer
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
-from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import PveVersion
 from bootstrap.model.reading import Reading

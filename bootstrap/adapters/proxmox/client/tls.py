@@ -17,7 +17,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from bootstrap.adapters.first_page import fingerprint_of, out_of_date
 from bootstrap.adapters.proxmox.client.answer_limits import read_whole
 from bootstrap.errors import AuthenticationError
-from bootstrap.model.endpoint import TlsSpec
+from bootstrap.model.access.endpoint import TlsSpec
 
 _POOL_SIZE = 32
 """Connections kept open: no run has more lanes busy at once, and one session served 32 threads well."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bootstrap.adapters.proxmox.client.api import Api
 from bootstrap.adapters.proxmox.observe.named_things import vnet_zones
-from bootstrap.model.rights import MissingPrivileges, RightsNeeded
+from bootstrap.model.access.rights import MissingPrivileges, RightsNeeded
 from bootstrap.proxmox.reading import answers
 from bootstrap.proxmox.reading.configs import tags
 from bootstrap.proxmox.rights import grants, tag_rights

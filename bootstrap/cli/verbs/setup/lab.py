@@ -24,8 +24,8 @@ from bootstrap.events import Told
 
 if TYPE_CHECKING:
     from bootstrap.inventory import Inventory, Overrides
-    from bootstrap.lab.k3s import K3sChoice, K3sRequest
     from bootstrap.lab.options import LabInfo, LabJump, LabOptions
+    from bootstrap.lab.releases.choice import K3sChoice, K3sRequest
     from bootstrap.model.cluster import SshSpec
 
 LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
@@ -151,7 +151,7 @@ class LabFit:
         return replace(inventory, spec=replace(spec, ssh=self._ssh(spec.ssh), network=network))
 
     def _ssh(self, ssh: SshSpec) -> SshSpec:
-        from bootstrap.model.endpoint import JumpHost
+        from bootstrap.model.access.endpoint import JumpHost
 
         ours = replace(ssh, port=self.ssh_port)
         if self.jump is None or ssh.jump is not None:
@@ -178,7 +178,7 @@ def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | Non
         HomelabError: No lab is running, it cannot be started, or it has other guests.
     """
     from bootstrap.lab.options import LabOptions
-    from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+    from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 
     info = _running(session)
     if info is None and start is None:
@@ -206,7 +206,7 @@ def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | Non
 
 def k3s_request(environ: Mapping[str, str], overrides: Overrides | None = None) -> K3sRequest:
     """Which k3s the lab's clusters run: the directory of a flag, else of the environment."""
-    from bootstrap.lab.k3s import K3sRequest
+    from bootstrap.lab.releases.choice import K3sRequest
     from bootstrap.model.cluster import CHANNELS_URL
 
     given = overrides.k3s_artifacts if overrides is not None else None

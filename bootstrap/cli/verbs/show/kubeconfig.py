@@ -19,7 +19,7 @@ from bootstrap.cli.text.tables import render_table
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import Warned
-from bootstrap.model.users import UserBinding, UserGroup
+from bootstrap.model.access.users import UserBinding, UserGroup
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import Lines, told
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
-from bootstrap.model.system import HookSpec
+from bootstrap.model.settings.system import HookSpec
 from bootstrap.planning.day2_steps import RunHooks
 from bootstrap.planning.settings.system_files import hook_files
 

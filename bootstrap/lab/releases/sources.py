@@ -7,8 +7,8 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from bootstrap.lab.k3s import K3sRequest, Sources
 from bootstrap.lab.options import LabError
+from bootstrap.lab.releases.choice import K3sRequest, Sources
 from bootstrap.lab.standin_release import make_artifacts
 
 REACH_S = 5.0

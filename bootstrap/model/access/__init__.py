@@ -1,0 +1,1 @@
+"""Who may do what, and how the APIs are reached: endpoints, tokens, rights, users."""
