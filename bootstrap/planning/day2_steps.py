@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, Taint
-from bootstrap.model.settings.system import HookSpec, SystemSpec
+from bootstrap.model.settings.system import Difference, HookSpec, Part, SystemSpec
 from bootstrap.planning.base_step import BaseStep
 
 
@@ -139,13 +139,13 @@ class PrepareSystem(BaseStep, phase="system"):
 
     machine: MachineName
     system: SystemSpec
-    differs: tuple[str, ...] = ()
+    differs: tuple[Difference, ...] = ()
 
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
-        obsolete = tuple(each.partition(" ")[2] for each in self.differs if each.startswith("obsolete "))
-        other = tuple(each for each in self.differs if not each.startswith("obsolete "))
+        obsolete = tuple(each.name for each in self.differs if each.part is Part.OBSOLETE_FILE)
+        other = tuple(str(each) for each in self.differs if each.part is not Part.OBSOLETE_FILE)
         wanted = (
             ("write", tuple(each.path for each in self.system.files)),
             ("install", self.system.packages),

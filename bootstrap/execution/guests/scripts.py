@@ -16,10 +16,10 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import GuestSettings
 from bootstrap.model.reading import Reading, Source
 from bootstrap.model.settings.hardening import GuestHardening
-from bootstrap.model.settings.system import GuestSystem
+from bootstrap.model.settings.system import Difference, GuestSystem, Part
 from bootstrap.ports import GuestScript, GuestShell
 
-_DIFFERS = r"(package|sysctl|module|file|obsolete|before_k3s|after_ready) [A-Za-z0-9._+@:=/-]{1,200}"
+_DIFFERS = rf"({'|'.join(Part)}) [A-Za-z0-9._+@:=/-]{{1,200}}"
 
 WITHIN_S = "2"
 """Scripts that print a state look again and again for as long on the guest itself: one command in place of many.
@@ -158,11 +158,17 @@ def parse_guest_system(machine: MachineName, text: str) -> GuestSystem:
 
     return GuestSystem(
         machine=machine,
-        differs=all_of("differs", _DIFFERS),
+        differs=tuple(_difference(each) for each in all_of("differs", _DIFFERS)),
         left=all_of("left", r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}"),
         manager=told(lines, "manager", machine=machine).word(r"apt-get|dnf|zypper|", "a package manager", default=""),
         kept=all_of("kept", r"/[A-Za-z0-9._+@:=/-]{1,200}"),
     )
+
+
+def _difference(line: str) -> Difference:
+    """`PART NAME`, whose form is known."""
+    part, _, name = line.partition(" ")
+    return Difference(Part(part), name)
 
 
 def parse_guest_hardening(machine: MachineName, text: str) -> GuestHardening:

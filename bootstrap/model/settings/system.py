@@ -136,20 +136,50 @@ def _last_of_each(values: Iterable[T], same: Callable[[T], Hashable]) -> tuple[T
     return tuple(found.values())
 
 
+class Part(StrEnum):
+    """What a difference is about; the values are the words of `prepare-system.sh`."""
+
+    PACKAGE = "package"
+    SYSCTL = "sysctl"
+    MODULE = "module"
+    FILE = "file"
+    OBSOLETE_FILE = "obsolete"
+    HOOK_BEFORE_K3S = HookTime.BEFORE_K3S.value
+    HOOK_AFTER_READY = HookTime.AFTER_READY.value
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is missing on a machine or has another value, is to be removed (`OBSOLETE_FILE`) or to be run (hooks)."""
+
+    part: Part
+    name: str
+
+    @property
+    def hook(self) -> HookTime | None:
+        """When a hook runs; None for all that is no hook."""
+        return HookTime(self.part) if self.part in (Part.HOOK_BEFORE_K3S, Part.HOOK_AFTER_READY) else None
+
+    def __str__(self) -> str:
+        """As users read it: `sysctl vm.swappiness`, `obsolete file /etc/x`, `hook disks`."""
+        if self.hook is not None:
+            return f"hook {self.name}"
+        return f"obsolete file {self.name}" if self.part is Part.OBSOLETE_FILE else f"{self.part} {self.name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class GuestSystem:
     """How a machine differs from that, as it says itself.
 
     Attributes:
-        differs: What is missing or has another value: `package NAME`, `sysctl NAME`, `module NAME`, `file PATH`;
-            `obsolete PATH` for a file to be removed; `before_k3s NAME` and `after_ready NAME` for hooks to be run.
+        differs: In what.
         left: Packages that were installed for the inventory, are no longer in it, and are still there.
         kept: Files likewise, which are kept since they are not as this program wrote them.
         manager: The command of its package manager; known where there are packages left.
     """
 
     machine: MachineName
-    differs: tuple[str, ...] = ()
+    differs: tuple[Difference, ...] = ()
     left: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     manager: str = ""

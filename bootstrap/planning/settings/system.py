@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, TypeVar
 
 from bootstrap.advice import Advice
 from bootstrap.k3s.hardening.cis import KERNEL, is_hardened
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineSpec
-from bootstrap.model.settings.system import GuestSystem, HookSpec, HookTime, SystemSpec
+from bootstrap.model.settings.system import Difference, GuestSystem, HookSpec, HookTime, Part, SystemSpec
 from bootstrap.planning.day2_steps import ApplySettings, PrepareSystem, RunHooks
 from bootstrap.planning.members.desired_machines import MachineState, Need
 from bootstrap.planning.plan import Action, Lane, LaneStep, PlannedMachine
@@ -23,6 +23,8 @@ from bootstrap.planning.steps import AwaitGuest
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
+
+T = TypeVar("T")
 
 
 def system_of(spec: ClusterSpec, machine: MachineSpec) -> SystemSpec:
@@ -65,10 +67,6 @@ def _runs(machine_state: MachineState) -> bool:
     return each.made and not (each.leaving or each.held) and each.need in (None, Need.LABELS)
 
 
-_HOOKS: Final = {time: f"{time} " for time in HookTime}
-"""How a hook that has not run is reported, before its name."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class SystemChange:
     """A machine that runs and differs.
@@ -80,24 +78,24 @@ class SystemChange:
 
     machine: MachineSpec
     system: SystemSpec
-    differs: tuple[str, ...]
+    differs: tuple[Difference, ...]
     version: str
 
     @property
     def reason(self) -> str:
         """In what, in a few words."""
-        others = [f"hook {hook.name}" for time in HookTime for hook in self.hooks(time)]
-        state = [each.replace("obsolete ", "obsolete file ") for each in self.state]
-        return f"differs: {', '.join([*state, *others])}"
+        hooks = [f"hook {hook.name}" for time in HookTime for hook in self.hooks(time)]
+        return f"differs: {', '.join([*map(str, self.state), *hooks])}"
 
     @property
-    def state(self) -> tuple[str, ...]:
+    def state(self) -> tuple[Difference, ...]:
         """In what it differs besides hooks."""
-        return tuple(each for each in self.differs if not each.startswith(tuple(_HOOKS.values())))
+        return tuple(each for each in self.differs if each.hook is None)
 
     def hooks(self, time: HookTime) -> tuple[HookSpec, ...]:
         """The hooks of a time that have not run there."""
-        return tuple(hook for hook in self.system.at(time) if f"{_HOOKS[time]}{hook.name}" in self.differs)
+        due = {each.name for each in self.differs if each.hook is time}
+        return tuple(hook for hook in self.system.at(time) if hook.name in due)
 
     def hook_steps(self, time: HookTime) -> tuple[LaneStep, ...]:
         """The step that runs them."""
@@ -125,7 +123,7 @@ def system_changes(
     found: list[SystemChange] = []
     for each in comparable(view, all_states):
         system = system_of(view.spec, each.machine)
-        unknown = tuple(f"sysctl {name}" for name, _ in system.sysctls) if each.name in blind else ()
+        unknown = tuple(Difference(Part.SYSCTL, name) for name, _ in system.sysctls) if each.name in blind else ()
         differs = seen.get(each.name, unknown)
         if differs:
             version = each.kube_node.version if each.kube_node is not None else ""
@@ -171,13 +169,14 @@ def system_problems(view: ClusterView, all_states: Sequence[MachineState]) -> tu
     return (*differing, *left_behind(view.observed.systems))
 
 
-def _problem(what: str, machines: str) -> Advice:
+def _problem(what: Difference, machines: str) -> Advice:
     """What a difference means."""
-    kind, _, name = what.partition(" ")
-    if kind == "obsolete":
-        return Advice("the file {} is no longer in the inventory ({}): `homelab-k8s up` removes it", name, machines)
-    if kind in _HOOKS:
-        return Advice("the {} hook {} has not run ({}): `homelab-k8s up` runs it", kind, name, machines)
+    if what.part is Part.OBSOLETE_FILE:
+        return Advice(
+            "the file {} is no longer in the inventory ({}): `homelab-k8s up` removes it", what.name, machines
+        )
+    if what.hook is not None:
+        return Advice("the {} hook {} has not run ({}): `homelab-k8s up` runs it", what.hook, what.name, machines)
     return Advice("{} differs from the inventory ({}): `homelab-k8s up`", what, machines)
 
 
@@ -199,9 +198,9 @@ def _kept_files(systems: Sequence[GuestSystem]) -> Iterator[str]:
         )
 
 
-def _machines_of(found: Iterable[tuple[MachineName, tuple[str, ...]]]) -> Mapping[str, list[MachineName]]:
+def _machines_of(found: Iterable[tuple[MachineName, tuple[T, ...]]]) -> Mapping[T, list[MachineName]]:
     """What machines have, each with those that have it."""
-    machines: dict[str, list[MachineName]] = {}
+    machines: dict[T, list[MachineName]] = {}
     for machine, things in found:
         for each in things:
             machines.setdefault(each, []).append(machine)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from bootstrap.advice import Advice
 from bootstrap.errors import GuestSetupError, ScriptError
 from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.guests.scripts import parse_guest_system
 from bootstrap.k3s.environment import proxy_files
+from bootstrap.model.settings.system import Difference, Part
 from bootstrap.planning.day2_steps import PrepareSystem
 from bootstrap.planning.settings.system_files import system_env, system_files
 
@@ -15,6 +17,9 @@ LOCK_S = 240
 INSTALL_S = 900.0
 """For packages from the machine's own mirror; the wait for another package manager is in it."""
 
+_SHOWN = (Part.PACKAGE, Part.SYSCTL, Part.MODULE)
+"""What a step's note names; its title has the files."""
+
 
 def prepare_system(step: PrepareSystem, context: RunContext) -> Done:
     """Write files, install what is missing, load modules and set sysctls; k3s is not restarted.
@@ -23,7 +28,7 @@ def prepare_system(step: PrepareSystem, context: RunContext) -> Done:
         GuestSetupError: The machine, its package manager or the kernel refuses it; `details` has its last lines.
     """
     try:
-        lines = context.run(
+        said = context.run(
             step.machine,
             "prepare-system.sh",
             timeout_s=INSTALL_S,
@@ -31,7 +36,7 @@ def prepare_system(step: PrepareSystem, context: RunContext) -> Done:
             LOOK="0",
             LOCK_S=str(LOCK_S),
             **system_env(step.system),
-        ).lines
+        )
     except ScriptError as error:
         raise GuestSetupError(
             f"{step.machine}: files, packages or kernel settings of the inventory could not be applied",
@@ -42,6 +47,9 @@ def prepare_system(step: PrepareSystem, context: RunContext) -> Done:
                 step.machine,
             ),
         ) from error
-    files = ("file ", "obsolete ")
-    done = [what.removeprefix("package ") for what in lines.get("differs", []) if not what.startswith(files)]
-    return Done(changed=lines.flag("changed"), note=", ".join(done))
+    done = [_shown(each) for each in parse_guest_system(step.machine, said).differs if each.part in _SHOWN]
+    return Done(changed=said.lines.flag("changed"), note=", ".join(done))
+
+
+def _shown(done: Difference) -> str:
+    return done.name if done.part is Part.PACKAGE else str(done)
