@@ -42,9 +42,9 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from bootstrap.advice import Advice, joined
 
@@ -56,6 +56,7 @@ MOST_CAUSES = 5
 
 _NUMBER = re.compile(r"\d+")
 _HEAD, _TAIL, _LINE = 200, 200, 4000
+_TEXTS = ("brief", "details", "resolution")
 """Of an error's details so many lines at the beginning and at the end, of so many characters each, are kept."""
 _AS_LINES = 1 << 22
 """A text of more characters is not taken apart into lines: there may be millions."""
@@ -128,6 +129,17 @@ class HomelabError(Exception):
         self.brief = brief
         self.details = head_and_tail(details, head=_HEAD, tail=_TAIL, line=_LINE)
         self.resolution = resolution if isinstance(resolution, Advice) else resolution.strip()
+
+    def with_texts(self, change: Callable[[str], str], *, of: Sequence[str] = _TEXTS) -> Self:
+        """A copy to be shown, with other texts. Whoever holds this error, to make advice of it, still has its own."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update((name, change(getattr(self, name))) for name in of)
+        return copy
+
+    def brief_of(self, lane: str) -> str:
+        """The brief, which names the lane."""
+        return self.brief if lane in self.brief else f"{lane}: {self.brief}"
 
     def __str__(self) -> str:
         """The brief and, after a colon, the first line of the details."""
@@ -354,7 +366,7 @@ class RunFailedError(HomelabError):
     def full_details(self) -> str:
         """All that is known of every failed lane; of hundreds of lanes this is for the log."""
         return "\n".join(
-            "\n".join([f"{lane}: {error.brief}", *(f"  {line}" for line in error.details.splitlines())])
+            "\n".join([error.brief_of(lane), *(f"  {line}" for line in error.details.splitlines())])
             for lane, error in self.failures
         )
 

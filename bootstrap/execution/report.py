@@ -130,7 +130,7 @@ class Report:
             raise _with_lane(*failures[0], self.command)
         if failures:
             names = some_of([lane for lane, _ in failures], MOST_NAMES)
-            resolutions = [*_distinct(error.resolution for _, error in failures), _way_on(self.command, failures)]
+            resolutions = [*_distinct(failures), _way_on(self.command, failures)]
             raise RunFailedError(
                 f"{self.command} of {self.cluster} failed on {len(failures)} of {len(self.outcomes)} tasks: {names}",
                 failures,
@@ -146,9 +146,12 @@ class Report:
         )
 
 
-def _distinct(resolutions: Iterable[str]) -> list[str]:
-    """Each piece of advice once, at most three: ten machines often fail for one reason."""
-    return list(dict.fromkeys(filter(None, resolutions)))[:3]
+def _distinct(failures: Iterable[tuple[str, HomelabError]]) -> list[str]:
+    """Each piece of advice once, whichever machine it names, at most three: ten machines often fail for one reason."""
+    found: dict[str, str] = {}
+    for lane, error in failures:
+        found.setdefault(re.sub(rf"\b{re.escape(lane)}\b", "", error.resolution), error.resolution)
+    return list(filter(None, found.values()))[:3]
 
 
 def _again(command: str) -> Advice:
@@ -170,8 +173,7 @@ def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
     """One failure is shown as itself, with its lane named and the way on."""
     # Some errors' code says that nothing was touched, which in the middle of a run is no longer true.
     error.exit_code = 1  # type: ignore[misc]
-    if lane not in error.brief:
-        error.brief = f"{lane}: {error.brief}"
+    error.brief = error.brief_of(lane)
     if re.search(rf"`{PROGRAM} {re.escape(command)}\b|run the command again", error.resolution):
         return error  # It says itself what to type, and that once is enough.
     if error.again_helps:

@@ -226,7 +226,7 @@ class Runner:
             return
         self._sink(StepFailed(lane=ended.lane, phase=step.phase, title=step.title, error=result, **times))
         state.outcome = LaneOutcome(lane=ended.lane, status=LaneStatus.FAILED, step=step.title, error=result)
-        self._fail_gates(state, f"{ended.lane}: {result.brief}")
+        self._fail_gates(state, result.brief_of(ended.lane))
 
     def _skip(self, state: _LaneState, cause: str, *, root: str = "") -> None:
         title = state.next.step.title

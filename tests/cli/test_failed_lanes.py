@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.advice import Advice
 from bootstrap.cli.views.tty import TtyView
-from bootstrap.errors import RunFailedError, TaskFailedError
+from bootstrap.errors import HypervisorError, RunFailedError, TaskFailedError
 from tests.cli.conftest import Run
 from tests.fakes.world import World
 
@@ -81,3 +82,15 @@ def test_a_terminal_of_80_columns_cuts_no_cause(monkeypatch: pytest.MonkeyPatch)
     lines = [line.strip() for line in raw.getvalue().decode().splitlines()]
     assert set(CAUSES.values()) <= set(lines)
     assert len(lines) < 12, "a screen holds it"
+
+
+def test_what_is_advised_for_several_lanes_can_be_pasted_and_is_said_once(run: Run, world: World) -> None:
+    def act(call: str) -> None:
+        for name in CAUSES:
+            if call == f"clone {name}":
+                raise HypervisorError(f"{name}: no", resolution=Advice("look there: `homelab-k8s ssh {}`", name))
+
+    world.on_call = act
+    shown = run("up", "--cluster", "demo", "--workers", "2", "--progress", "plain").stderr
+    advice = [line.strip("→ ") for line in shown[shown.rindex("→") :].splitlines() if "ssh" in line]
+    assert advice == ["look there: `homelab-k8s ssh --cluster demo demo-workers-1`"]

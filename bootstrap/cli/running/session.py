@@ -213,7 +213,7 @@ class Session:
             logger.error("what failed:\n%s", error.full_details)
         if error.details or error.resolution:
             logger.error("details: %s\nresolution: %s", error.details, error.resolution)
-        self.view.error(self._masked(self._advising_error(error)), log=self.log_path)
+        self.view.error(self._shown(error), log=self.log_path)
         return error.exit_code
 
     def advise(self, text: str) -> str:
@@ -221,33 +221,23 @@ class Session:
         return self.invocation.complete(text)
 
     def _advising(self, event: Event) -> Event:
-        """The event with the commands in it completed."""
+        """The event with the commands in it completed; an error as it may be shown."""
         match event:
             case StepFailed():
-                self._advising_error(event.error)
+                return replace(event, error=self._shown(event.error))
             case Warned() | Told():
                 return replace(event, message=self.advise(event.message))
             case _:
                 pass
         return event
 
-    def _advising_error(self, error: HomelabError) -> HomelabError:
-        """The error with the commands in its resolution completed; details are quoted from others."""
-        error.resolution = self.advise(error.resolution)
-        return error
-
-    def _masked(self, error: HomelabError) -> HomelabError:
-        """The error without secrets that the other side may have sent."""
-        error.brief, error.details, error.resolution = map(
-            self.masker.shown, (error.brief, error.details, error.resolution)
-        )
-        return error
+    def _shown(self, error: HomelabError) -> HomelabError:
+        """The error with complete commands in its resolution, and without secrets that the other side may have sent."""
+        return error.with_texts(self.advise, of=("resolution",)).with_texts(self.masker.shown)
 
     def _masked_event(self, event: Event) -> Event:
         """The event as it may be shown."""
         match event:
-            case StepFailed():
-                self._masked(event.error)
             case Warned() | Told():
                 return replace(event, message=self.masker.shown(event.message))
             case Waiting() | Waited():
@@ -256,7 +246,7 @@ class Session:
                 return replace(event, note=self.masker.shown(event.note))
             case LaneSkipped():
                 return replace(event, cause=self.masker.shown(event.cause))
-            case RunStarted() | LanesAdded() | StepStarted() | RunFinished():
+            case RunStarted() | LanesAdded() | StepStarted() | StepFailed() | RunFinished():
                 pass
             case _:
                 assert_never(event)

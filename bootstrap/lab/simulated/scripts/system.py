@@ -31,14 +31,23 @@ KERNEL_MODULES = frozenset(
 )
 """What modprobe finds."""
 SYSCTLS = {
+    "fs.aio-max-nr": "65536",
+    "fs.file-max": "9223372036854775807",
     "fs.inotify.max_user_instances": "128",
     "fs.inotify.max_user_watches": "65536",
     "kernel.keys.root_maxbytes": "25000000",
     "kernel.keys.root_maxkeys": "1000000",
     "kernel.panic": "0",
     "kernel.panic_on_oops": "0",
+    "kernel.pid_max": "4194304",
+    "net.core.netdev_max_backlog": "1000",
     "net.core.rmem_max": "212992",
+    "net.core.somaxconn": "4096",
+    "net.core.wmem_max": "212992",
+    "net.ipv4.ip_local_port_range": "32768 60999",
+    "net.ipv4.neigh.default.gc_thresh3": "1024",
     "net.ipv4.tcp_rmem": "4096 131072 6291456",
+    "vm.dirty_ratio": "20",
     "vm.max_map_count": "65530",
     "vm.nr_hugepages": "0",
     "vm.overcommit_memory": "0",
