@@ -95,6 +95,11 @@ def test_up_builds_four_ready_machines(home: Home) -> None:
     assert ready == {name: "True" for name in ("lab-cp-1", "lab-workers-1", "lab-workers-2", "lab-workers-3")}
 
 
+def test_secrets_are_encrypted_from_the_first_start(home: Home) -> None:
+    asked = ("--machine", "lab-cp-1", "--lab", "--", "sudo", "k3s", "secrets-encrypt", "status")
+    assert "Encryption Status: Enabled" in home.run("exec", *asked).out
+
+
 def test_kubectl_shows_the_stand_in_for_what_it_is(home: Home) -> None:
     assert "stand-in" in kubectl(home, "get", "nodes", "-o", "wide")
 
