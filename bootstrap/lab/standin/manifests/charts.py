@@ -1,4 +1,7 @@
-"""What becomes of HelmCharts: nothing here runs Helm, but nodes wait for a CNI, so a known one brings its DaemonSet."""
+"""What becomes of HelmCharts: nothing here runs Helm, but what others wait for comes of a known one.
+
+Nodes wait for a CNI's DaemonSet, and objects of custom kinds for their definitions.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ import time
 
 from ..api.api import Api
 from ..shapes import Obj
+from .chart_kinds import definitions_of
 from .cloud import CloudController
 
 SOON_S = 0.5
-"""How long a CNI's installation takes."""
+"""How long an installation takes."""
 CNI_FOLDER = "/etc/cni/net.d"
 CNIS = {"cilium": ("kube-system", "cilium"), "tigera-operator": ("calico-system", "calico-node")}
 """By chart, the namespace and name of the DaemonSet that it brings."""
 
 
 class Charts:
-    """Gives each HelmChart its job's name, and a CNI's a DaemonSet, if its job can run before nodes are Ready."""
+    """Gives each HelmChart its job's name, and brings what comes of it; a CNI's job must run before nodes are Ready."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -47,6 +51,8 @@ class Charts:
             spec = chart.get("spec") or {}
             if spec.get("chart") in CNIS and spec.get("bootstrap") is True:
                 self._bring(*CNIS[spec["chart"]])
+            for definition in definitions_of(spec.get("chart", "")):
+                self._api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
             self._done.add(uid)
 
     def _bring(self, ns: str, name: str) -> None:
