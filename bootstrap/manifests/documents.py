@@ -82,7 +82,7 @@ class Documents:
     def add(self, source: ManifestObjects) -> None:
         """Take in objects that were made here."""
         for body in source.objects:
-            self._object(Place(file=source.shown), body, early=source.early)
+            self._object(Place(file=source.shown), body, early=source.early, stays=source.stays)
 
     def check_together(self) -> None:
         """Note objects that are there twice."""
@@ -132,12 +132,12 @@ class Documents:
             filled = {**own, **item} if isinstance(item, dict) else item
             self._take(file, filled, nodes[index] if index < len(nodes) else node, depth + 1)
 
-    def _object(self, place: Place, body: Object, *, early: bool = False) -> None:
+    def _object(self, place: Place, body: Object, *, early: bool = False, stays: bool = False) -> None:
         found = list(_wrong_parts(body))
         for message, hint in found:
             self._add(place.file, place.line, message, hint)
         if not found:
-            self.manifests.append(Manifest(body=body, place=place, early=early))
+            self.manifests.append(Manifest(body=body, place=place, early=early, stays=stays))
 
     def _add(self, file: str, line: int, message: str, hint: str = "") -> None:
         self.problems.append(Problem(path=file, line=line or None, message=message, hint=hint))

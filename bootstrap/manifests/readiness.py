@@ -11,6 +11,8 @@ from typing import Final
 
 from bootstrap.manifests.values import GroupKind, Object
 
+_FLUX: Final = ".toolkit.fluxcd.io"
+
 
 @dataclass(frozen=True)
 class NotReady:
@@ -30,6 +32,24 @@ def not_ready(found: Object) -> NotReady | None:
 def is_waited_for(kind: GroupKind) -> bool:
     """Whether objects of this kind become ready."""
     return kind in _LOOKS
+
+
+def not_synced(found: Object) -> str:
+    """Why Flux or Argo CD has not read or applied what an object says, in their own words; empty where it has.
+
+    Flux's kinds have the condition Ready (fluxcd/pkg apis/meta/conditions.go); an Application has `status.sync.status`,
+    and conditions whose types end with Error (argoproj/argo-cd pkg/apis/application/v1alpha1/types.go).
+    """
+    kind, seen = str(found.get("kind")), _Seen(found)
+    group = str(found.get("apiVersion") or "").rpartition("/")[0]
+    if group.endswith(_FLUX) and kind in ("GitRepository", "Kustomization"):
+        problem = seen.needs("Ready")
+        return f"{problem.problem}" if problem is not None else ""
+    if (group, kind) != ("argoproj.io", "Application"):
+        return ""
+    errors = [str(each.get("message")) for each in seen.conditions if str(each.get("type")).endswith("Error")]
+    status = str(_mapping(seen.status.get("sync")).get("status") or "not synced yet")
+    return "" if status == "Synced" and not errors else "; ".join(errors) or status
 
 
 class _Seen:
@@ -52,10 +72,13 @@ class _Seen:
         late = isinstance(generation, int) and self.number("observedGeneration") < generation
         return NotReady("its controller has not seen the change yet") if late else None
 
+    @property
+    def conditions(self) -> tuple[Mapping[str, object], ...]:
+        found = self.status.get("conditions")
+        return tuple(each for each in found if isinstance(each, dict)) if isinstance(found, list) else ()
+
     def condition(self, kind: str) -> Mapping[str, object]:
-        conditions = self.status.get("conditions")
-        found = (each for each in conditions if isinstance(each, dict)) if isinstance(conditions, list) else ()
-        return next((each for each in found if each.get("type") == kind), {})
+        return next((each for each in self.conditions if each.get("type") == kind), {})
 
     def needs(self, kind: str) -> NotReady | None:
         """That a condition is True."""

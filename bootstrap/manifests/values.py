@@ -36,6 +36,7 @@ class ManifestObjects:
         secrets: Texts in them that are shown nowhere.
         early: They also lie on the first server before k3s starts there for the first time, and k3s applies them.
         birth: Why they can only be there from a cluster's birth on; empty where they can come and go.
+        stays: They are never pruned: more is in them than we know.
     """
 
     shown: str
@@ -43,6 +44,7 @@ class ManifestObjects:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     early: bool = False
     birth: str = ""
+    stays: bool = False
 
 
 ManifestSource: TypeAlias = ManifestPath | ManifestObjects
@@ -105,11 +107,13 @@ class Manifest:
         body: The object; it has apiVersion, kind and metadata.name.
         place: Where it was written.
         early: k3s has applied it at the cluster's first start: its fields are taken over without a question.
+        stays: It is never pruned: it is no member of our ApplySet.
     """
 
     body: Object = field(repr=False)
     place: Place
     early: bool = False
+    stays: bool = False
 
     @property
     def api_version(self) -> str:
@@ -203,11 +207,13 @@ class ManifestsSeen:
         total: How many objects are in the list.
         changes: Those that differ, in the order in which they are applied; then those that are pruned.
         problem: Why it could not be compared; empty where it was.
+        unsynced: Objects by which others apply a repository, which have not yet, each with the reason.
     """
 
     total: int = 0
     changes: tuple[ObjectChange, ...] = ()
     problem: str = ""
+    unsynced: tuple[str, ...] = ()
 
     def of(self, *kinds: Change) -> tuple[ObjectChange, ...]:
         """The changes of these kinds."""

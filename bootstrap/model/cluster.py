@@ -16,6 +16,7 @@ from bootstrap.model.machine import K3sSettings, NodePool
 from bootstrap.model.settings.cni import CniSpec
 from bootstrap.model.settings.early import EarlyManifest
 from bootstrap.model.settings.environment import EnvironmentSpec
+from bootstrap.model.settings.gitops import GitopsSpec
 from bootstrap.model.settings.hardening import Hardening
 from bootstrap.model.settings.registries import RegistriesSpec
 from bootstrap.model.settings.system import SystemSpec
@@ -341,6 +342,7 @@ class ClusterSpec:
         early_manifests: What lies on the first server before k3s starts there for the first time.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
         manifests: What is applied to Kubernetes; None where the inventory does not say. An empty list prunes all.
+        gitops: The repository that the cluster is handed over to, whose objects are among the manifests; None for none.
         addons: The named add-ons among them, whose needs are in this specification already.
         states_settings: Whether there is a file that says how k3s is to run. Where there is none, a cluster that runs
             keeps the settings that it has: flags and environment know of none.
@@ -369,6 +371,7 @@ class ClusterSpec:
     early_manifests: tuple[EarlyManifest, ...] = ()
     kept: tuple[KeptMachine, ...] = ()
     manifests: tuple[ManifestSource, ...] | None = None
+    gitops: GitopsSpec | None = None
     addons: tuple[str, ...] = ()
     states_settings: bool = True
 

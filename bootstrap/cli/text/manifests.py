@@ -9,6 +9,7 @@ from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.cli.text.documents import Document
+    from bootstrap.commands.manifests.deploy_key import DeployKey
     from bootstrap.manifests.values import FieldChange, ManifestsSeen, ObjectChange
 
 _FIELDS = 40
@@ -49,6 +50,13 @@ def _object(change: ObjectChange) -> Iterator[str]:
 
 def _field(field: FieldChange) -> str:
     return f"{field.before or _NOT_SET} -> {field.after or _NOT_SET}"
+
+
+def key_lines(key: DeployKey | None) -> list[str]:
+    """That a new deploy key is to be pasted, and the key; nothing without one."""
+    return (
+        [f"then paste this deploy key, it only needs to read: {key.page}", f"  {key.line}"] if key is not None else []
+    )
 
 
 def diff_document(cluster: str, seen: ManifestsSeen) -> Document:

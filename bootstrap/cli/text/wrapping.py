@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "qm ",
     "kubectl ",
     "homelab-k8s ",
+    "ssh-ed25519 ",
 )
 """A line that starts with one of these is to be copied: it is never wrapped."""
 _BEFORE_ONE = re.compile(r"( *(?:next|then|log):) (.*)")

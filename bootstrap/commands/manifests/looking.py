@@ -8,13 +8,14 @@ from dataclasses import replace
 from bootstrap.commands.observing.observe import ask_servers, observe_cluster
 from bootstrap.errors import KubernetesError, PreflightError
 from bootstrap.execution.manifests.comparing import compare
+from bootstrap.execution.manifests.deploy_key import with_deploy_key
 from bootstrap.execution.manifests.gathering import gather
 from bootstrap.manifests.errors import ManifestsError
 from bootstrap.manifests.values import Manifest, ManifestsSeen
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.view import ClusterView
-from bootstrap.ports import Ports
+from bootstrap.ports import KubeObjects, Ports
 
 
 def with_manifests(view: ClusterView, ports: Ports, *, strict: bool = True) -> ClusterView:
@@ -38,7 +39,7 @@ def _seen(view: ClusterView, manifests: Sequence[Manifest], ports: Ports) -> Man
     if view.observed.kube_nodes is None:
         return ManifestsSeen(total=len(manifests), problem=view.observed.kube_problem or "there is no cluster yet")
     try:
-        return ask_servers(view, ports, ask=lambda kube: compare(manifests, kube.objects))
+        return ask_servers(view, ports, ask=lambda kube: _compared(view.spec, ports, manifests, kube.objects))
     except KubernetesError as error:
         return ManifestsSeen(total=len(manifests), problem=str(error))
 
@@ -60,8 +61,14 @@ def compared(spec: ClusterSpec, ports: Ports, *, force: bool = False) -> Cluster
     manifests = gather(spec.manifests, ports.manifests)
     view = observe_cluster(spec, ports, patient=False)
     needed_server(view)
-    seen = ask_servers(view, ports, ask=lambda kube: compare(manifests, kube.objects, force=force))
+    seen = ask_servers(view, ports, ask=lambda kube: _compared(spec, ports, manifests, kube.objects, force=force))
     return replace(view, observed=replace(view.observed, manifests=seen))
+
+
+def _compared(
+    spec: ClusterSpec, ports: Ports, manifests: Sequence[Manifest], api: KubeObjects, *, force: bool = False
+) -> ManifestsSeen:
+    return compare(with_deploy_key(manifests, spec, ports.state, api, keep=False), api, force=force)
 
 
 def manifests_diff(spec: ClusterSpec, ports: Ports) -> ManifestsSeen:

@@ -28,6 +28,7 @@ from bootstrap.model.observed import Observed, Snapshot
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
 from bootstrap.planning.checks.status_problems import problems_of
+from bootstrap.planning.manifests.plan import sync_notices
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.foreign import foreign_notices
 from bootstrap.planning.provision.unfinished import unfinished_line
@@ -91,7 +92,7 @@ def status_of(view: ClusterView) -> ClusterStatus:
         cluster=view.spec.name,
         machines=tuple(machine_rows(view, wanted)),
         problems=problems_of(view, wanted),
-        notices=foreign_notices(view),
+        notices=(*foreign_notices(view), *sync_notices(view)),
         vip=Vip(address=vip.address, holder=view.observed.vip_holder) if vip else None,
         datastore=_datastore(view),
         maintenance=tuple(sorted(in_maintenance(view).items())),

@@ -22,7 +22,7 @@ from bootstrap.execution.manifests.comparing import (
     without_kind,
 )
 from bootstrap.manifests.applyset import PARENT_KIND, PARENT_NAMESPACE, Scope, parent_object
-from bootstrap.manifests.order import in_waves, loses_data, pruned_in_order, wave_of
+from bootstrap.manifests.order import HELM_CHART, in_waves, loses_data, pruned_in_order, wave_of
 from bootstrap.manifests.readiness import is_waited_for, not_ready
 from bootstrap.manifests.values import Change, Manifest, Object, ObjectChange, ObjectId
 from bootstrap.model.words import count
@@ -116,7 +116,7 @@ class Applying:
                 return NotYet(f"no {kinds} yet")
             return [each for each in found if each is not None]
 
-        return self._wait("the kinds of custom resources", look, hint="check the charts: kubectl get helmcharts -A")
+        return self._wait("the kinds of custom resources", look, hint=_inspect_charts(manifests))
 
     def _wave(self, wanted: Sequence[Wanted]) -> list[ObjectId]:
         """A dry run of all; then all of them, and the wait."""
@@ -258,6 +258,16 @@ def _refusal(changes: Sequence[ObjectChange]) -> KubernetesError:
 
 def _line(change: ObjectChange) -> str:
     return next(iter(lines_of(change)), f"{change.id}")
+
+
+def _inspect_charts(manifests: Iterable[Manifest]) -> str:
+    """How to see why charts are not installed; their jobs are called `helm-install-NAME`.
+
+    (k3s-io/helm-controller pkg/controllers/chart/chart.go)
+    """
+    charts = [each for each in manifests if each.group_kind == HELM_CHART]
+    logs = [f"`kubectl -n {each.namespace or 'default'} logs job/helm-install-{each.name}`" for each in charts]
+    return f"k3s installs charts by jobs, whose logs show why: {', '.join(logs)}"
 
 
 def _inspect(identity: ObjectId) -> str:

@@ -22,6 +22,7 @@ from bootstrap.manifests.applyset import (
 )
 from bootstrap.manifests.difference import changes_of
 from bootstrap.manifests.order import CRD, HELM_CHART, in_waves, loses_data, pruned_in_order
+from bootstrap.manifests.readiness import not_synced
 from bootstrap.manifests.secrets import with_data, without_secrets
 from bootstrap.manifests.values import Change, GroupKind, Manifest, ManifestsSeen, Object, ObjectChange, ObjectId
 from bootstrap.ports.manifests import Applied, Conflicting, KindFacts, KubeObjects, NotTaken
@@ -75,7 +76,8 @@ def wanted_of(manifest: Manifest, api: KubeObjects) -> Wanted | None:
     kind = api.kind(group_kind, manifest.api_version.rpartition("/")[2])
     if kind is None:
         return None
-    body = as_member(with_data(manifest.body))
+    body = with_data(manifest.body)
+    body = body if manifest.stays else as_member(body)
     namespace = manifest.id_in(namespaced=kind.namespaced).namespace
     metadata = {key: value for key, value in body["metadata"].items() if key != "namespace"}
     return Wanted(
@@ -195,7 +197,8 @@ def compare(manifests: Sequence[Manifest], api: KubeObjects, *, force: bool = Fa
         ObjectChange(change=Change.PRUNE, id=each, loses_data=loses_data(members[each], each.group_kind))
         for each in gone
     ]
-    return ManifestsSeen(total=len(manifests), changes=tuple(changes))
+    unsynced = [f"{each}: {why}" for each in sorted(known & members.keys()) if (why := not_synced(members[each]))]
+    return ManifestsSeen(total=len(manifests), changes=tuple(changes), unsynced=tuple(unsynced))
 
 
 def without_kind(manifest: Manifest, manifests: Iterable[Manifest]) -> ObjectChange:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bootstrap.addons import secret_keys
 from bootstrap.inventory.files import Places
-from bootstrap.inventory.keys.manifests import ManifestKeys, addon_findings, addons_of, read_addon_secret
+from bootstrap.inventory.keys.applied.manifests import ManifestKeys, addon_findings, addons_of, read_addon_secret
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.values.scalars import RefusedError
@@ -13,16 +13,16 @@ from bootstrap.model.access.endpoint import PveEndpoint
 
 def check_addons(root: Root, places: Places, problems: Problems) -> None:
     """Add a problem for each value that is wrong by itself, and each secret that cannot be read."""
-    entries = root.manifests if root.given(Root.manifests) else None
-    for where, found in addon_findings(entries or (), None):
+    entries = root.applied or ()
+    for where, found in addon_findings(entries, None):
         problems.add(where, found.message, found.hint)
-    for entry in addons_of(entries or ()):
+    for entry in addons_of(entries):
         _check_secrets(entry, places, problems)
 
 
 def check_addons_fit(root: Root, places: Places, endpoint: PveEndpoint, problems: Problems) -> None:
     """Add a problem for each add-on that does not fit the cluster; the inventory has no other problems."""
-    entries = root.manifests if root.given(Root.manifests) else None
+    entries = root.applied
     if not entries:
         return
     for where, found in addon_findings(entries, root.facts(places, endpoint)):

@@ -9,6 +9,7 @@ from bootstrap.inventory.checks.addons import check_addons
 from bootstrap.inventory.checks.cni import check_cni
 from bootstrap.inventory.checks.environment import check_environment
 from bootstrap.inventory.checks.files import check_system_files
+from bootstrap.inventory.checks.gitops import check_gitops
 from bootstrap.inventory.checks.ipv6 import check_ipv6
 from bootstrap.inventory.checks.machines import check_machines
 from bootstrap.inventory.checks.network import (
@@ -39,6 +40,7 @@ def check(root: Root, places: Places, problems: Problems) -> None:
     _check_files(root, places, problems)
     check_registries(root, places, problems)
     check_addons(root, places, problems)
+    check_gitops(root, places, problems)
     check_system_files(root, places, problems)
     check_environment(root, places, problems)
 

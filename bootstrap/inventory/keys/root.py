@@ -6,9 +6,10 @@ from typing import Final
 
 from bootstrap.addons import Facts, facts_of
 from bootstrap.inventory.files import Places, read_text
+from bootstrap.inventory.keys.applied.gitops import GitopsKeys
+from bootstrap.inventory.keys.applied.manifests import MANIFESTS, ManifestKeys, with_addon, with_manifests
 from bootstrap.inventory.keys.backup import BackupKeys
 from bootstrap.inventory.keys.k3s import K3sKeys
-from bootstrap.inventory.keys.manifests import MANIFESTS, with_manifests
 from bootstrap.inventory.keys.network import NetworkKeys
 from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
@@ -186,6 +187,7 @@ class Root(
         example=["manifests/", "cluster-issuer.yaml", {"addon": "cert-manager"}],
         doc="Kubernetes objects and add-ons that `up` and `manifests apply` apply. What leaves the list is pruned.",
     )
+    gitops = Key(kind=GitopsKeys, optional=True)
     hardening = Key(
         kind=choice_of(Hardening),
         default=Hardening.NONE.value,
@@ -232,9 +234,17 @@ class Root(
             places: For relative paths, and secrets.
             endpoint: How Proxmox VE is reached; add-ons use it, too.
         """
-        entries = self.manifests if self.given(Root.manifests) else None
-        spec = self._bare(places)
+        entries, spec = self.applied, self._bare(places)
         return with_manifests(spec, entries, self.facts(places, endpoint), places) if entries is not None else spec
+
+    @property
+    def applied(self) -> tuple[ManifestKeys, ...] | None:
+        """What is applied to Kubernetes, with the controller of `gitops`; None where the inventory does not say."""
+        entries = self.manifests if self.given(Root.manifests) else None
+        gitops = self.gitops
+        if gitops is None or gitops.controller is None:
+            return entries
+        return with_addon(entries or (), gitops.controller, gitops.at(GitopsKeys.controller))
 
     def facts(self, places: Places, endpoint: PveEndpoint | None) -> Facts:
         """What add-ons may know of the cluster."""

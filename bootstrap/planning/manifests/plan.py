@@ -192,5 +192,16 @@ def manifest_problems(view: ClusterView) -> Iterator[str]:
         yield kept_note([each.id for each in kept])
 
 
+def sync_notices(view: ClusterView) -> tuple[str, ...]:
+    """What Flux or Argo CD has not applied yet: theirs to do, so no problem of ours."""
+    seen, gitops = view.observed.manifests, view.spec.gitops
+    if seen is None or not seen.unsynced:
+        return ()
+    said = tuple(few_lines([" ".join(each.split())]) for each in seen.unsynced)
+    if gitops is None or not gitops.makes_key:
+        return said
+    return (*said, Advice("`homelab-k8s manifests deploy-key` prints the key that {} has to know", gitops.repository))
+
+
 def _certain(seen: ManifestsSeen, kind: Change) -> list[ObjectChange]:
     return [each for each in seen.of(kind) if not each.loses_data]

@@ -46,6 +46,9 @@ IDENTITY = "identity"
 OWN_KEY = "id_ed25519"
 """The SSH key pair that is made where the inventory names none; the public key has `.pub` at its end."""
 
+DEPLOY_KEY = "deploy-key"
+"""The private key with which the cluster reads its Git repository, where the inventory names none; OpenSSH's format."""
+
 RECORD_KEY = "record-key"
 """The key that records are sealed with, where the SSH key's bytes cannot be read: `bootstrap.records.vms.seal`."""
 

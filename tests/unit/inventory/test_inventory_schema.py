@@ -40,6 +40,8 @@ ELSEWHERE = {
     "ssh": {"private_key"},
     "k3s": {"channel", "artifacts"},
     "k3s.registries": {"file"},
+    "gitops": {"deploy_key", "username", "token"},
+    "gitops.known_hosts": {"file"},
 }
 """Keys that full.yaml does not have, since it has the ones that exclude them; a private key has to exist."""
 

@@ -41,6 +41,10 @@ BESIDE: dict[str, dict[str, Any]] = {
     "template.vmid": {},
     "template.image": {"template": {"checksum": "sha256:" + "0" * 64}},
     "template.checksum": {"template": {"image": "debian-12"}},
+    "gitops.controller": {"gitops": {"controller": "argocd", "url": "https://git.example/me/home"}},
+    "gitops.url": {"gitops": {"controller": "flux", "url": "https://git.example/me/home"}},
+    "gitops.branch": {"gitops": {"controller": "flux", "url": "https://git.example/me/home"}},
+    "gitops.path": {"gitops": {"controller": "flux", "url": "https://git.example/me/home"}},
     "control_plane.vip.router_id": {"control_plane": {"vip": {"address": "192.168.1.40"}}},
 }
 """What has to stand beside a key, where it means nothing alone."""
@@ -49,8 +53,12 @@ FOR_SECTIONS = {
     "backup.s3": {"bucket": "snapshots"},
     "data_disk": {"size": "1GiB"},
 }
-ONLY_THE_TOKEN = ("proxmox.token.", "proxmox.token_id", "k3s.registries.file")
-"""The token is read by itself (test_inventory_secret.py), and a file needs one (test_inventory_registries.py)."""
+ONLY_THE_TOKEN = (
+    "proxmox.token.", "proxmox.token_id", "k3s.registries.file", "gitops.deploy_key.", "gitops.known_hosts.",
+    "gitops.username", "gitops.token.",
+)  # fmt: skip
+"""The token is read by itself (test_inventory_secret.py), and a file needs one (test_inventory_registries.py); a Git
+host's keys and secrets have to be right (test_gitops.py)."""
 
 
 def _keys(section: type[Section], path: str = "") -> Iterator[tuple[str, Key[Any]]]:

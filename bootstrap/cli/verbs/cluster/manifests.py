@@ -66,7 +66,31 @@ def apply(
 
         ended = work.act(ApplyTheManifests(force=force_conflicts), acting, question=_question)
         if ended is not None:
-            work.result(lambda: _closing(ended), lambda: ended.document(**_facts(ended)))
+            from bootstrap.commands.manifests.deploy_key import new_deploy_key
+
+            ran, spec = ended.report is not None, work.homelab.inventory.spec
+            key = new_deploy_key(ended.plan, spec, work.homelab.ports) if ran else None
+            lines = text.key_lines(key)
+            work.result(lambda: "\n".join([_closing(ended), *lines]), lambda: ended.document(**_facts(ended)))
+
+
+@app.command("deploy-key", short_help="Print the public deploy key of `gitops`.")
+@with_options
+def deploy_key(*, target: Target, common: Common) -> None:
+    """Print the public half of the deploy key with which the cluster reads the repository of `gitops`.
+
+    It is made if there is none, so that it can be pasted into the Git host before the cluster exists.
+    """
+    with working("manifests", target, common) as work:
+        from bootstrap.commands.manifests.deploy_key import needed_deploy_key
+        from bootstrap.events import Told
+
+        key = work.look(lambda: work.homelab.look(needed_deploy_key))
+        work.session.sink(Told(message=f"paste it, it only needs to read: {key.page}"))
+        work.result(
+            lambda: key.line,
+            lambda: {"repository": key.repository, "deploy_key": key.line, "page": key.page},
+        )
 
 
 def _question(plan: Plan) -> Question | None:

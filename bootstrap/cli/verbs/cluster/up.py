@@ -16,13 +16,14 @@ from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, ControlPlanes, Guests, LabGuests, Target, Workers
 from bootstrap.cli.running.command_session import Ended, Work, working
-from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text import documents, manifests, tables
 from bootstrap.cli.text.documents import Document, Output
 from bootstrap.errors import UsageError
 from bootstrap.events import Told
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
+    from bootstrap.commands.manifests.deploy_key import DeployKey
     from bootstrap.execution.context import KubeconfigTarget
     from bootstrap.planning.plan import Plan
 
@@ -160,10 +161,12 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
 def _show_result(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     """Print the result. A run merges the kubeconfig; if nothing ran, it is merged here."""
     from bootstrap.commands.access.kubeconfig import merge_kubeconfig, needed_kubeconfig
+    from bootstrap.commands.manifests.deploy_key import new_deploy_key
 
     cluster, ports = ended.plan.cluster, work.homelab.ports
+    key = new_deploy_key(ended.plan, work.homelab.inventory.spec, ports) if ended.report is not None else None
     if not target.merge:
-        work.session.view.text(_closing(ended, partial(_first_command, work, target, cluster)))
+        work.session.view.text(_closing(ended, partial(_first_command, work, target, cluster), key))
         work.session.result(needed_kubeconfig(cluster, ports))
         return
     merged = merge_kubeconfig(cluster, ports, target)
@@ -171,7 +174,7 @@ def _show_result(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
         for note in merged.notes:
             work.session.sink(Told(message=note))
     work.result(
-        lambda: _closing(ended, partial(_first_command, work, target, merged.context if merged else cluster)),
+        lambda: _closing(ended, partial(_first_command, work, target, merged.context if merged else cluster), key),
         lambda: _document(work, ended, kubeconfig=str(merged.path) if merged is not None else None),
     )
 
@@ -194,7 +197,7 @@ def _first_command(work: Work, target: KubeconfigTarget, context: str) -> str:
     return shlex.join(["kubectl", *file, "--context", context, "get", "nodes"])
 
 
-def _closing(ended: Ended, first_command: Callable[[], str]) -> str:
+def _closing(ended: Ended, first_command: Callable[[], str], key: DeployKey | None) -> str:
     from bootstrap.planning.plan import Action
 
     plan, report = ended.plan, ended.report
@@ -212,5 +215,6 @@ def _closing(ended: Ended, first_command: Callable[[], str]) -> str:
             f"{plan.cluster}: {machines}, in {tables.seconds(report.took_s)}",
             *tables.times_lines(report),
             f"next: {first_command()}",
+            *manifests.key_lines(key),
         ]
     )

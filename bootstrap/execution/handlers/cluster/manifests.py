@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.manifests.applying import Applying, Result
+from bootstrap.execution.manifests.deploy_key import with_deploy_key
 from bootstrap.execution.manifests.gathering import gather
 from bootstrap.model.words import count
 from bootstrap.planning.manifests.plan import kept_note
@@ -14,7 +15,13 @@ from bootstrap.planning.manifests.steps import ApplyManifests
 
 def apply_manifests(step: ApplyManifests, context: RunContext) -> Done:
     """Apply the objects as their files are now; they were read before, so that none is wrong."""
-    manifests = gather(context.spec.manifests or (), context.ports.manifests)
+    manifests = with_deploy_key(
+        gather(context.spec.manifests or (), context.ports.manifests),
+        context.spec,
+        context.ports.state,
+        context.kube.objects,
+        keep=True,
+    )
     applying = Applying(
         context=context, version=version("homelab-k8s"), force=step.force, confirmed=frozenset(step.confirmed)
     )

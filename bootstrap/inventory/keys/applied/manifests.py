@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bootstrap.addons import Facts, Finding, get_addon, needs_of, problems_of, render, secret_keys, with_needs
+from bootstrap.addons.charts import merged
+from bootstrap.addons.format import HELM
+from bootstrap.addons.gitops.objects import chart_settings, gitops_sources
 from bootstrap.addons.templating import dump_all
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.problems import Where
@@ -61,11 +64,12 @@ class ManifestKeys(Section, exclusive=("path", "addon"), needs_one=True):
             key: read_addon_secret(source, places) for key, source in secret_keys(self.addon or "", self.given_values)
         }
 
-    def source(self, places: Places, facts: Facts) -> ManifestSource:
-        """What it names."""
+    def source(self, places: Places, facts: Facts, settings: Mapping[str, Any]) -> ManifestSource:
+        """What it names; an add-on's chart has these settings below the user's own."""
         if self.addon is not None:
             secrets = self.secrets(places)
-            objects = render(self.addon, self.given_values, facts, secrets=secrets)
+            values = {**self.given_values, HELM: merged(settings, self.given_values.get(HELM, {}))}
+            objects = render(self.addon, values, facts, secrets=secrets)
             known = get_addon(self.addon)
             return ManifestObjects(
                 shown=f"addon {self.addon}",
@@ -94,6 +98,15 @@ def addons_of(entries: Iterable[ManifestKeys]) -> tuple[ManifestKeys, ...]:
     )
 
 
+def with_addon(entries: tuple[ManifestKeys, ...], name: str, where: Where) -> tuple[ManifestKeys, ...]:
+    """The entries with an add-on that another key needs; the user's own entry of it counts."""
+    if any(entry.addon == name for entry in entries):
+        return entries
+    implied = ManifestKeys(where)
+    implied.found, implied.places = {ManifestKeys.addon.name: str(name)}, {ManifestKeys.addon.name: where}
+    return (*entries, implied)
+
+
 def addon_findings(entries: Iterable[ManifestKeys], facts: Facts | None) -> Iterator[tuple[Where, Finding]]:
     """All that is wrong with add-ons, each with its place; without facts only what their values say by themselves."""
     addons = addons_of(entries)
@@ -113,7 +126,11 @@ def read_addon_secret(source: Mapping[str, str], places: Places) -> str:
 def with_manifests(spec: ClusterSpec, entries: Sequence[ManifestKeys], facts: Facts, places: Places) -> ClusterSpec:
     """The cluster with what is applied to it, and with what add-ons need. An empty list prunes all that was applied."""
     names = tuple(entry.addon for entry in entries if entry.addon is not None)
-    sources = tuple(entry.source(places, facts) for entry in entries)
+    gitops = spec.gitops
+    settings = {str(gitops.controller): chart_settings(gitops)} if gitops is not None else {}
+    sources = tuple(entry.source(places, facts, settings.get(entry.addon or "", {})) for entry in entries)
+    if gitops is not None:
+        sources = (*sources, *gitops_sources(gitops))
     early = tuple(_early(source) for source in sources if isinstance(source, ManifestObjects) and source.early)
     return replace(
         with_needs(spec, needs_of(names)),

@@ -1,0 +1,1 @@
+"""What is applied to Kubernetes: the inventory's `manifests` and `gitops`."""
