@@ -1,1 +1,1 @@
-"""What is set on machines and in k3s: packages, files, registries, variables, hardening, the network plugin."""
+"""What is set on machines, in k3s and in Kubernetes: packages, files, registries, hardening, the CNI plugin, GitOps."""
