@@ -81,7 +81,7 @@ def resolved(directory: Path, keep: Pins) -> tuple[Path, Pins]:
     python = directory / "venv" / "bin" / "python"
     versions = directory / "versions.txt"
     versions.write_text("".join(f"{name}=={version}\n" for name, version in keep.items()))
-    pip(python, "install", "--quiet", "--constraint", str(versions), f"{ROOT}[lab,dev]", *BUILD)
+    pip(python, "install", "--quiet", "--constraint", str(versions), f"{ROOT}[lab,notify,dev]", *BUILD)
     lines = pip(python, "freeze", "--exclude", "homelab-k8s").splitlines()
     return python, dict(sorted((line.split("==", 1) for line in lines), key=lambda pin: canonicalize_name(pin[0])))
 

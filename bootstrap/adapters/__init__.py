@@ -42,9 +42,11 @@ def connect_ports(
     from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
     from bootstrap.adapters.local.clock import SystemClock
     from bootstrap.adapters.local.manifests import LocalManifests
+    from bootstrap.adapters.local.notices import AppriseNotices
     from bootstrap.adapters.local.processes import LocalProcesses
     from bootstrap.adapters.local.record_keys import FileRecordKeys
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
+    from bootstrap.adapters.local.timers import SystemdTimers
     from bootstrap.adapters.probes import NetworkProbes
     from bootstrap.adapters.ssh.fabric import FabricShells
     from bootstrap.ports import Ports
@@ -84,4 +86,6 @@ def connect_ports(
         probes=NetworkProbes(ways),
         templates=hypervisor.templates,
         ways=ways,
+        notices=AppriseNotices(),
+        timers=SystemdTimers(environ=environ),
     )

@@ -16,7 +16,7 @@ import typer
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.interrupts import EXIT_CODE
 from bootstrap.cli.running.usage import FittingGroup
-from bootstrap.cli.verbs.cluster import adopt, backup, down, manifests, rebuild, restore, rotate, up, upgrade
+from bootstrap.cli.verbs.cluster import adopt, backup, down, maintain, manifests, rebuild, restore, rotate, up, upgrade
 from bootstrap.cli.verbs.machines import api_access, rebalance, remote_access, replace, scale
 from bootstrap.cli.verbs.setup import init, lab, template
 from bootstrap.cli.verbs.show import clusters, doctor, kubeconfig, read_only, report, status
@@ -61,6 +61,7 @@ app.command("rebalance", short_help="Show how to spread machines evenly over the
 app.command("upgrade", short_help="Upgrade k3s on all machines, drained one by one.")(upgrade.upgrade)
 app.command("backup", short_help="Take a snapshot of the cluster's data.")(backup.backup)
 app.command("backups", short_help="List the snapshots.")(backup.backups)
+app.command("maintain", short_help="Back up, upgrade and renew machines unattended.")(maintain.maintain)
 app.command("restore", short_help="Restore the cluster's data from a snapshot; asks first.")(restore.restore)
 app.add_typer(rotate.app, name="rotate", short_help="Rotate the cluster's join token.")
 app.add_typer(manifests.app, name="manifests", short_help="Compare and apply the inventory's Kubernetes objects.")

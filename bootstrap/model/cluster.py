@@ -18,6 +18,7 @@ from bootstrap.model.settings.early import EarlyManifest
 from bootstrap.model.settings.environment import EnvironmentSpec
 from bootstrap.model.settings.gitops import GitopsSpec
 from bootstrap.model.settings.hardening import Hardening
+from bootstrap.model.settings.maintain import MaintainSpec
 from bootstrap.model.settings.registries import RegistriesSpec
 from bootstrap.model.settings.system import SystemSpec
 from bootstrap.model.sizing import SizingSpec
@@ -365,6 +366,7 @@ class ClusterSpec:
     vip: VipSpec | None = None
     api_name: str | None = None
     backup: BackupSpec = field(default_factory=BackupSpec)
+    maintain: MaintainSpec = field(default_factory=MaintainSpec)
     system: SystemSpec = field(default_factory=SystemSpec)
     hardening: Hardening = Hardening.NONE
     labels_from_proxmox: bool = True

@@ -191,7 +191,7 @@ class MachineRecord:
 
     Attributes:
         replaces: Machines that it replaces, which were unreachable when it was made.
-        cloned: Of a clone that is not configured yet: the request it comes of.
+        cloned: Of a clone: the request it comes of. Containers have none, nor have VMs that earlier releases made.
         tags: The tags that it has from the inventory; others were added in Proxmox VE and stay.
     """
 

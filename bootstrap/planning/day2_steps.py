@@ -225,6 +225,7 @@ class TakeSnapshot(BaseStep, phase="snapshot", title="take the snapshot {name}")
     Attributes:
         name: What the snapshot's name begins with.
         keep: How many of its kind the server keeps; older ones are removed, in the bucket too. None: all.
+        keep_here: How many of its kind, of all servers, the local directory keeps. None: all.
     """
 
     machine: MachineName
@@ -232,6 +233,7 @@ class TakeSnapshot(BaseStep, phase="snapshot", title="take the snapshot {name}")
     to: Path | None = None
     upload: Upload = Upload.NO
     keep: int | None = None
+    keep_here: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

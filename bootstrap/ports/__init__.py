@@ -35,6 +35,7 @@ from bootstrap.ports.proxmox import (
     Warn,
 )
 from bootstrap.ports.templates import BuilderRequest, SeedRequest, TemplateMaker
+from bootstrap.ports.upkeep import Notices, Timers
 from bootstrap.ports.users import KubeUsers
 
 
@@ -56,6 +57,8 @@ class Ports:
     probes: Probes
     templates: TemplateMaker
     ways: Ways
+    notices: Notices
+    timers: Timers
 
 
 __all__ = [
@@ -85,6 +88,7 @@ __all__ = [
     "Marker",
     "Markers",
     "MergedKubeconfig",
+    "Notices",
     "Ports",
     "Probes",
     "Process",
@@ -95,6 +99,7 @@ __all__ = [
     "SeedRequest",
     "StateStore",
     "TemplateMaker",
+    "Timers",
     "Tunnel",
     "Warn",
     "Ways",

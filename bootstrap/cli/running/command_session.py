@@ -206,7 +206,7 @@ class Work:
             verb, planned = verb.losing_emptydir(), with_local_data(planned)
         sink = listen(self.session.sink) if listen is not None else self.session.sink
         with self.session.running(trace=acting.trace):
-            options = _run_options(acting.timeout, kubeconfig)
+            options = run_options(acting.timeout, kubeconfig)
             return Ended(planned, self.homelab.run(verb, planned, sink=sink, options=options))
 
 
@@ -247,7 +247,8 @@ def working(
         )
 
 
-def _run_options(timeout_s: float | None, kubeconfig: KubeconfigTarget | None) -> RunOptions:
+def run_options(timeout_s: float | None, kubeconfig: KubeconfigTarget | None = None) -> RunOptions:
+    """How a command runs, by its options."""
     from bootstrap.commands.locked.carry_out import RunOptions
     from bootstrap.execution.context import KubeconfigTarget, Timeouts
 

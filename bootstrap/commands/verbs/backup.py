@@ -22,6 +22,7 @@ class Backup(Verb):
         name: Prefix of the snapshot's name.
         to: A local directory to fetch it into as well, or None.
         s3: Whether it is uploaded to the inventory's bucket as well.
+        keep: How many of this name stay; None: as the inventory says.
     """
 
     ends_others: ClassVar[bool] = False
@@ -29,8 +30,9 @@ class Backup(Verb):
     name: str = "manual"
     to: Path | None = None
     s3: bool = False
+    keep: int | None = None
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`."""
         to = self.to.expanduser().absolute() if self.to is not None else None
-        return plan_backup(observe_existing(spec, ports), name=self.name, to=to, s3=self.s3)
+        return plan_backup(observe_existing(spec, ports), name=self.name, to=to, s3=self.s3, keep=self.keep)

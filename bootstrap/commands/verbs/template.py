@@ -51,24 +51,29 @@ class BuildTemplate(_TemplateVerb):
     """`template build`: run again, it continues a build that failed, or starts it again."""
 
     asked: BuildOptions
+    version: str | None = None
+    """The k3s that is baked in; None for the inventory's."""
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`: finds out what the template is made of, and plans what is missing."""
         view = observe_proxmox(spec, ports, patient=False)
         check_pve_quorum(view.observed)
         check_no_new_key(view, ports)
-        return builds_for(view, ports, self.asked, version=ports.artifacts.resolve(spec.k3s))
+        return builds_for(view, ports, self.asked, version=self.version or ports.artifacts.resolve(spec.k3s))
 
 
 @dataclass(frozen=True)
 class PruneTemplates(_TemplateVerb):
     """`template prune`: a template that is in use since the plan was made is kept."""
 
+    keep: int = 1
+    """How many of each image stay on a Proxmox node, at least."""
+
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`: finds the templates that no machine needs."""
         view = observe_proxmox(spec, ports, patient=False)
         check_pve_quorum(view.observed)
-        return plan_prune(view, _see(view, ports))
+        return plan_prune(view, _see(view, ports), keep=self.keep)
 
 
 def builds_for(view: ClusterView, ports: Ports, asked: BuildOptions, *, version: str) -> Plan:

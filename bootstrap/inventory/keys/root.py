@@ -10,6 +10,7 @@ from bootstrap.inventory.keys.applied.gitops import GitopsKeys
 from bootstrap.inventory.keys.applied.manifests import MANIFESTS, ManifestKeys, with_addon, with_manifests
 from bootstrap.inventory.keys.backup import BackupKeys
 from bootstrap.inventory.keys.k3s import K3sKeys
+from bootstrap.inventory.keys.maintain import MaintainKeys
 from bootstrap.inventory.keys.network import NetworkKeys
 from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
@@ -196,6 +197,7 @@ class Root(
     )
     sizing = Key(kind=SizingKeys)
     backup = Key(kind=BackupKeys)
+    maintain = Key(kind=MaintainKeys)
 
     @property
     def worker_pools(self) -> tuple[tuple[PoolName, PoolKeys], ...] | None:

@@ -34,6 +34,7 @@ class TemplateFacts:
         k3s: The k3s version that is baked in, empty likewise.
         recipe, recipe_version: Hash of all it was made of, and version of how; empty and 0 likewise.
         packages: Of the inventory it was built for, likewise.
+        made: When its build began, in Unix seconds by the clock of who began it, likewise.
         claims: What it says it is made of where that is not signed, so that it counts for nothing.
         planned, begun: It is not there yet: this is what it will be; and an earlier run has begun to build it.
         lock: Proxmox's config lock (`backup`, ...); empty where it has none.
@@ -60,6 +61,7 @@ class TemplateFacts:
     recipe: str = ""
     recipe_version: int = 0
     packages: tuple[str, ...] = ()
+    made: int = 0
     claims: str = ""
     planned: bool = False
     begun: bool = False

@@ -115,3 +115,17 @@ def surplus(taken: str, there: Iterable[str], *, keep: int, cluster: ClusterName
     ]
     newest_first = [name for _, name in sorted(same, reverse=True)]
     return tuple(reversed(newest_first[keep - 1 :]))
+
+
+def surplus_here(kind: str, there: Iterable[str], *, keep: int, cluster: ClusterName) -> tuple[str, ...]:
+    """Names of surplus snapshots of a kind in a local directory, oldest first: of all servers together.
+
+    Args:
+        kind: What their names begin with.
+        there: The names of all files in the directory.
+        keep: How many stay.
+        cluster: The cluster's name.
+    """
+    parsed = [(parsed, name) for name in set(there) if (parsed := parse_name(name, cluster)) is not None]
+    same = sorted((each.made_s, name) for each, name in parsed if each.kind == kind)
+    return tuple(name for _, name in same[: max(len(same) - keep, 0)])

@@ -144,10 +144,10 @@ def _serves(build: TemplateBuild, facts: PveNodeFacts, observed: Observed) -> bo
     return build.disk_storage in observed.shared_storages & facts.active_storages
 
 
-def plan_prune(view: ClusterView, seen: TemplatesSeen) -> Plan:
-    """Plan the removal of templates without linked clones of which there is a newer one of the same image."""
+def plan_prune(view: ClusterView, seen: TemplatesSeen, *, keep: int = 1) -> Plan:
+    """Plan the removal of templates without linked clones of which there are `keep` newer ones of the same image."""
     notes, lanes = [], []
-    for one in _outdated(seen):
+    for one in _outdated(seen, keep):
         if one.users:
             notes.append(f"{one.name} ({one.vmid}) is kept: {', '.join(one.users)} are linked clones of it")
         else:
@@ -156,12 +156,14 @@ def plan_prune(view: ClusterView, seen: TemplatesSeen) -> Plan:
     return _plan("template prune", view, lanes, [*notes, *_foreign_notes(view.spec, seen)])
 
 
-def _outdated(seen: TemplatesSeen) -> list[TemplateVm]:
-    """The templates of which their Proxmox node has a newer one of the same image."""
+def _outdated(seen: TemplatesSeen, keep: int) -> list[TemplateVm]:
+    """The templates of which their Proxmox node has as many newer ones of the same image."""
     made = [one for one in seen.templates if one.template]
-    by_age = sorted(made, key=lambda one: (one.record.made, one.vmid))
-    newest = {(one.pve_node, one.record.image): one for one in by_age}
-    return [one for one in made if newest[one.pve_node, one.record.image] is not one]
+    same: defaultdict[tuple[PveNodeName, str], list[TemplateVm]] = defaultdict(list)
+    for one in sorted(made, key=lambda one: (one.record.made, one.vmid)):
+        same[one.pve_node, one.record.image].append(one)
+    kept = {one.vmid for ones in same.values() for one in ones[-keep:]}
+    return [one for one in made if one.vmid not in kept]
 
 
 def _foreign_notes(spec: ClusterSpec, seen: TemplatesSeen) -> list[str]:

@@ -62,7 +62,7 @@ def _best(spec: ClusterSpec, templates: Sequence[TemplateFacts], facts: PveNodeF
             details=few_lines(list(map(str, best))),
             resolution="choose one: `template: {vmid: N}` in the inventory",
         )
-    return max(best, key=lambda template: template.vmid)
+    return max(best, key=lambda template: (template.made, template.vmid))
 
 
 def reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) -> bool:

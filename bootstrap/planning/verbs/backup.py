@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
-def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> Plan:
+def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool, keep: int | None = None) -> Plan:
     """Plan a snapshot.
 
     Args:
@@ -25,6 +25,7 @@ def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> P
         name: What the snapshot's name begins with.
         to: A local directory that it is also copied to, with its token.
         s3: Whether it must also be in the inventory's bucket; else that is tried, where there is one.
+        keep: How many of this name stay wherever it goes; None: as many as the inventory says, and all locally.
 
     Raises:
         PreflightError: No server can take it, or the name or the bucket will not do.
@@ -33,8 +34,8 @@ def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> P
     if s3:
         needed_bucket(view.spec)
     server = needed_server(view)
-    upload, keep = upload_of(view.spec, asked=s3), kept_on_demand(view.spec)
-    take = TakeSnapshot(machine=server.name, name=name, to=to, upload=upload, keep=keep)
+    upload, kept = upload_of(view.spec, asked=s3), keep or kept_on_demand(view.spec)
+    take = TakeSnapshot(machine=server.name, name=name, to=to, upload=upload, keep=kept, keep_here=keep)
     return plan_on(
         "backup",
         view,

@@ -92,6 +92,7 @@ def template_facts(
         recipe=record.recipe,
         recipe_version=record.version,
         packages=record.packages,
+        made=record.made,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,3 +178,47 @@ class FakeTunnel:
 
     def close(self) -> None:
         self.world.log("tunnel closed")
+
+
+@dataclass
+class FakeNotices:
+    """Notices that were sent, and why others are not."""
+
+    sent: list[tuple[str, str, str]] = field(default_factory=list)
+    lack: str = ""
+    refuses: dict[str, str] = field(default_factory=dict)
+
+    def why_not(self) -> str:
+        return self.lack
+
+    def send(self, url: str, *, title: str, text: str) -> str:
+        problem = self.lack or self.refuses.get(url, "")
+        if not problem:
+            self.sent.append((url, title, text))
+        return problem
+
+
+@dataclass
+class FakeTimers:
+    """Units by path, and the timers that are started."""
+
+    lack: str = ""
+    units: dict[Path, str] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
+
+    def why_not(self) -> str:
+        return self.lack
+
+    def directory(self, *, system: bool) -> Path:
+        return Path("/etc/systemd/system" if system else "/home/me/.config/systemd/user")
+
+    def install(self, units: Mapping[str, str], *, timer: str, system: bool) -> None:
+        self.units.update({self.directory(system=system) / name: text for name, text in units.items()})
+        self.started.add(timer)
+
+    def remove(self, units: Sequence[str], *, timer: str, system: bool) -> tuple[Path, ...]:
+        there = [path for name in units if (path := self.directory(system=system) / name) in self.units]
+        for path in there:
+            del self.units[path]
+        self.started.discard(timer)
+        return tuple(there)

@@ -95,7 +95,7 @@ class FakeProcesses:
         return "2025-03-01 12:00:00 UTC"
 
     def unix_s(self) -> float:
-        return 1740830400.0
+        return 1740830400.0 + self.world.later_s
 
 
 def marker_vm(record: LockRecord, *, vmid: int = 7999, tags: str | None = None, keys: FakeKeys = KEYS) -> FakeVm:

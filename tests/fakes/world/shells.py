@@ -108,7 +108,7 @@ class FakeShell(DataScripts):
         state = self._state() if self.vm.unit else "inactive" if "config.yaml" in self.vm.files else ""
         own = hashlib.md5(self.vm.smbios_uuid.encode()).hexdigest()
         machine_id = self.world.machine_ids.get(self.vm.name, own)
-        time_s = 1740830400 + round(self.world.guest_clocks_s.get(self.vm.name, 0.0))
+        time_s = 1740830400 + round(self.world.later_s + self.world.guest_clocks_s.get(self.vm.name, 0.0))
         return (
             f"arch=amd64\nmachine_id={machine_id}\nk3s_sha256={self.vm.k3s_sha256}\nactive_state={state}\n"
             f"sub_state={'start' if state == 'activating' else 'running'}\nrestarts=0\n"

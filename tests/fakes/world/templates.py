@@ -31,7 +31,7 @@ class FakeTemplates:
     def find_image(self, text: str, *, arch: str, checksum: str) -> CloudImage:
         if self.world.no_checksums:
             return CloudImage(name=text, url=f"https://images.test/{text}-{arch}.qcow2")
-        return CloudImage(name=text, url=f"https://images.test/{text}-{arch}.qcow2", checksum="ab" * 64)
+        return CloudImage(name=text, url=f"https://images.test/{text}-{arch}.qcow2", checksum=self.world.image_checksum)
 
     def templates(self) -> tuple[TemplateVm, ...]:
         world = self.world

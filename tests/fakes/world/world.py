@@ -21,7 +21,15 @@ from tests.fakes.world.datastore import Datastore
 from tests.fakes.world.facts import ENDPOINT, PVE_9, TEMPLATE, pve_node
 from tests.fakes.world.hypervisor import FakeHypervisor
 from tests.fakes.world.kube import FakeKubeApis
-from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState, FakeWays
+from tests.fakes.world.local import (
+    FakeArtifacts,
+    FakeKubeconfigs,
+    FakeNotices,
+    FakeProbes,
+    FakeState,
+    FakeTimers,
+    FakeWays,
+)
 from tests.fakes.world.markers import FakeMarkers, FakeProcesses
 from tests.fakes.world.objects import FakeManifests, ObjectStore
 from tests.fakes.world.shells import FakeShells
@@ -86,6 +94,7 @@ class World:
         volumes: Images and ISOs on the storages of a Proxmox node.
         tampered: Those of them that somebody has put something else into.
         no_checksums: Whether publishers of images tell none.
+        image_checksum: What they tell otherwise, of whichever image.
         converted: VMs that are templates now.
         baked: Checksum of the k3s binary that clones of the template have, empty for none.
         users: Template to the linked clones that stand on it.
@@ -107,6 +116,7 @@ class World:
         dead: Marks of processes that have ended.
         on_look: Called at each look at a marker VM.
         unreachable: Proxmox nodes that cannot be asked in mid-run.
+        later_s: How much later it is than usual, by the clock of this computer and of all guests.
         ha_starts_again: Machine names that somebody tells Proxmox HA to start once they are stopped.
     """
 
@@ -203,11 +213,15 @@ class World:
     volumes: set[tuple[PveNodeName, str]] = field(default_factory=set)
     tampered: set[tuple[PveNodeName, str]] = field(default_factory=set)
     no_checksums: bool = False
+    image_checksum: str = "ab" * 64
     converted: set[Vmid] = field(default_factory=set)
     users: dict[Vmid, tuple[str, ...]] = field(default_factory=dict)
     baked: str = ""
     keeps_volumes: bool = False
     unreachable: set[PveNodeName] = field(default_factory=set)
+    later_s: float = 0.0
+    notices: FakeNotices = field(default_factory=FakeNotices)
+    timers: FakeTimers = field(default_factory=FakeTimers)
     ha_starts_again: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -237,6 +251,7 @@ class World:
                 recipe=record.recipe if record else "",
                 recipe_version=record.version if record else 0,
                 packages=record.packages if record else (),
+                made=record.made if record else 0,
                 claims=claims.get(vm.vmid, ""),
             )
             for vm, record in found
@@ -313,6 +328,8 @@ class World:
             probes=FakeProbes(self),
             templates=FakeTemplates(self),
             ways=FakeWays(self),
+            notices=self.notices,
+            timers=self.timers,
         )
 
 

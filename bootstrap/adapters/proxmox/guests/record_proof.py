@@ -82,7 +82,7 @@ class Proof:
         if not facts.recipe or not self.doubt_about_template(facts.vmid, facts.name, description, config):
             return facts
         claims = f"{facts.image} with k3s {facts.k3s}"
-        return replace(facts, image="", k3s="", recipe="", recipe_version=0, packages=(), claims=claims)
+        return replace(facts, image="", k3s="", recipe="", recipe_version=0, packages=(), made=0, claims=claims)
 
     def doubt_about_template(self, vmid: Vmid, name: str, description: str, config: configs.Config) -> str:
         """Why the record of a template, or of its builder, cannot be trusted; empty where it can."""

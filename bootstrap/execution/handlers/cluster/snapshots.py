@@ -14,7 +14,7 @@ from bootstrap.k3s.config import render_bucket
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Snapshot
 from bootstrap.planning.day2_steps import TakeSnapshot, Upload
-from bootstrap.planning.settings.snapshot_retention import folder_of, surplus
+from bootstrap.planning.settings.snapshot_retention import folder_of, surplus, surplus_here
 from bootstrap.records.snapshot_note import (
     NOTE,
     TOKEN,
@@ -54,6 +54,8 @@ def take_snapshot(step: TakeSnapshot, context: RunContext) -> Done:
         context.run(step.machine, "drop-snapshot-copy.sh")
     _tell_trouble(step, note.name, told, context)
     _drop_surplus(step, note.name, context, in_bucket_too=told.get("bucket") == ["sent"])
+    if step.to is not None and step.keep_here is not None:
+        _drop_here(step.to, step.name, step.keep_here, context)
     return Done(note=place)
 
 
@@ -135,6 +137,17 @@ def _drop_surplus(step: TakeSnapshot, name: str, context: RunContext, *, in_buck
     except HomelabError as error:
         problem = f"old snapshots could not be removed: {error}; the next one tries again"
         context.warn(problem, subject=step.machine)
+
+
+def _drop_here(directory: Path, kind: str, keep: int, context: RunContext) -> None:
+    """Remove all but the newest fetched ones of a kind, of all servers. A failure is only a warning."""
+    try:
+        names = [path.name for path in directory.iterdir() if path.is_file()]
+        for name in surplus_here(kind, names, keep=keep, cluster=context.spec.name):
+            for ending in ("", NOTE, TOKEN):
+                (directory / f"{name}{ending}").unlink(missing_ok=True)
+    except OSError as error:
+        context.warn(f"old snapshots in {directory} could not be removed: {error}; the next backup tries again")
 
 
 def _on_disk(step: TakeSnapshot, context: RunContext) -> Iterable[str]:

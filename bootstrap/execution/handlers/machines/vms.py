@@ -234,7 +234,9 @@ def configure_vm(step: ConfigureVm, context: RunContext) -> Done:
         context.spec,
         step.machine,
         vm=vm,
-        record=_record(step.machine, context, vm.vmid, RecordState.MADE),
+        record=replace(
+            _record(step.machine, context, vm.vmid, RecordState.MADE), cloned=vm.record.cloned if vm.record else None
+        ),
         key=record_key(context),
         public_key=context.ports.shells.public_key,
         scsi_controller=step.scsi_controller,
