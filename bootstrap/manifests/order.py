@@ -33,6 +33,8 @@ _EARLY: Final = (
 """Within a wave, before all else: workloads need them."""
 _LATE: Final = ("APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 """Within a wave, after all else: requests fail until what they point to serves."""
+ASK_FIRST: Final = "homelab-k8s/ask-before-delete"
+"""An annotation of objects that others need which are kept, so that all of them go at once."""
 _DATA: Final = frozenset(
     {*_FIRST, *(GroupKind("", kind) for kind in ("PersistentVolumeClaim", "PersistentVolume")), HELM_CHART}
 )
@@ -50,6 +52,10 @@ def loses_data(found: Object, kind: GroupKind) -> bool:
 
     A StatefulSet's volumes stay unless it says otherwise. What an operator removes with its own kinds is not known.
     """
+    metadata = found.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if isinstance(annotations, dict) and ASK_FIRST in annotations:
+        return True
     spec = found.get("spec")
     policy = spec.get("persistentVolumeClaimRetentionPolicy") if isinstance(spec, dict) else None
     claims_go = isinstance(policy, dict) and policy.get("whenDeleted") == "Delete"

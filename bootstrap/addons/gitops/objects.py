@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from bootstrap.manifests.order import ASK_FIRST
 from bootstrap.manifests.values import ManifestObjects, Object
 from bootstrap.model.settings.gitops import GitopsController, GitopsSpec
 
@@ -114,12 +115,13 @@ def _secret(spec: GitopsSpec) -> tuple[Object, ...]:
     else:
         login = {"username": spec.username, "password": spec.secret or ""}
     labels = {"labels": {"argocd.argoproj.io/secret-type": "repository"}} if argocd else {}
+    annotations = {"annotations": {ASK_FIRST: "true"}}  # the source cannot be read without it
     repository = {"type": "git", "url": spec.url} if argocd else {}
     return (
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name, "namespace": namespace, **labels},
+            "metadata": {"name": name, "namespace": namespace, **labels, **annotations},
             "type": "Opaque",
             "stringData": {**repository, **login},
         },

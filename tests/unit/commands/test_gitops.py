@@ -9,10 +9,12 @@ import pytest
 
 from bootstrap.addons.gitops.keys import public_half
 from bootstrap.addons.gitops.objects import gitops_sources
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.manifests.apply import ApplyTheManifests
 from bootstrap.commands.manifests.deploy_key import needed_deploy_key, new_deploy_key
 from bootstrap.commands.manifests.looking import manifests_diff
 from bootstrap.commands.reports.status import cluster_status
+from bootstrap.commands.verbs.rebuild import Rebuild
 from bootstrap.commands.verbs.up import Up
 from bootstrap.errors import DeadlineError, PreflightError
 from bootstrap.manifests.readiness import not_synced
@@ -76,6 +78,16 @@ def test_the_key_is_made_once_and_kept() -> None:
     assert in_cluster(world) == kept
 
 
+def test_a_rebuilt_cluster_has_the_same_key() -> None:
+    spec, world = handed_over(), with_flux(World())
+    run(world, Up(), spec)
+    kept = in_cluster(world)
+    plan = Rebuild().plan(spec, world.ports)
+    world.objects = with_flux(World()).objects
+    Rebuild().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert in_cluster(world) == kept
+
+
 def test_another_computer_takes_the_clusters_key() -> None:
     spec, world = handed_over(), with_flux(World())
     run(world, Up(), spec)
@@ -130,6 +142,7 @@ def test_the_namespace_stays_when_the_cluster_is_taken_back() -> None:
     world = with_flux(World())
     run(world, Up(), handed_over())
     plan = Up().plan(BARE, world.ports)
+    assert plan.empty  # the Secret, too: without it the source could not be read
     assert any("kept since data may be lost" in note for note in plan.notes)
     world.objects.journal.clear()
     run(world, ApplyTheManifests(), BARE)
