@@ -16,7 +16,7 @@ _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
 _TOKEN_ID: Final = re.compile(r"[^@!:/\s]{1,60}@[A-Za-z][A-Za-z0-9.-]{1,31}![A-Za-z][A-Za-z0-9._-]{1,126}")
 _URL: Final = re.compile(r"https?://[^\s/@]+(/\S*)?")
 _PATH: Final = re.compile(r"/[^\x00-\x1f\x7f]*")
-SECRET_SOURCES: Final = ("env", "file", "keyring")
+SECRET_SOURCES: Final = ("env", "file", "keyring", "command")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def _is_secret(value: object) -> bool:
         isinstance(value, Mapping)
         and len(value) == 1
         and next(iter(value)) in SECRET_SOURCES
-        and _is_text(next(iter(value.values())))
+        and all(_each(_is_text)(each) if name == "command" else _is_text(each) for name, each in value.items())
     )
 
 
@@ -102,7 +102,9 @@ FORMS: Final[Mapping[str, Form]] = {
         words="a list of IPv4 ranges, such as [192.168.1.240-192.168.1.250]",
         fits=_each(_is_range),
     ),
-    "secret": Form(words="one of {env: NAME}, {file: PATH} and {keyring: SERVICE/USER}", fits=_is_secret),
+    "secret": Form(
+        words="one of {env: NAME}, {file: PATH}, {keyring: SERVICE/USER} and {command: [PROGRAM, ...]}", fits=_is_secret
+    ),
     "mapping": Form(words="a mapping", fits=lambda value: isinstance(value, Mapping)),
     "mappings": Form(words="a list of mappings", fits=_each(lambda value: isinstance(value, Mapping))),
 }

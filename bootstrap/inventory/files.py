@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping as Map
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootstrap.inventory.regular import MAX_BYTES, read_regular
@@ -19,11 +19,13 @@ class Places:
 
     Attributes:
         base: The file's directory.
-        environ: For HOME.
+        environ: For HOME, and for secrets.
+        printed: What commands printed, so that one command is run once, and asks once.
     """
 
     base: Path
     environ: Map[str, str]
+    printed: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     def resolve(self, path: Path) -> Path:
         """The absolute path; `~/` is the user's home."""

@@ -1,4 +1,4 @@
-"""The API token's secret: from the environment, a file or the keyring, never from the inventory itself."""
+"""The API token's secret: from where it is stored, never from the inventory itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from bootstrap.inventory.env_and_flags import ENV_TOKEN
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys, TokenKeys
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.secret_sources import read_secret
 from bootstrap.inventory.values.pasted_tokens import pasted_token
 from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.model.access.endpoint import ApiToken
@@ -27,12 +26,11 @@ def read_token(proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiT
 
 
 def _from_source(source: TokenKeys, proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiToken | None:
-    name, path, entry = source.env, source.file, source.keyring
-    if len([each for each in (name, path, entry) if each is not None]) != 1:
+    if len(source.places) != 1 or len(source.found) != 1:
         return None  # noted already by the section, or by the wrong value
     where = next(iter(source.places.values()))
     try:
-        text = read_secret(places, env=name, file=path, keyring_entry=entry)
+        text = source.read_from(places)
     except RefusedError as refused:
         problems.add(where, refused.message, refused.hint)
         return None

@@ -1,41 +1,76 @@
-"""Reads a secret from where the inventory says that it is stored: the environment, a file or the keyring."""
+"""Reads a secret from where the inventory says that it is stored: the environment, a file, the keyring or a program."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+from typing import Final
 
 from bootstrap.inventory.files import Places, read_text
+from bootstrap.inventory.regular import MAX_BYTES
 from bootstrap.inventory.values.scalars import RefusedError
+from bootstrap.model.settings.secrets import StoredSecret
+
+_COMMAND_S: Final = 120
+"""A password manager may wait for a fingerprint, or for a passphrase."""
 
 
-def read_secret(places: Places, *, env: str | None, file: Path | None, keyring_entry: str | None) -> str:
-    """The text that is stored in one of three places.
-
-    Args:
-        places: The environment, and what paths are relative to.
-        env: The name of an environment variable.
-        file: A file's path.
-        keyring_entry: `service/user`.
+def read_secret(places: Places, stored: StoredSecret) -> str:
+    """The text that is stored in a place.
 
     Raises:
         RefusedError: There is none, or it cannot be read.
     """
-    if env is not None:
-        text = places.environ.get(env, "")
+    if stored.env is not None:
+        text = places.environ.get(stored.env, "")
         if not text:
-            raise RefusedError(f"the environment variable {env} is not set", f"export {env}=...")
+            raise RefusedError(f"the environment variable {stored.env} is not set", f"export {stored.env}=...")
         return text
-    if file is not None:
-        return read_text(places.resolve(file))
-    return _from_keyring(keyring_entry or "")
+    if stored.file is not None:
+        return read_text(places.resolve(stored.file))
+    if stored.command is not None:
+        if stored.command not in places.printed:
+            places.printed[stored.command] = _from_command(stored.command, places)
+        return places.printed[stored.command]
+    return _from_keyring(stored.keyring or "")
 
 
-def read_secret_line(places: Places, *, env: str | None, file: Path | None, keyring_entry: str | None) -> str:
+def read_secret_line(places: Places, stored: StoredSecret) -> str:
     """The same without white space around it. Raises RefusedError also where it is more than one line, or empty."""
-    secret = read_secret(places, env=env, file=file, keyring_entry=keyring_entry).strip()
+    secret = read_secret(places, stored).strip()
     if not secret or not secret.isprintable():
         raise RefusedError("does not contain a secret on one line")
     return secret
+
+
+def _from_command(command: tuple[str, ...], places: Places) -> str:
+    """What a program prints on stdout. It may ask on the terminal: stdin and stderr are ours."""
+    program = command[0]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=places.base,
+            env=dict(places.environ),
+            stdout=subprocess.PIPE,
+            timeout=_COMMAND_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise RefusedError(f"there is no program {program}", "install it, or correct the command") from None
+    except subprocess.TimeoutExpired:
+        raise RefusedError(f"{program} has not ended within {_COMMAND_S} s", "try the command by hand") from None
+    except OSError as error:
+        raise RefusedError(f"{program} cannot be run: {error.strerror}", "try the command by hand") from None
+    if done.returncode != 0:
+        raise RefusedError(f"{program} ended with exit code {done.returncode}", "try the command by hand")
+    if len(done.stdout) > MAX_BYTES:
+        raise RefusedError(f"{program} printed more than {MAX_BYTES} bytes", "it is to print only the secret")
+    try:
+        text = done.stdout.decode()
+    except UnicodeDecodeError:
+        raise RefusedError(f"{program} printed what is not UTF-8", "it is to print only the secret") from None
+    if not text.strip():
+        raise RefusedError(f"{program} printed nothing", "it is to print the secret on stdout")
+    return text
 
 
 def _from_keyring(entry: str) -> str:

@@ -76,6 +76,6 @@ def _check_secret(secret: PasswordKeys, places: Places, problems: Problems) -> N
     if len(secret.found) != 1 or len(secret.places) != 1:
         return  # noted already by the section, or by the wrong value
     try:
-        secret.read_from(places)
+        secret.read_line(places)
     except RefusedError as refused:
         problems.add(next(iter(secret.places.values())), refused.message, refused.hint)

@@ -10,6 +10,7 @@ from bootstrap.inventory.document import Mapping, Node
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.keys.registries import PasswordKeys
 from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.secret_keys import SAID
 from bootstrap.inventory.values.containers import MapOf
 from bootstrap.inventory.values.environment_formats import (
     PROXY,
@@ -39,7 +40,7 @@ class OrStored:
 
     def words(self) -> str:
         """See `Kind`."""
-        return f"{self.text.words()}; or {{env: NAME}}, {{file: PATH}} or {{keyring: service/user}}"
+        return f"{self.text.words()}; or {SAID}"
 
     def read(self, node: Node, where: Where, problems: Problems) -> Value | None:
         """See `Kind`."""
@@ -95,7 +96,7 @@ def make_environment(variables: tuple[tuple[str, Value], ...], proxy: Value | No
 
 def read_value(name: str, value: Value, places: Places) -> str:
     """A variable's value. Raises RefusedError, which never repeats any part of it."""
-    text = value if isinstance(value, str) else value.read_from(places)
+    text = value if isinstance(value, str) else value.read_line(places)
     return check_proxy(text) if is_proxy(name) else check_value(text)
 
 

@@ -8,11 +8,12 @@ from typing import Final
 
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.problems import shown
+from bootstrap.inventory.secret_keys import SecretKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.scalars import Boolean, Integer, RefusedError, Text, choice_of
 from bootstrap.inventory.values.section import Key, Section, fill
-from bootstrap.model.settings.maintain import DAYS, MaintainSpec, StoredSecret, UpgradePolicy, Window
+from bootstrap.model.settings.maintain import DAYS, MaintainSpec, UpgradePolicy, Window
 
 _MAINTAIN: Final = MaintainSpec()
 _DAY: Final = f"(?:{'|'.join(DAYS)})"
@@ -60,27 +61,15 @@ WINDOW: Final = Text(
 
 
 class NotifyKeys(
-    Section,
-    exclusive=("env", "file", "keyring"),
-    needs_one=True,
-    refusal=(
-        "URLs of notices hold secrets, which do not belong in this file",
-        "say where it is stored: {env: NAME}, {file: PATH} or {keyring: service/user}",
-    ),
+    SecretKeys, refusal=("URLs of notices hold secrets, which do not belong in this file", SecretKeys.refusal[1])
 ):
     """Where the URL of a notice comes from, as apprise writes it: `ntfys://...`, `mailtos://...`, `slack://...`."""
 
     env = Key(kind=forms.ENV_NAME, example="NTFY_URL", doc="Environment variable.")
-    file = Key(kind=forms.FILE, example="~/.config/homelab-k8s/ntfy", doc="File that contains only the URL.")
-    keyring = Key(kind=forms.KEYRING_NAME, example="homelab-k8s/ntfy", doc="service/user in the system's keyring.")
 
-    def make(self, places: Places) -> StoredSecret:
-        """The place."""
-        return fill(StoredSecret, self, places=places)
-
-    def stored(self) -> tuple[str | None, object, str | None]:
+    def stored(self) -> tuple[object, ...]:
         """What makes it another one than the others in the list."""
-        return (self.env, self.file, self.keyring)
+        return (self.env, self.file, self.keyring, self.command)
 
 
 class MaintainKeys(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bootstrap.inventory.files import Places
+from bootstrap.inventory.secret_keys import SecretKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.scalars import Boolean, Integer
@@ -11,15 +12,7 @@ from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import PlacementSpec
 
 
-class TokenKeys(
-    Section,
-    exclusive=("env", "file", "keyring"),
-    needs_one=True,
-    refusal=(
-        "secrets do not belong in this file",
-        "say where it is stored: {env: NAME}, {file: PATH} or {keyring: service/user}",
-    ),
-):
+class TokenKeys(SecretKeys):
     """Where the API token comes from: `user@realm!name=secret`, or only the secret if token_id is given."""
 
     env = Key(kind=forms.ENV_NAME, example="PROXMOX_VE_API_TOKEN", doc="Environment variable.")

@@ -11,7 +11,7 @@ from bootstrap.errors import UnreadableError
 from bootstrap.inventory.document import Mapping, Node, is_null
 from bootstrap.inventory.files import Places, read_text
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.secret_sources import read_secret_line
+from bootstrap.inventory.secret_keys import SecretKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.scalars import Boolean, Json, RefusedError, Text
@@ -37,24 +37,10 @@ _ENDPOINT: Final = Text(
 _ANY: Final = Text(label="a text", pattern=r"[^\n]+", parse=str)
 
 
-class PasswordKeys(
-    Section,
-    exclusive=("env", "file", "keyring"),
-    needs_one=True,
-    refusal=(
-        "secrets do not belong in this file",
-        "say where it is stored: {env: NAME}, {file: PATH} or {keyring: service/user}",
-    ),
-):
-    """Where a secret of a registry comes from."""
+class PasswordKeys(SecretKeys):
+    """Where a secret of a registry or a proxy is stored."""
 
     env = Key(kind=forms.ENV_NAME, example="REGISTRY_PASSWORD", doc="Environment variable.")
-    file = Key(kind=forms.FILE, example="~/.config/homelab-k8s/registry", doc="File that contains only the secret.")
-    keyring = Key(kind=forms.KEYRING_NAME, example="homelab-k8s/registry", doc="service/user in the system's keyring.")
-
-    def read_from(self, places: Places) -> str:
-        """The secret. Raises RefusedError, which never repeats any part of it."""
-        return read_secret_line(places, env=self.env, file=self.file, keyring_entry=self.keyring)
 
 
 class MirrorKeys(Section):
@@ -155,7 +141,7 @@ def _plain(section: Section, places: Places, files: dict[str, str]) -> dict[str,
 def _value(found: object, places: Places, files: dict[str, str]) -> object:
     match found:
         case PasswordKeys():
-            return found.read_from(places)
+            return found.read_line(places)
         case Path():
             content = read_text(places.resolve(found))
             name = tls_file(content)

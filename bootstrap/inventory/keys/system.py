@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bootstrap.inventory.files import Places, read_bytes
-from bootstrap.inventory.secret_sources import read_secret
+from bootstrap.inventory.secret_keys import PLACES, SAID, SecretKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.guest_paths import GUEST_PATH, MODE
@@ -35,13 +35,11 @@ _HOOK_NAME: Final = Text(
 )
 
 
-class ContentKeys(Section, exclusive=("text", "env", "file", "keyring"), needs_one=True):
+class ContentKeys(SecretKeys, exclusive=("text", *PLACES), refusal=("", "")):
     """A text, or where it is stored if it is a secret; a plain word is the text."""
 
     text = Key(kind=_TEXT, example="10.0.0.5 nas", doc="The text.")
     env = Key(kind=forms.ENV_NAME, example="ISCSI_PASSWORD", doc="Environment variable that has it.")
-    file = Key(kind=forms.FILE, example="~/.config/homelab-k8s/chap", doc="File that has it, on this computer.")
-    keyring = Key(kind=forms.KEYRING_NAME, example="homelab-k8s/chap", doc="service/user in the system's keyring.")
 
     @property
     def is_secret(self) -> bool:
@@ -50,9 +48,7 @@ class ContentKeys(Section, exclusive=("text", "env", "file", "keyring"), needs_o
 
     def read_from(self, places: Places) -> str:
         """The text. Raises RefusedError, which never repeats any part of it."""
-        if self.text is not None:
-            return self.text
-        return read_secret(places, env=self.env, file=self.file, keyring_entry=self.keyring)
+        return self.text if self.text is not None else super().read_from(places)
 
 
 _CONTENT: Final = Short(section=ContentKeys, keys=(("str", ContentKeys.text),))
@@ -76,7 +72,7 @@ class FileKeys(
     content = Key(
         kind=_CONTENT,
         example="InitiatorName=iqn.2026-11.lan.home:k8s",
-        doc="Its content; a secret as {env: NAME}, {file: PATH} or {keyring: service/user}, for root alone.",
+        doc=f"Its content; a secret as {SAID}, for root alone.",
         optional=True,
     )
     source = Key(
@@ -118,7 +114,7 @@ class HookKeys(Section, exclusive=("source", "content"), needs_one=True):
         kind=MapOf(key=_VARIABLE, value=_CONTENT),
         default_doc="none",
         example={"NIC": "eth0"},
-        doc="Environment variables for it; secrets as {env: NAME}, {file: PATH} or {keyring: service/user}.",
+        doc=f"Environment variables for it; secrets as {SAID}.",
     )
 
     @property

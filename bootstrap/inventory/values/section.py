@@ -82,6 +82,8 @@ class Section:
         exclusive: Names of keys of which at most one is given.
         needs_one: Exactly one of `exclusive` is.
         refusal: Message and hint for a value that is no mapping; never repeats it, since it may be a secret.
+
+    All but `makes` are inherited.
     """
 
     keys: ClassVar[dict[str, Key[Any]]] = {}
@@ -94,12 +96,15 @@ class Section:
         cls,
         *,
         makes: Callable[..., object] | None = None,
-        exclusive: tuple[str, ...] = (),
-        needs_one: bool = False,
-        refusal: tuple[str, str] = ("", ""),
+        exclusive: tuple[str, ...] | None = None,
+        needs_one: bool | None = None,
+        refusal: tuple[str, str] | None = None,
     ) -> None:
         cls.keys = cls.keys | {name: each for name, each in vars(cls).items() if isinstance(each, Key)}
-        cls.makes, cls.exclusive, cls.needs_one, cls.refusal = makes, exclusive, needs_one, refusal
+        cls.makes = makes
+        cls.exclusive = cls.exclusive if exclusive is None else exclusive
+        cls.needs_one = cls.needs_one if needs_one is None else needs_one
+        cls.refusal = refusal or cls.refusal
 
     def __init__(self, where: Where) -> None:
         self.where = where

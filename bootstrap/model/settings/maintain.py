@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from bootstrap.model.settings.secrets import StoredSecret
+
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MIN = 24 * 60
 KEPT_BACKUPS = 7
@@ -57,15 +59,6 @@ class Window:
 def clock_text(minute: int) -> str:
     """Minutes after midnight as `02:00`."""
     return "{:02}:{:02}".format(*divmod(minute, 60))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredSecret:
-    """Where a secret is stored: just one of the three."""
-
-    env: str | None = None
-    file: Path | None = None
-    keyring: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,7 @@ def test_names_that_are_not_the_users_are_refused(told: Told, name: str, message
         ("{env: NOT_THERE}", "the environment variable NOT_THERE is not set"),
         ("{env: NO_URL}", "must be a proxy's URL"),
         ("{env: TWO_LINES}", "does not contain a secret on one line"),
-        ("{}", "needs one of env, file, keyring"),
+        ("{}", "needs one of env, file, keyring, command"),
     ],
 )
 @pytest.mark.parametrize("key", ["proxy: {}", "environment: {{HTTPS_PROXY: {}}}"], ids=["short", "long"])

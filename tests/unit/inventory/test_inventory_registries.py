@@ -73,7 +73,7 @@ def test_secrets_come_from_a_file_or_the_keyring_too(
         ("{username: puller}", "needs one of password, auth, identity_token"),
         ("{password: {env: REGISTRY_PASSWORD}}", "username and password belong together"),
         ("{username: a, password: {env: REGISTRY_PASSWORD}, auth: {env: REGISTRY_PASSWORD}}", "needs one of"),
-        ("{username: a, password: {}}", "needs one of env, file, keyring"),
+        ("{username: a, password: {}}", "needs one of env, file, keyring, command"),
     ],
 )
 def test_a_secret_that_is_not_there_is_told_without_it(told: Told, auth: str, message: str) -> None:

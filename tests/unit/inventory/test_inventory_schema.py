@@ -33,7 +33,7 @@ SECRETS = {
     for name in ("PROXMOX_VE_API_TOKEN", "ATTIC_TOKEN", "STEADY_TOKEN", "GARAGE_TOKEN")
 } | {name: SECRET for name in ("SHED_TOKEN", "SHED_REGISTRY_PASSWORD", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")}
 ELSEWHERE = {
-    "proxmox.token": {"file", "keyring"},
+    "proxmox.token": {"file", "keyring", "command"},
     "proxmox.tls": {"ca_file", "insecure"},
     "template": {"name", "tag", "vmid"},
     "network.ipv6": {"method"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keyring
@@ -106,6 +106,56 @@ def test_the_keyring_is_read(load: Load) -> None:
     assert load(text).endpoint.token == TOKEN
 
 
+@pytest.fixture
+def manager(tmp_path: Path) -> Callable[[str], str]:
+    """Writes a password manager, and returns the `proxmox` section that asks it."""
+
+    def write(script: str) -> str:
+        program = tmp_path / "manager"
+        program.write_text(f"#!/bin/sh\necho asked >>asked\n{script}\n", encoding="utf-8")
+        program.chmod(0o700)
+        return "proxmox: {token: {command: [./manager, read, 'a b', read]}}\n"
+
+    return write
+
+
+def test_a_password_manager_is_asked_once_in_the_inventorys_directory(
+    load: Load, manager: Callable[[str], str], tmp_path: Path
+) -> None:
+    text = manager(f'[ "$1,$2,$3" = "read,a b,read" ] && [ "$MY_SESSION" = s1 ] && echo "{WHOLE}"')
+    registries = "k3s: {registries: {configs: {r.lan: {auth: {username: me, password: {command: [./manager, x]}}}}}}\n"
+    assert load(text, environ={**ENVIRON, "MY_SESSION": "s1"}).endpoint.token == TOKEN
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    manager("echo word")
+    load(registries)
+    assert (tmp_path / "asked").read_text() == "asked\n" * 2, "once for the check and for its use"
+
+
+@pytest.mark.parametrize(
+    ("script", "message", "hint"),
+    [
+        ("exit 3", "./manager ended with exit code 3", "try the command by hand"),
+        (":", "./manager printed nothing", "print the secret"),
+        (r"printf '\377'", "./manager printed what is not UTF-8", "only the secret"),
+        (f"echo {SECRET}; exit 1", "./manager ended with exit code 1", "by hand"),
+        ("head -c 9000000 /dev/zero | tr '\\0' x", "./manager printed more than", "only the secret"),
+    ],
+)
+def test_a_password_manager_that_does_not_help_is_told(
+    told: Told, manager: Callable[[str], str], script: str, message: str, hint: str
+) -> None:
+    (problem,) = told(manager(script))
+    assert problem.path == "proxmox.token.command"
+    assert problem.message.startswith(message)
+    assert hint in problem.hint
+    assert SECRET not in f"{problem}"
+
+
+def test_a_password_manager_that_is_not_installed_is_told(told: Told) -> None:
+    (problem,) = told("proxmox: {token: {command: [no-such-manager, read]}}\n")
+    assert problem.message == "there is no program no-such-manager"
+
+
 @pytest.mark.parametrize(
     ("backend", "message", "hint"),
     [
@@ -154,7 +204,7 @@ def test_a_keyring_that_cannot_help_is_told(told: Told, backend: KeyringBackend,
             "does not contain user@realm",
         ),
         ("proxmox: {token: {env: NONE}}", {}, "proxmox.token.env", "the environment variable NONE is not set"),
-        ("proxmox: {token: {}}", {}, "proxmox.token", "needs one of env, file, keyring"),
+        ("proxmox: {token: {}}", {}, "proxmox.token", "needs one of env, file, keyring, command"),
         (
             "proxmox: {token_id: other@pve!x}",
             {"PROXMOX_VE_API_TOKEN": WHOLE},

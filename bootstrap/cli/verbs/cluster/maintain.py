@@ -107,7 +107,7 @@ def _urls(work: Work) -> list[str]:
     urls = []
     for number, stored in enumerate(work.homelab.inventory.spec.maintain.notify):
         try:
-            url = read_secret_line(places, env=stored.env, file=stored.file, keyring_entry=stored.keyring)
+            url = read_secret_line(places, stored)
         except RefusedError as refused:
             said = "; ".join(filter(None, (refused.message, refused.hint)))
             _warn(work, f"no notices to maintain.notify[{number}]: {said}")

@@ -7,7 +7,7 @@ from typing import Final
 from bootstrap.addons.gitops.hosts import keys_for, published_keys
 from bootstrap.inventory.files import Places, read_text
 from bootstrap.inventory.keys.applied.git_formats import BRANCH, FOLDER, GIT_URL
-from bootstrap.inventory.secret_sources import read_secret, read_secret_line
+from bootstrap.inventory.secret_keys import SecretKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.scalars import Text, choice_of
 from bootstrap.inventory.values.section import Key, Section, Short
@@ -32,28 +32,14 @@ class KnownHostsKeys(Section, exclusive=("text", "file"), needs_one=True):
         return self.text if self.text is not None else read_text(places.resolve(self.sure(KnownHostsKeys.file)))
 
 
-class GitSecretKeys(
-    Section,
-    exclusive=("env", "file", "keyring"),
-    needs_one=True,
-    refusal=(
-        "secrets do not belong in this file",
-        "say where it is stored: {env: NAME}, {file: PATH} or {keyring: service/user}",
-    ),
-):
-    """Where a secret of the repository comes from."""
+class GitSecretKeys(SecretKeys):
+    """Where a secret of the repository is stored."""
 
     env = Key(kind=forms.ENV_NAME, example="GIT_SECRET", doc="Environment variable.")
-    file = Key(kind=forms.FILE, example="~/.config/homelab-k8s/git", doc="File that contains only the secret.")
-    keyring = Key(kind=forms.KEYRING_NAME, example="homelab-k8s/git", doc="service/user in the system's keyring.")
 
     def read_key(self, places: Places) -> str:
         """A private key: several lines. Raises RefusedError, which never repeats any part of it."""
-        return read_secret(places, env=self.env, file=self.file, keyring_entry=self.keyring).strip() + "\n"
-
-    def read_line(self, places: Places) -> str:
-        """A secret of one line. Raises as `read_key`."""
-        return read_secret_line(places, env=self.env, file=self.file, keyring_entry=self.keyring)
+        return self.read_from(places).strip() + "\n"
 
 
 class GitopsKeys(Section):

@@ -22,6 +22,7 @@ from bootstrap.inventory.values.section import Key, Section, Short
 from bootstrap.manifests.values import ManifestObjects, ManifestPath, ManifestSource
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.settings.early import EarlyManifest
+from bootstrap.model.settings.secrets import StoredSecret
 
 _PATH: Final = Text(label="a path of a file or a folder", pattern=r"[^\n]+", parse=Path)
 
@@ -116,11 +117,18 @@ def addon_findings(entries: Iterable[ManifestKeys], facts: Facts | None) -> Iter
             yield entry.place(found.path), found
 
 
-def read_addon_secret(source: Mapping[str, str], places: Places) -> str:
+def read_addon_secret(source: Mapping[str, Any], places: Places) -> str:
     """A secret from where it is stored. Raises RefusedError, which never repeats any part of it."""
-    file = source.get("file")
-    path = places.resolve(Path(file)) if file is not None else None
-    return read_secret_line(places, env=source.get("env"), file=path, keyring_entry=source.get("keyring"))
+    file, command = source.get("file"), source.get("command")
+    return read_secret_line(
+        places,
+        StoredSecret(
+            env=source.get("env"),
+            file=Path(file) if file is not None else None,
+            keyring=source.get("keyring"),
+            command=tuple(command) if command is not None else None,
+        ),
+    )
 
 
 def with_manifests(spec: ClusterSpec, entries: Sequence[ManifestKeys], facts: Facts, places: Places) -> ClusterSpec:
