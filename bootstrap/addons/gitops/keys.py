@@ -48,4 +48,4 @@ def deploy_key_page(spec: GitopsSpec) -> str:
     """Where the public half goes: a page, or in words."""
     host, _, name = spec.repository.partition("/")
     page = _PAGES.get(host)
-    return page.format(name) if page is not None else f"the deploy keys of {spec.repository}, in its settings"
+    return page.format(name) if page is not None else f"{spec.repository}, Settings, Deploy keys"

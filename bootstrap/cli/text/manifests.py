@@ -54,9 +54,7 @@ def _field(field: FieldChange) -> str:
 
 def key_lines(key: DeployKey | None) -> list[str]:
     """That a new deploy key is to be pasted, and the key; nothing without one."""
-    return (
-        [f"then paste this deploy key, it only needs to read: {key.page}", f"  {key.line}"] if key is not None else []
-    )
+    return [f"then add this deploy key, with read access: {key.page}", f"  {key.line}"] if key is not None else []
 
 
 def diff_document(cluster: str, seen: ManifestsSeen) -> Document:

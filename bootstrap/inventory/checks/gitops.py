@@ -22,6 +22,10 @@ def check_gitops(root: Root, places: Places, problems: Problems) -> None:
     gitops = root.gitops
     if gitops is None:
         return
+    k3s = root.k3s
+    if k3s is not None and "helm-controller" in (k3s.disable_components or ()):
+        message = "k3s installs its chart with the Helm controller, which k3s.disable_components leaves out"
+        problems.add(gitops.at(GitopsKeys.controller), message, "take helm-controller out of k3s.disable_components")
     _check_secret(gitops, GitopsKeys.deploy_key, lambda secret: _check_key(secret.read_key(places)), problems)
     _check_secret(gitops, GitopsKeys.token, lambda secret: secret.read_line(places), problems)
     url = gitops.url

@@ -123,6 +123,12 @@ def test_all_mistakes_are_found_at_once(told: Told) -> None:
     assert "c2VjcmV0" not in str(problems)
 
 
+def test_without_the_helm_controller_there_is_no_controller(told: Told) -> None:
+    (problem,) = told(SSH + "k3s: {disable_components: [helm-controller]}\n")
+    assert problem.path == "gitops.controller"
+    assert "Helm controller" in problem.message
+
+
 @pytest.mark.parametrize("secret", ["plain", "[a]", "{env: A, file: b}"])
 def test_a_secret_in_the_file_is_refused_and_not_repeated(told: Told, secret: str) -> None:
     for key, url in (("deploy_key", "git@github.com:me/home"), ("token", "https://github.com/me/home")):

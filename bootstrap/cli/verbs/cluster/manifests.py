@@ -86,7 +86,7 @@ def deploy_key(*, target: Target, common: Common) -> None:
         from bootstrap.events import Told
 
         key = work.look(lambda: work.homelab.look(needed_deploy_key))
-        work.session.sink(Told(message=f"paste it, it only needs to read: {key.page}"))
+        work.session.sink(Told(message=f"add it as a deploy key, with read access: {key.page}"))
         work.result(
             lambda: key.line,
             lambda: {"repository": key.repository, "deploy_key": key.line, "page": key.page},
