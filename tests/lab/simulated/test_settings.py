@@ -151,7 +151,7 @@ def test_what_is_taken_from_the_inventory_leaves_k3s_too(home: Home) -> None:
     assert without != AFTER
     (home.directory / "cluster.yaml").write_text(without)
     told = "\n".join(problems(home))
-    assert "kubelet-arg: max-pods=200 -> none (lab-cp-1, lab-cp-2, lab-cp-3)" in told
+    assert f"kubelet-arg: max-pods=200 -> none ({', '.join((*SERVERS, *WORKERS))})" in told
     up(home, without)
     assert problems(home) == []
     assert not any("max-pods" in args for args in starts(home).values())
