@@ -98,6 +98,17 @@ def test_another_computer_takes_the_clusters_key() -> None:
     assert world.ports.state.read(spec.name, DEPLOY_KEY) == kept
 
 
+def test_a_lost_key_is_replaced_once_it_is_gone_here_and_there() -> None:
+    spec, world = handed_over(), with_flux(World())
+    run(world, Up(), spec)
+    lost = in_cluster(world)
+    world.ports.state.remove(spec.name, DEPLOY_KEY)
+    del world.objects.objects[SECRET]
+    plan = run(world, Up(), spec)
+    assert in_cluster(world) not in ("", lost)
+    assert new_deploy_key(plan, spec, world.ports) is not None
+
+
 def test_a_key_can_be_pasted_before_there_is_a_cluster() -> None:
     spec, world = handed_over(), with_flux(World())
     shown = needed_deploy_key(spec, world.ports)
