@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,12 +11,10 @@ import pytest
 
 from tests.doubles import s3
 from tests.e2e.homes import Home, Result, lab_home
-from tests.e2e.workload import apply, kubectl
+from tests.e2e.workload import has_precious, lose_precious, make_precious
 
 pytestmark = pytest.mark.container
 
-PRECIOUS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "precious", "namespace": "default"}}
-HIDDEN = {**PRECIOUS, "kind": "Secret", "data": {"word": "aGVsbG8="}}
 INVENTORY = """
 cluster: lab
 control_plane: {{cores: 1, memory: 1GiB, disk: 8GiB}}
@@ -48,19 +45,6 @@ class Cluster:
     def well(self) -> bool:
         return bool(self.run("status", "-o", "json").json["problems"] == [])
 
-    def has_it(self) -> bool:
-        """Whether the data is back, and its Secrets can be read with the keys that are there."""
-        listed = json.loads(kubectl(self.home, "get", "configmaps,secrets", "-o", "json"))["items"]
-        found = {(item["kind"], item["metadata"]["name"]): item for item in listed}
-        secret = found.get(("Secret", "precious"))
-        assert secret is None or secret["data"] == HIDDEN["data"]
-        assert (secret is None) == (("ConfigMap", "precious") not in found)
-        return secret is not None
-
-    def lose_it(self) -> None:
-        kubectl(self.home, "delete", "configmap,secret", "precious")
-        assert not self.has_it()
-
 
 def gateway() -> str:
     """This machine's address on the lab's bridge, which guests reach."""
@@ -81,15 +65,14 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_a_snapshot_in_the_bucket_brings_it_back(cluster: Cluster) -> None:
-    apply(cluster.home, PRECIOUS)
-    apply(cluster.home, HIDDEN)
+    make_precious(cluster.home)
     cluster.run("backup", "--name", "afar", "--to", "s3")
     assert cluster.bucket.refused == []
     (key,) = (key for key in cluster.bucket.objects["saved"] if "afar" in key)
-    cluster.lose_it()
+    lose_precious(cluster.home)
     cluster.run("restore", key.rpartition("/")[2], "--from-bucket", "--yes")
     assert cluster.well()
-    assert cluster.has_it()
+    assert has_precious(cluster.home)
 
 
 def test_a_bucket_in_trouble_is_told_of_and_stops_no_plain_snapshot(cluster: Cluster) -> None:
@@ -127,7 +110,7 @@ def test_one_from_before_there_was_a_folder_is_listed_and_brings_it_back_and_ano
     assert f"s3://saved/{name}" in {row["location"] for row in listed["snapshots"]}
     assert not [row for row in listed["snapshots"] if "attic" in row["name"]]
     assert any("1 snapshot at the top of the bucket saved" in note for note in listed["notes"])
-    cluster.lose_it()
+    lose_precious(cluster.home)
     cluster.run("restore", name, "--yes")
     assert cluster.well()
-    assert cluster.has_it()
+    assert has_precious(cluster.home)

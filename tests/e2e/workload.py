@@ -59,3 +59,29 @@ def available(home: Home) -> int:
         for pod in pods
         if not pod["metadata"].get("deletionTimestamp")
     )
+
+
+PRECIOUS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "precious", "namespace": "default"}}
+HIDDEN = {**PRECIOUS, "kind": "Secret", "data": {"word": "aGVsbG8="}}
+
+
+def make_precious(home: Home) -> None:
+    """Data that a backup is to bring back."""
+    apply(home, PRECIOUS)
+    apply(home, HIDDEN)
+
+
+def has_precious(home: Home) -> bool:
+    """Whether that data is there, and its Secret can be read with the keys that are there."""
+    listed = json.loads(kubectl(home, "get", "configmaps,secrets", "-o", "json"))["items"]
+    found = {(item["kind"], item["metadata"]["name"]): item for item in listed}
+    secret = found.get(("Secret", "precious"))
+    assert secret is None or secret["data"] == HIDDEN["data"]
+    assert (secret is None) == (("ConfigMap", "precious") not in found)
+    return secret is not None
+
+
+def lose_precious(home: Home) -> None:
+    """Delete that data."""
+    kubectl(home, "delete", "configmap,secret", "precious")
+    assert not has_precious(home)

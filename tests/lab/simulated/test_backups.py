@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.homes import Home, Result
-from tests.e2e.workload import apply, kubectl
+from tests.e2e.workload import has_precious, kubectl, lose_precious, make_precious
 
 STATE = "state/homelab-k8s"
-PRECIOUS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "precious", "namespace": "default"}}
-HIDDEN = {**PRECIOUS, "kind": "Secret", "data": {"word": "aGVsbG8="}}
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,6 @@ class Cluster:
     def token(self) -> str:
         return (self.home.directory / STATE / "clusters/lab/token").read_text().strip().rpartition(":")[2]
 
-    def has_it(self) -> bool:
-        """Whether the data is back, and its Secrets can be read with the keys that are there."""
-        listed = json.loads(kubectl(self.home, "get", "configmaps,secrets", "-o", "json"))["items"]
-        found = {(item["kind"], item["metadata"]["name"]): item for item in listed}
-        secret = found.get(("Secret", "precious"))
-        assert secret is None or secret["data"] == HIDDEN["data"]
-        assert (secret is None) == (("ConfigMap", "precious") not in found)
-        return secret is not None
-
-    def lose_it(self) -> None:
-        kubectl(self.home, "delete", "configmap,secret", "precious")
-        assert not self.has_it()
-
 
 @pytest.fixture(scope="module")
 def cluster(home: Home) -> Iterator[Cluster]:
@@ -59,8 +44,7 @@ def cluster(home: Home) -> Iterator[Cluster]:
 
 
 def test_a_backup_is_on_the_server_and_here_and_only_the_user_can_read_it(cluster: Cluster) -> None:
-    apply(cluster.home, PRECIOUS)
-    apply(cluster.home, HIDDEN)
+    make_precious(cluster.home)
     here = cluster.home.directory / STATE / "snapshots/lab"
     result = cluster.run("backup", "--to", str(here))
     listed = cluster.run("backups", "-o", "json").json
@@ -73,10 +57,10 @@ def test_a_backup_is_on_the_server_and_here_and_only_the_user_can_read_it(cluste
 
 
 def test_what_was_deleted_since_is_back_after_a_restore(cluster: Cluster) -> None:
-    cluster.lose_it()
+    lose_precious(cluster.home)
     cluster.run("restore", "latest", "--yes")
     assert cluster.well()
-    assert cluster.has_it()
+    assert has_precious(cluster.home)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +69,11 @@ def test_what_was_deleted_since_is_back_after_a_restore(cluster: Cluster) -> Non
 def test_a_restore_killed_in_the_middle_is_repeated(cluster: Cluster, at: str) -> None:
     snapshots = cluster.run("backups", "-o", "json").json["snapshots"]
     snapshot = next(row["name"] for row in snapshots if row["name"].startswith("manual"))
-    cluster.lose_it()
+    lose_precious(cluster.home)
     cluster.kill("restore", snapshot, "--yes", at=at)
     cluster.run("restore", snapshot, "--yes")
     assert cluster.well()
-    assert cluster.has_it()
+    assert has_precious(cluster.home)
 
 
 def test_a_new_token_is_on_every_machine_even_when_the_rotation_was_killed(cluster: Cluster) -> None:
@@ -107,9 +91,9 @@ def test_a_new_token_is_on_every_machine_even_when_the_rotation_was_killed(clust
 
 def test_a_snapshot_from_before_the_rotation_brings_its_token_back(cluster: Cluster) -> None:
     now = cluster.token()
-    cluster.lose_it()
+    lose_precious(cluster.home)
     cluster.run("restore", "latest", "--yes")
-    assert cluster.has_it()
+    assert has_precious(cluster.home)
     assert cluster.token() != now
 
 
@@ -130,22 +114,21 @@ def saved_file(cluster: Cluster) -> Path:
 def test_one_server_with_sqlite_is_saved_and_brought_back_from_a_file(cluster: Cluster) -> None:
     cluster.run("down", "--yes")
     cluster.run("up", "--workers", "1")
-    apply(cluster.home, PRECIOUS)
-    apply(cluster.home, HIDDEN)
+    make_precious(cluster.home)
     cluster.run("backup", "--to", "files")
-    cluster.lose_it()
+    lose_precious(cluster.home)
     cluster.run("restore", str(saved_file(cluster)), "--yes")
     assert cluster.well()
-    assert cluster.has_it()
+    assert has_precious(cluster.home)
 
 
 def test_its_file_comes_back_in_a_cluster_of_three_with_other_certificates(cluster: Cluster) -> None:
     cluster.run("down", "--yes")
     cluster.run("up", "--control-planes", "3", "--workers", "1")
-    assert not cluster.has_it()
+    assert not has_precious(cluster.home)
     cluster.run("restore", str(saved_file(cluster)), "--yes")
     assert cluster.well()
-    assert cluster.has_it()
+    assert has_precious(cluster.home)
     nodes = json.loads(kubectl(cluster.home, "get", "nodes", "-o", "json"))["items"]
     roles = [label for node in nodes for label in node["metadata"]["labels"] if label.endswith("/etcd")]
     assert len(roles) == 3
