@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import Pod
 from tests.cli.conftest import Run
 from tests.fakes.world import World, pve_node
 from tests.fakes.world.facts import EVERYTHING, VERSION
+from tests.fakes.world.workloads import FakePod
 
 NEWER = "v1.33.9+k3s1"
 INVENTORY = """
@@ -97,6 +100,24 @@ def test_a_new_k3s_and_a_new_image_are_taken_one_machine_after_the_other(run: Ru
     assert len(demo.notices.sent) == 1
 
 
+def test_servers_with_etcd_are_replaced_last_and_unused_templates_go(run: Run, demo: World, tmp_path: Path) -> None:
+    write(tmp_path, INVENTORY.replace("maintain:", "control_plane: {count: 3}\nmaintain:\n  keep_templates: 1"))
+    scaled = run("scale", "control-plane", "3", "--yes")
+    assert scaled.exit_code == 0, scaled.stderr
+    demo.later_s += DAY_S * 7
+    demo.image_checksum = "cd" * 64
+    done = run("maintain", "--yes", "-o", "json")
+    assert done.exit_code == 0, done.stderr
+    says = [each["says"] for each in json.loads(done.stdout)["done"]]
+    assert [each for each in says if each.startswith("replace")] == [
+        f"replace demo-{name}" for name in ("workers-1", "workers-2", "cp-1", "cp-2", "cp-3")
+    ]
+    assert says[-1].startswith("remove hk8s-debian-13-")
+    assert len(demo.converted & demo.vms.keys()) == 1
+    assert len(machines(demo)) == 5
+    assert "nothing to do but the backup" in run("maintain", "--yes").stdout
+
+
 def test_outside_of_the_window_it_only_backs_up_unless_now_is_passed(run: Run, demo: World) -> None:
     demo.channels["stable"] = NEWER
     demo.later_s += DAY_S / 2
@@ -132,6 +153,23 @@ def test_what_fails_ends_it_and_nothing_else_is_begun(run: Run, demo: World) -> 
     ((_, _, text),) = demo.notices.sent
     assert "done before that:\n  back up" in text
     assert f"upgrade k3s to {NEWER}" in text
+    demo.broken_scripts.clear()
+    assert run("maintain", "--yes").exit_code == 0
+    assert len(demo.converted) == 2
+
+
+def test_a_pod_that_would_lose_data_is_named_and_no_machine_is_drained(run: Run, demo: World, tmp_path: Path) -> None:
+    demo.channels["stable"] = NEWER
+    pod = Pod(namespace="media", name="db-0", uid="uid-db", controller="StatefulSet", local_data=True)
+    demo.workloads.pods.append(FakePod(pod=pod, on=MachineName("demo-workers-1"), app="db"))
+    done = run("maintain", "--yes")
+    assert done.exit_code == 1
+    assert "1 pod would lose the data in their emptyDir volumes" in done.stderr
+    assert "set maintain.delete_emptydir_data to true" in " ".join(done.stderr.split())
+    assert versions(demo) == {VERSION}
+    write(tmp_path, INVENTORY + "  delete_emptydir_data: true\n")
+    assert run("maintain", "--yes").exit_code == 0
+    assert versions(demo) == {NEWER}
 
 
 def test_it_asks_where_somebody_runs_it_by_hand(run: Run, demo: World) -> None:

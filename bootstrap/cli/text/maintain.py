@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bootstrap.cli.text.documents import Document
@@ -58,11 +58,13 @@ def changes(done: Iterable[Ended]) -> list[Ended]:
     return [ended for ended in done if ended.task.kind != "backup"]
 
 
-def failure_text(error: HomelabError, done: Sequence[Ended]) -> str:
+def failure_text(error: HomelabError, done: Sequence[Ended], advise: Callable[[str], str] = str) -> str:
     """A notice of what is wrong, and of what was done before it."""
     details = error.details.splitlines()[:_MOST_DETAILS]
     before = ["", "done before that:", *(f"  {ended.task}" for ended in done)] if done else []
-    return "\n".join([error.brief, *(f"  {line}" for line in details), str(error.resolution), *before])
+    return "\n".join(
+        [error.brief, *(f"  {line}" for line in details), *filter(None, [advise(error.resolution)]), *before]
+    )
 
 
 def _notes(notes: Iterable[str]) -> list[str]:

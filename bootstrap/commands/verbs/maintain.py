@@ -7,7 +7,7 @@ what is left to do is decided again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -33,7 +33,7 @@ from bootstrap.errors import (
     PreflightError,
     few_lines,
 )
-from bootstrap.events import Event, EventSink, StepFinished, Told, Warned
+from bootstrap.events import Event, EventSink, RunStarted, StepFinished, Told, Warned
 from bootstrap.execution.one_run import OneRun
 from bootstrap.k3s.versions import K3sVersion, is_release, parse_version
 from bootstrap.model.access.endpoint import PveEndpoint
@@ -109,10 +109,11 @@ class Maintain:
                 resolution=Advice("`homelab-k8s status` and `homelab-k8s doctor` show how to fix that"),
             )
         view = _observed(spec, ports)
-        return self._decided(view, _offer(view, ports), ports)
+        return self._decided(view, _offer(view, ports), ports, prunable=_prunable(view, ports))
 
     def run(
         self,
+        seen: Upkeep,
         spec: ClusterSpec,
         ports: Ports,
         *,
@@ -120,9 +121,10 @@ class Maintain:
         options: RunOptions,
         on_end: Callable[[Ended], object] = lambda _ended: None,
     ) -> Upkeep:
-        """Do it, one task after the other, right after `look`; returns what is left, with the notes.
+        """Do it, one task after the other; returns the notes of the end.
 
         Args:
+            seen: What `look` has found just now.
             spec: The cluster.
             ports: All ports.
             sink: Hears of all tasks as of one run.
@@ -132,22 +134,28 @@ class Maintain:
         Raises:
             HomelabError: A task failed, or the cluster is not healthy after one; no other was begun.
         """
-        view = _observed(spec, ports)
-        offer, done = _offer(view, ports), list[Task]()
+        done, upkeep = list[Task](), seen
         with OneRun(sink, ports.clock) as one_sink:
             while True:
-                upkeep = self._decided(view, offer, ports)
                 _check_progress(upkeep, done)
                 task = next((each for each in upkeep.tasks if each not in done), None)
                 if task is None:
-                    return Upkeep(tasks=(), notes=upkeep.notes)
+                    return upkeep
                 one_sink(Told(message=str(task)))
                 on_end(_act(task, spec, ports, sink=one_sink, options=options))
                 done.append(task)
                 _check_settled(task, spec, ports, sink=one_sink, options=options)
-                view = _observed(spec, ports)
+                upkeep = self._left(done, seen.offer, spec, ports)
 
-    def _decided(self, view: ClusterView, offer: Offer, ports: Ports) -> Upkeep:
+    def _left(self, done: Sequence[Task], offer: Offer, spec: ClusterSpec, ports: Ports) -> Upkeep:
+        """What is to be done now; templates are looked at when all else is done, since that takes time."""
+        view = _observed(spec, ports)
+        upkeep = self._decided(view, offer, ports)
+        if any(task not in done for task in upkeep.tasks):
+            return upkeep
+        return self._decided(view, offer, ports, prunable=_prunable(view, ports))
+
+    def _decided(self, view: ClusterView, offer: Offer, ports: Ports, *, prunable: tuple[str, ...] = ()) -> Upkeep:
         now_s = ports.processes.unix_s()
         return plan_upkeep(
             view,
@@ -155,7 +163,7 @@ class Maintain:
             now_s=now_s,
             at=datetime.fromtimestamp(now_s).astimezone(),
             any_time=self.any_time,
-            prunable=_prunable(view, ports) if offer.image is not None else (),
+            prunable=prunable if offer.image is not None else (),
         )
 
     def _failed_checks(self, spec: ClusterSpec, ports: Ports) -> Iterator[str]:
@@ -272,7 +280,7 @@ def _act(task: Task, spec: ClusterSpec, ports: Ports, *, sink: EventSink, option
     def heard(event: Event) -> None:
         if isinstance(event, StepFinished) and event.phase == TakeSnapshot.phase and event.note:
             notes.append(event.note)
-        sink(event)
+        sink(replace(event, command="maintain") if isinstance(event, RunStarted) else event)
 
     verb = _verb(task, spec, ports)
     plan = verb.plan(spec, ports)

@@ -119,10 +119,11 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class Upkeep:
-    """What is to be done, in order; and what the user should know, a line each."""
+    """What is to be done, in order; what the user should know, a line each; and what it was decided from."""
 
     tasks: tuple[Task, ...]
     notes: tuple[str, ...] = ()
+    offer: Offer = Offer()
 
     @property
     def changes(self) -> tuple[Task, ...]:
@@ -193,7 +194,7 @@ def plan_upkeep(
         waiting = some_of([task for task in changes], _MOST_NAMES)
         notes.append(f"outside of the window {wanted.window}, waiting for it: {waiting}")
         changes = []
-    return Upkeep(tasks=(backup, *changes), notes=tuple(notes))
+    return Upkeep(tasks=(backup, *changes), notes=tuple(notes), offer=offer)
 
 
 def _lags(view: ClusterView, offer: Offer) -> bool:

@@ -91,6 +91,22 @@ class TestBackup:
         assert directory.stat().st_mode & 0o777 == 0o700
         assert "snapshot.out" not in vm(world, "demo-cp-1").files
 
+    def test_of_those_that_are_fetched_here_the_newest_of_the_same_name_are_kept(self, tmp_path: Path) -> None:
+        """Of all servers together; files of others that look alike, and other names, stay."""
+        for name in ("upkeep-demo-cp-3-1700000001", "upkeep-demo-cp-2-1700000002.sqlite"):
+            for ending in ("", ".json", ".token"):
+                (tmp_path / f"{name}{ending}").touch()
+        others = ("manual-demo-cp-1-1700000000", "upkeep-prod-cp-1-1700000000", "notes.txt")
+        for name in others:
+            (tmp_path / name).touch()
+        backup(built(), Backup(name="upkeep", to=tmp_path, keep=2))
+        left = {path.name.partition(".")[0] for path in tmp_path.iterdir()}
+        assert left == {
+            f"upkeep-demo-cp-1-{TAKEN_S}",
+            "upkeep-demo-cp-2-1700000002",
+            *(n.split(".")[0] for n in others),
+        }
+
     def test_for_a_bucket_its_settings_go_along_and_the_keys_must_be_there(self) -> None:
         spec = replace(THREE, backup=BackupSpec(s3=BUCKET))
         world = built(spec)

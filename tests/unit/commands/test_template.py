@@ -18,8 +18,9 @@ from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import StaticAddresses
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import StorageFacts
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.templates.build import BuildOptions, builds_of
+from bootstrap.planning.templates.steps import RemoveTemplate
 from bootstrap.records.vms.template import BuildState
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World, pve_node
@@ -336,6 +337,12 @@ def test_prune_keeps_the_newest_and_those_in_use() -> None:
     assert sorted(world.vms) == [vmids[0], vmids[2]]
     assert plan.notes == (f"{world.vms[vmids[0]].name} ({vmids[0]}) is kept: 7001 (demo-cp-1) are linked clones of it",)
     assert PruneTemplates().plan(SPEC, world.ports).empty
+
+
+def test_prune_keeps_as_many_as_it_is_to() -> None:
+    world, vmids = three_generations()
+    assert PruneTemplates(keep=3).plan(SPEC, world.ports).empty
+    assert [step.vmid for step in steps_of(PruneTemplates(keep=2).plan(SPEC, world.ports), RemoveTemplate)] == vmids[:1]
 
 
 def test_prune_leaves_one_that_got_a_clone_since_it_was_planned() -> None:

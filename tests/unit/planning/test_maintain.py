@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ from bootstrap.planning.verbs.maintain import (
     Upkeep,
     allowed_release,
     newest_wanted,
+    own_templates,
     plan_upkeep,
 )
 from bootstrap.planning.view import ClusterView
@@ -152,7 +154,7 @@ def template(made: int, *, vmid: int = 7998, image: CloudImage = IMAGE, pve: Pve
     )  # fmt: skip
 
 
-def seen(*made: TemplateFacts, asked: dict[str, int | None], sqlite: bool = False) -> Observed:
+def seen(*made: TemplateFacts, asked: Mapping[str, int | None], sqlite: bool = False) -> Observed:
     """Machines by when their clones were asked for; None for one of an earlier release."""
     vms, nodes = [], []
     for number, (name, asked_s) in enumerate(asked.items()):
@@ -235,3 +237,10 @@ def test_nothing_but_the_backup_is_done_outside_of_the_window(window: Window, mi
     assert bool(upkeep.changes) == window.is_open(at)
     assert any("waiting for it" in note for note in upkeep.notes) != window.is_open(at)
     assert decided(spec, observed, Offer(image=OTHER), any_time=True).changes
+
+
+def test_of_two_templates_the_one_that_was_built_last_counts_whatever_its_vmid() -> None:
+    """A range of vmids is used up some day, and the next template gets a lower one."""
+    observed = seen(template(50, vmid=7998), template(100, vmid=7901), asked=dict.fromkeys(MACHINES, 70))
+    assert {one.vmid for one in own_templates(ClusterView(SPEC, observed)).values()} == {7901}
+    assert len(decided(SPEC, observed).changes) == 5

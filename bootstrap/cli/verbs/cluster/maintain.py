@@ -73,7 +73,7 @@ def _maintain(work: Work, acting: Acting, *, now: bool) -> None:
     except (UsageError, InterruptedRunError, ClusterBusyError):
         raise
     except HomelabError as error:
-        _notify(work, urls, f"{cluster}: upkeep stopped", text.failure_text(error, done))
+        _notify(work, urls, f"{cluster}: upkeep stopped", text.failure_text(error, done, work.session.advise))
         raise
     if text.changes(done):
         _notify(work, urls, f"{cluster}: upkeep done", text.done_text(cluster, done, upkeep))
@@ -94,7 +94,7 @@ def _run(work: Work, acting: Acting, verb: Maintain, done: list[Ended]) -> Upkee
         confirm(planned, Question(f"This will {some_of(upkeep.tasks, _MOST_ASKED)}."))
     with work.session.running(trace=acting.trace):
         options = replace(run_options(acting.timeout), stop=work.session.stop)
-        return verb.run(spec, ports, sink=work.session.sink, options=options, on_end=done.append)
+        return verb.run(upkeep, spec, ports, sink=work.session.sink, options=options, on_end=done.append)
 
 
 def _urls(work: Work) -> list[str]:
@@ -135,7 +135,7 @@ def _parts(url: str) -> list[str]:
 def _notify(work: Work, urls: list[str], title: str, body: str) -> None:
     """Send notices; one that is not delivered is a warning."""
     masker = work.session.masker
-    told = masker.all(work.session.advise(body))
+    told = masker.all(body)
     for number, url in enumerate(urls, start=1):
         problem = work.homelab.ports.notices.send(url, title=f"homelab-k8s: {title}", text=told)
         if problem:
