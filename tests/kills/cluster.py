@@ -35,6 +35,7 @@ from bootstrap.inventory import Inventory
 from bootstrap.lab import control
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.lab.standin_release import make_artifacts
+from bootstrap.lab.template.cache import CACHE_VARIABLE, cache_dir
 from bootstrap.model.access.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.machine import MachineKind
@@ -241,6 +242,7 @@ def killable_cluster(
         "HOME": str(directory),
         "XDG_STATE_HOME": str(directory / "state"),
         "HOMELAB_K8S_LAB_DIR": str(directory / "lab"),
+        CACHE_VARIABLE: str(cache_dir()),  # a template takes minutes: that of the user's own home is taken
     }
     before = {key: os.environ.get(key) for key in changed}
     os.environ.update(changed)
