@@ -69,9 +69,9 @@ def jane(api: RawApi, api_config: Path, tmp_path: Path) -> Iterator[RawApi]:
     certificate = eventually(
         lambda: api.get(f"{CSRS}/{name}").body["status"].get("certificate"), "the certificate is signed"
     )
-    shown = subprocess.run(["openssl", "x509", "-noout", "-subject", "-checkend", "3400"],
+    shown = subprocess.run(["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253", "-checkend", "3400"],
                            input=base64.b64decode(certificate), capture_output=True, check=True)  # fmt: skip
-    assert f"CN = {name}" in shown.stdout.decode()
+    assert f"CN={name}" in shown.stdout.decode()
     assert api.delete(f"{CSRS}/{name}").code == 200
     made_for = RawApi(kubeconfig_of(api_config, tmp_path, key, certificate), api.namespace)
     yield made_for
