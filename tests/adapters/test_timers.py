@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,3 +88,16 @@ def test_words_of_a_command_are_quoted_as_systemd_reads_them() -> None:
     assert "OnCalendar=*-*-* 02:00:00\n" in timer
     with pytest.raises(UsageError, match="cannot be written into a systemd unit"):
         render_units("demo", ["/a\nb"], at="02:00", user="me", environ={}, directory="/")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+@pytest.mark.parametrize("user", [None, "root"])
+def test_systemd_reads_the_units_without_a_warning(tmp_path: Path, user: str | None) -> None:
+    command = ["/bin/true", "maintain", "--inventory", '/srv/50%/a b$c"d.yaml']
+    units = render_units("demo", command, at="02:00", user=user, environ={"KUBECONFIG": "/a b"}, directory="/")
+    for name, text in units.items():
+        (tmp_path / name).write_text(text)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, tmp_path.iterdir())], capture_output=True, text=True, check=False
+    )
+    assert [line for line in (verified.stdout + verified.stderr).splitlines() if "homelab-k8s" in line] == []
