@@ -17,8 +17,8 @@ pytestmark = pytest.mark.container
 
 INVENTORY = """
 cluster: lab
-control_plane: {{cores: 1, memory: 1GiB, disk: 8GiB}}
-workers: {{cores: 1, memory: 1GiB, disk: 8GiB}}
+control_plane: {{count: 3, cores: 1, memory: 1GiB, disk: 8GiB}}
+workers: 0
 backup:
   s3: {{endpoint: "{endpoint}", bucket: saved, insecure: true, access_key_env: SAVED_ID, secret_key_env: SAVED_SECRET}}
 """
@@ -59,7 +59,7 @@ def cluster() -> Iterator[Cluster]:
     with lab_home("container") as home, s3.running("saved", address=gateway()) as bucket:
         (home.directory / "lab.yaml").write_text(INVENTORY.format(endpoint=bucket.endpoint))
         made = Cluster(home=home, bucket=bucket)
-        made.run("up", "--control-planes", "3", "--workers", "0")
+        made.run("up")
         yield made
         made.run("down", "--yes")
 
