@@ -22,7 +22,7 @@ def test_up_again_and_down_on_virtual_machines(home: Home) -> None:
     began = time.monotonic()
     home.run("up", "--lab", "--workers", "0", timeout_s=1200)
     print(f"\nup on QEMU took {time.monotonic() - began:.1f} s")
-    status = home.run("status", "--lab", "-o", "json").json
+    status = home.run("status", "--lab", "--workers", "0", "-o", "json").json
     assert [machine["ready"] for machine in status["machines"]] == [True]
     assert status["problems"] == []
     again = home.run("up", "--lab", "--workers", "0")
