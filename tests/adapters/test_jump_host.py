@@ -348,7 +348,7 @@ def test_a_tunnel_that_loses_its_jump_host_says_so_once_and_goes_on(
     assert said(tunnel.port) == b"hello, bye"
     bastion.may_forward = False
     for _ in range(2):
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(OSError):  # closed at any moment: reset, or no longer connected
             assert said(tunnel.port) == b""
     assert "refuses to forward connections to 127.0.0.1" in told.get(timeout=60)
     assert told.empty(), "the same reason is told once"

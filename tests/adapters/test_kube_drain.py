@@ -63,6 +63,8 @@ def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     cluster.core.create_namespace({"metadata": {"name": name}})
     yield name
     cluster.core.delete_namespace(name)
+    # Pods that still end count where the next test's are placed.
+    eventually(lambda: not cluster.core.list_namespaced_pod(name).items, "the pods are gone")
 
 
 def workload(kind: str, name: str, *, replicas: int | None = None, **pod: Any) -> dict[str, Any]:

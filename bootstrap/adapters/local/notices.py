@@ -28,7 +28,7 @@ class AppriseNotices:
 
         # Its log has parts of URLs: what it says is returned, and nothing goes to the log of the run.
         logging.getLogger("apprise").propagate = False
-        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:
+        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
             service = apprise.Apprise()
             try:
                 known = bool(service.add(url))

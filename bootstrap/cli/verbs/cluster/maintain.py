@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question, confirm
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
@@ -152,7 +153,7 @@ def _change_timer(work: Work, target: Target, acting: Acting, *, install: bool, 
     if lack:
         raise PreflightError(
             f"{lack}: no timer can be installed",
-            resolution="start `homelab-k8s maintain --yes` by what this system has, such as cron or launchd",
+            resolution=Advice("start `homelab-k8s maintain --yes` by what this system has, such as cron or launchd"),
         )
     name = units.unit_name(cluster)
     if install:
