@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import Any, Final
 
+from bootstrap.model.settings.secrets import SECRET_PLACES
+
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9][-A-Za-z0-9]{0,62})*")
 _QUANTITY: Final = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi|Ti)")
@@ -16,7 +18,6 @@ _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
 _TOKEN_ID: Final = re.compile(r"[^@!:/\s]{1,60}@[A-Za-z][A-Za-z0-9.-]{1,31}![A-Za-z][A-Za-z0-9._-]{1,126}")
 _URL: Final = re.compile(r"https?://[^\s/@]+(/\S*)?")
 _PATH: Final = re.compile(r"/[^\x00-\x1f\x7f]*")
-SECRET_SOURCES: Final = ("env", "file", "keyring", "command")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def _is_secret(value: object) -> bool:
     return (
         isinstance(value, Mapping)
         and len(value) == 1
-        and next(iter(value)) in SECRET_SOURCES
+        and next(iter(value)) in SECRET_PLACES
         and all(_each(_is_text)(each) if name == "command" else _is_text(each) for name, each in value.items())
     )
 

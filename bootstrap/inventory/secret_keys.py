@@ -10,16 +10,15 @@ from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf
 from bootstrap.inventory.values.scalars import Text
 from bootstrap.inventory.values.section import Key, Section, fill
-from bootstrap.model.settings.secrets import StoredSecret
+from bootstrap.model.settings.secrets import SECRET_PLACES, StoredSecret
 
-PLACES: Final = ("env", "file", "keyring", "command")
 SAID: Final = "{env: NAME}, {file: PATH}, {keyring: service/user} or {command: [PROGRAM, ...]}"
 _ARGUMENT: Final = Text(label="a word of the command", pattern=r"[^\x00-\x1f\x7f]{1,1000}", parse=str, loose=True)
 
 
 class SecretKeys(
     Section,
-    exclusive=PLACES,
+    exclusive=SECRET_PLACES,
     needs_one=True,
     refusal=("secrets do not belong in this file", f"say where it is stored: {SAID}"),
 ):

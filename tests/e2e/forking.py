@@ -32,9 +32,10 @@ import bootstrap
 ROOT = Path(__file__).parents[2]
 CLIENTS = (
     *("fabric", "kubernetes.client.api.core_v1_api", "kubernetes.client.api.coordination_v1_api"),
-    *("kubernetes.client.api.policy_v1_api", "kubernetes.client.api.custom_objects_api", "rich.live", "rich.table"),
+    *("kubernetes.client.api.policy_v1_api", "kubernetes.client.api.custom_objects_api"),
 )
-"""What the program imports of others where it is used."""
+"""What the program imports of clients where it uses them; forks have it from their parent."""
+VIEWS = ("rich.live", "rich.table")
 LAB = ("bootstrap.lab.control", "bootstrap.lab.releases.choice", "bootstrap.lab.options")
 """What the client needs of the lab."""
 _MOST_BYTES = 1 << 20
@@ -166,7 +167,7 @@ def _import_all() -> None:
     for found in pkgutil.walk_packages(bootstrap.__path__, "bootstrap."):
         if not found.name.startswith("bootstrap.lab.") or found.name in LAB:
             import_module(found.name)
-    for name in CLIENTS:
+    for name in (*CLIENTS, *VIEWS):
         import_module(name)
 
 

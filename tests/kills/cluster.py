@@ -41,15 +41,14 @@ from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.machine import MachineKind
 from bootstrap.planning.verbs.replace import ReplaceOptions
 from bootstrap.planning.verbs.scale import with_counts
+from tests.e2e.forking import CLIENTS
 from tests.fakes.specs import cluster, workers
 
 TIMEOUTS = Timeouts(first_ask_s=0.05, run_s=120.0)
 PATIENCE_S = 60.0
 WORKERS = workers().name
 IMPORTED_LATE = (
-    *("fabric", "kubernetes.client.api_client", "kubernetes.client.exceptions"),
-    *("kubernetes.client.api.core_v1_api", "kubernetes.client.api.coordination_v1_api"),
-    *("kubernetes.client.api.policy_v1_api", "kubernetes.client.api.custom_objects_api"),
+    *CLIENTS,
     *("bootstrap.adapters.ssh.transport", "bootstrap.adapters.ssh.trust", "bootstrap.adapters.kube.api"),
     *("bootstrap.commands.verbs.up", "bootstrap.commands.verbs.down"),
 )

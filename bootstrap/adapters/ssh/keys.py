@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bootstrap.adapters.local.files import ensure_private_directory, locked, write_private
 from bootstrap.errors import PreflightError
 from bootstrap.inventory.regular import read_regular, read_regular_text
+from bootstrap.records.state.ssh_key import new_ssh_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -67,9 +68,6 @@ def make_key_pair(path: Path) -> None:
     Raises:
         PreflightError: The files cannot be written.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
     if path.exists():
         return
     try:
@@ -77,8 +75,7 @@ def make_key_pair(path: Path) -> None:
         with locked(path.parent):
             if path.exists():
                 return  # Another process was faster; its key may be on machines already.
-            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-            write_private(path, pem.decode())
+            write_private(path, new_ssh_key())
             write_private(path.with_name(f"{path.name}.pub"), f"{read_key(path).line}\n")
     except OSError as error:
         raise PreflightError(f"cannot write the SSH key {path}", details=str(error)) from error

@@ -1,4 +1,4 @@
-"""Deploy keys: a new one, and what of one is for the Git host. Pure, but for the randomness of a new key."""
+"""What of a deploy key is for the Git host. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ _PAGES = {
     "codeberg.org": "https://codeberg.org/{}/settings/keys",
 }
 """Where deploy keys of a repository are, by host. Others have them in the repository's settings, too."""
-
-
-def new_key() -> str:
-    """A new Ed25519 key, in OpenSSH's own format."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 
 
 def public_half(key: str) -> str:

@@ -6,13 +6,13 @@ import base64
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bootstrap.addons.gitops.keys import new_key
 from bootstrap.addons.gitops.objects import key_place, with_key
 from bootstrap.manifests.values import GroupKind, Manifest
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.settings.gitops import GitopsSpec
 from bootstrap.ports.local import StateStore
 from bootstrap.ports.manifests import KubeObjects
+from bootstrap.records.state.ssh_key import new_ssh_key
 from bootstrap.records.state.state_items import DEPLOY_KEY
 
 _SECRET = GroupKind("", "Secret")
@@ -41,7 +41,7 @@ def deploy_key(spec: ClusterSpec, gitops: GitopsSpec, state: StateStore, api: Ku
     kept = state.read(spec.name, DEPLOY_KEY)
     if kept:
         return kept
-    found = (_in_cluster(gitops, api) if api is not None else "") or new_key()
+    found = (_in_cluster(gitops, api) if api is not None else "") or new_ssh_key()
     return state.put_first(spec.name, DEPLOY_KEY, found) if keep else found
 
 

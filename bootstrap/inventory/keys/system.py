@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from bootstrap.inventory.files import Places, read_bytes
-from bootstrap.inventory.secret_keys import PLACES, SAID, SecretKeys
+from bootstrap.inventory.secret_keys import SAID, SecretKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
 from bootstrap.inventory.values.guest_paths import GUEST_PATH, MODE
 from bootstrap.inventory.values.scalars import RefusedError, Text
 from bootstrap.inventory.values.section import Key, Section, Short, fill
+from bootstrap.model.settings.secrets import SECRET_PLACES
 from bootstrap.model.settings.system import FileSpec, HookSpec, HookTime, SystemSpec
 
 MOST_BYTES: Final = 1024 * 1024
@@ -35,7 +36,7 @@ _HOOK_NAME: Final = Text(
 )
 
 
-class ContentKeys(SecretKeys, exclusive=("text", *PLACES), refusal=("", "")):
+class ContentKeys(SecretKeys, exclusive=("text", *SECRET_PLACES), refusal=("", "")):
     """A text, or where it is stored if it is a secret; a plain word is the text."""
 
     text = Key(kind=_TEXT, example="10.0.0.5 nas", doc="The text.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 
@@ -21,3 +21,7 @@ class StoredSecret:
     file: Path | None = None
     keyring: str | None = None
     command: tuple[str, ...] | None = None
+
+
+SECRET_PLACES = tuple(field.name for field in fields(StoredSecret))
+"""The names of the places, which are keys of the inventory too."""

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.addons.gitops.hosts import PUBLISHED, get_keys, keys_for, published_keys
-from bootstrap.addons.gitops.keys import new_key, public_half
+from bootstrap.addons.gitops.keys import public_half
 from bootstrap.inventory import Inventory
 from bootstrap.inventory.keys.applied.git_formats import folder, git_url
 from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.manifests.values import ManifestObjects, Object
 from bootstrap.model.settings.gitops import GitopsController
+from bootstrap.records.state.ssh_key import new_ssh_key
 from tests.unit.inventory.kit import ENVIRON, Load, Told
 
 SSH = "gitops: {controller: flux, url: git@github.com:me/home.git, path: ./clusters/home/}\n"
@@ -86,7 +87,7 @@ def test_https_has_a_token_or_is_public(load: Load, controller: GitopsController
 
 
 def test_ones_own_key_is_used_as_it_is(load: Load) -> None:
-    key = new_key()
+    key = new_ssh_key()
     text = "gitops: {controller: flux, url: ssh://git@github.com/me/home, deploy_key: {env: KEY}}"
     inventory = load(text, environ={**ENVIRON, "KEY": key})
     assert objects_of(inventory)["Secret"]["stringData"]["identity"] == key
@@ -209,7 +210,7 @@ def test_no_line_is_too_odd_to_be_read(blob: bytes, name: str) -> None:
 
 
 def test_the_public_half_of_a_new_key_is_ed25519() -> None:
-    key = new_key()
+    key = new_ssh_key()
     assert public_half(key).startswith("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI")
     for text in ("", "plain", key[:60], KEY):
         with pytest.raises(ValueError, match="is no private key that SSH can use"):
@@ -219,7 +220,7 @@ def test_the_public_half_of_a_new_key_is_ed25519() -> None:
 def test_the_examples_of_the_page_load(load: Load, tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/gitops.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "deploy").write_text(new_key())
+    (tmp_path / "deploy").write_text(new_ssh_key())
     (tmp_path / "hosts").write_text(f"[git.home.arpa]:2222 {KEY}\n")
     for example in examples:
         text = example.replace("~/.ssh/home-deploy", f"{tmp_path}/deploy").replace("git-host.keys", f"{tmp_path}/hosts")
