@@ -241,3 +241,17 @@ def test_a_timer_of_the_system_runs_as_the_user_and_needs_systemd(
     refused = run("maintain", "--install")
     assert refused.exit_code == 4
     assert "systemd does not run on this computer: no timer can be installed" in refused.stderr
+
+
+def test_a_password_manager_is_asked_in_the_inventorys_directory(
+    run: Run, demo: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "manager").write_text(f"#!/bin/sh\necho {URL}\n")
+    (tmp_path / "manager").chmod(0o700)
+    write(tmp_path, INVENTORY.replace("{env: DEMO_NTFY}", "{command: [./manager]}"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    demo.channels["stable"] = NEWER
+    done = run("maintain", "--yes", "-i", str(tmp_path / "homelab-k8s.yaml"))
+    assert done.exit_code == 0, done.stderr
+    assert [url for url, _, _ in demo.notices.sent] == [URL]

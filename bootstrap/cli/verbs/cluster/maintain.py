@@ -104,7 +104,8 @@ def _urls(work: Work) -> list[str]:
     from bootstrap.inventory.secret_sources import read_secret_line
     from bootstrap.inventory.values.scalars import RefusedError
 
-    places = Places(base=Path.cwd(), environ=os.environ)  # paths are absolute already
+    inventory = work.inventory_file
+    places = Places(base=inventory.absolute().parent if inventory is not None else Path.cwd(), environ=os.environ)
     urls = []
     for number, stored in enumerate(work.homelab.inventory.spec.maintain.notify):
         try:
