@@ -11,6 +11,7 @@ import logging
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,11 @@ PVE_PORT = 8006
 PORT_REMEDY = (
     f"Proxmox VE's API listens on port {PVE_PORT} (8007 is Proxmox Backup Server, 443 most often a proxy): "
     "check the endpoint's port"
+)
+_SET_CLOCK = (
+    "`sudo sntp -sS time.apple.com`"
+    if sys.platform == "darwin"
+    else "`timedatectl set-ntp true`, `timedatectl` shows it"
 )
 CLOCK_OFF_S = 300.0
 """From this difference on, a wrong clock probably explains a certificate's dates."""
@@ -186,8 +192,7 @@ def out_of_date(refusal: str, host: str, port: int, dial: Dial = connect_directl
     return OutOfDate(
         says=says,
         clocks=f"this computer's clock says {_said(now)}, {host} says {_said(page.at)}",
-        remedy="set the clock that is wrong, most likely this computer's (`timedatectl set-ntp true`, "
-        "`timedatectl` shows it), then run the command again",
+        remedy=f"set the clock that is wrong, most likely this computer's ({_SET_CLOCK}), then run the command again",
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -27,6 +29,7 @@ from bootstrap.adapters.first_page import (
 )
 from bootstrap.adapters.jump.errors import NotReachedFromHopError
 from bootstrap.adapters.jump.ways import Ways
+from bootstrap.adapters.system_cas import verifying_context
 from bootstrap.errors import GuestError, HomelabError
 from bootstrap.model.access.endpoint import PveEndpoint, TlsSpec
 from bootstrap.ports import CertificateFacts, EndpointFacts
@@ -40,6 +43,7 @@ _DAY_S = 86400.0
 _ARP = Path("/proc/net/arp")
 _ARP_FLAGS_FIELD = 2
 _INCOMPLETE = "0x0"
+_AT_A_MAC = re.compile(r" at [0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5}\b")
 
 
 class NetworkProbes:
@@ -121,11 +125,9 @@ class NetworkProbes:
 def _distrust(host: str, port: int, tls: TlsSpec) -> str:
     """Why the CA file or the system's CAs do not verify the certificate; empty where they do."""
     try:
-        context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file is not None else None)
-    except (OSError, ssl.SSLError) as error:
+        context = verifying_context(tls.ca_file)
+    except OSError as error:
         return f"the CA file {tls.ca_file} cannot be used: {error}"
-    # Python 3.13 requires extensions that Proxmox VE's own CA need not have; requests does not.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
         try:
             context.wrap_socket(connection, server_hostname=host).close()
@@ -161,6 +163,25 @@ def _ahead_s(at: datetime | None) -> float | None:
 
 def _has_neighbour(address: IPv4Address) -> bool:
     """Whether the kernel has heard an ARP answer for an address; False where that cannot be read."""
+    if sys.platform == "darwin":
+        heard = _is_in_arp(address)
+    else:
+        heard = _is_in_proc(address)
+    return heard
+
+
+def _is_in_arp(address: IPv4Address) -> bool:
+    """By macOS's arp(8): `? (192.0.2.9) at 52:54:0:12:34:56 on en0 ...`, `at (incomplete)`, or `no entry`."""
+    try:
+        done = subprocess.run(
+            ["arp", "-n", str(address)], capture_output=True, text=True, timeout=_RESOLVE_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return _AT_A_MAC.search(done.stdout) is not None
+
+
+def _is_in_proc(address: IPv4Address) -> bool:
     try:
         rows = [line.split() for line in _ARP.read_text(encoding="ascii").splitlines()[1:]]
     except OSError:

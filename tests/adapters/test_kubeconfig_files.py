@@ -225,20 +225,25 @@ class TestHowAFileIsWritten:
         write_keeping(path, "short")
         assert link.read_text() == "short"
 
-    def test_a_full_disk_leaves_the_old_content(self, tmp_path: Path) -> None:
-        """In place, too: a limit of the size of files stands for the disk."""
+    @pytest.mark.parametrize("platform", ["linux", "darwin"])
+    def test_a_full_disk_leaves_the_old_content(self, tmp_path: Path, platform: str) -> None:
+        """In place, too: a limit of the size of files stands for the disk. macOS has no posix_fallocate."""
         path, link = tmp_path / "a", tmp_path / "b"
         path.write_text("old")
         link.hardlink_to(path)
         code = (
             "import resource, signal, sys, pathlib; from bootstrap.adapters.local.keeping_files import write_keeping\n"
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            f"sys.platform = {platform!r}\n"
             "try: write_keeping(pathlib.Path(sys.argv[1]), 'n' * 5000)\n"
             "except OSError as error: print(error.errno)\n"
         )
         done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
         assert done.stdout == f"{errno.EFBIG}\n"
         assert path.read_text() == "old"
+        code = code.replace("1000, 1000", "9000, 9000")
+        subprocess.run([sys.executable, "-c", code, path], check=True)
+        assert link.read_text() == "n" * 5000
 
     def test_links_that_go_round_are_told(self, tmp_path: Path) -> None:
         """Python's RuntimeError came out, with a traceback."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,5 +146,27 @@ def test_nobody_is_at_an_address_that_drops_everything(monkeypatch: pytest.Monke
     monkeypatch.setattr("bootstrap.adapters.probes._ARP", arp)
     assert NetworkProbes().answers(IPv4Address("192.0.2.7")), "it answered ARP"
     assert not NetworkProbes().answers(IPv4Address("192.0.2.6")), "it did before"
+    assert not NetworkProbes().answers(IPv4Address("192.0.2.8")), "it did not"
+    assert not NetworkProbes().answers(IPv4Address("192.0.2.9")), "it was never asked"
+
+
+def test_macos_is_asked_for_arp_by_its_own_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answers = {
+        "192.0.2.7": "? (192.0.2.7) at bc:24:11:0:0:1 on en0 ifscope [ethernet]",
+        "192.0.2.8": "? (192.0.2.8) at (incomplete) on en0 ifscope [ethernet]",
+    }
+    program = tmp_path / "arp"
+
+    def dropped(*_args: object, **_kwargs: object) -> socket.socket:
+        cases = "".join(f"{address}) echo '{says}';;\n" for address, says in answers.items())
+        program.write_text(f'#!/bin/sh\ncase "$2" in\n{cases}*) echo "$2 ($2) -- no entry"; exit 1;;\nesac\n')
+        program.chmod(0o755)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(socket, "create_connection", dropped)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert NetworkProbes().answers(IPv4Address("192.0.2.7")), "it answered ARP"
+    assert not NetworkProbes().answers(IPv4Address("192.0.2.7")), "it did before"
     assert not NetworkProbes().answers(IPv4Address("192.0.2.8")), "it did not"
     assert not NetworkProbes().answers(IPv4Address("192.0.2.9")), "it was never asked"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.adapters.local.timers import SystemdTimers
-from bootstrap.cli.text.units import render_units
+from bootstrap.cli.text.units import cron_line, render_units
 from bootstrap.errors import HomelabError, UsageError
 
 TIMER = "homelab-k8s-maintain-demo.timer"
@@ -101,3 +101,8 @@ def test_systemd_reads_the_units_without_a_warning(tmp_path: Path, user: str | N
         ["systemd-analyze", "verify", *map(str, tmp_path.iterdir())], capture_output=True, text=True, check=False
     )
     assert [line for line in (verified.stdout + verified.stderr).splitlines() if "homelab-k8s" in line] == []
+
+
+def test_without_systemd_cron_gets_a_line_that_it_reads_as_it_is_meant() -> None:
+    line = cron_line(["/opt/my tools/homelab-k8s", "maintain", "-i", "/home/a/100%.yaml"], at="03:05")
+    assert line == r"5 3 * * * '/opt/my tools/homelab-k8s' maintain -i /home/a/100\%.yaml"

@@ -100,8 +100,9 @@ class Downloader:
         )
         try:
             with requests.Session() as session:
-                session.mount("https://", proxy_adapter(what))
-                session.mount("http://", proxy_adapter(what))
+                adapter = proxy_adapter(what)
+                session.mount("https://", adapter)
+                session.mount("http://", adapter)
                 if url.lower().startswith("https://"):
                     session.mount("http://", _refusing_adapter())
                 return retrying(attempt, session)

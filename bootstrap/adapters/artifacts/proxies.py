@@ -7,10 +7,12 @@ and machines are never reached through them.
 from __future__ import annotations
 
 import importlib.util
+import os
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from bootstrap.adapters.system_cas import verifying_context
 from bootstrap.errors import ArtifactError
 from bootstrap.k3s.environment import NEAR
 
@@ -69,7 +71,10 @@ def unusable_proxy(problem: str, *, what: str) -> ArtifactError:
 
 
 def proxy_adapter(what: str) -> requests.adapters.BaseAdapter:
-    """Sends through the environment's proxies, and directly to near hosts.
+    """Sends through the environment's proxies, and directly to near hosts; verifies certificates by the system's CAs.
+
+    requests' own list of CAs (certifi) lacks those of companies whose proxies look into TLS. A file that the user names
+    for requests (`REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`) counts instead.
 
     Args:
         what: What is fetched, for `unusable_proxy`.
@@ -77,7 +82,20 @@ def proxy_adapter(what: str) -> requests.adapters.BaseAdapter:
     from requests.adapters import HTTPAdapter
     from requests.utils import select_proxy
 
+    given = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    context = None if given else verifying_context()
+
     class Proxied(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - requests' own signature
+            super().init_poolmanager(*args, **settings, ssl_context=context)
+
+        def proxy_manager_for(self, proxy: str, **settings: Any) -> Any:  # noqa: ANN401 - requests' own signature
+            return super().proxy_manager_for(proxy, **settings, ssl_context=context)
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ANN401 - requests' own signature
+            if context is None:
+                super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+
         def send(self, request: requests.PreparedRequest, *args: Any, **settings: Any) -> requests.Response:  # noqa: ANN401 - requests' own signature
             url = request.url or ""
             if is_near(urlsplit(url).hostname or ""):

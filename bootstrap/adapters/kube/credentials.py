@@ -6,9 +6,11 @@ import base64
 import contextlib
 import os
 import ssl
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import IO
 
 from bootstrap.errors import KubernetesError, UnreadableObjectError
 from bootstrap.model.reading import Reading, Source
@@ -80,12 +82,20 @@ def tls_context(credentials: Credentials) -> ssl.SSLContext:
 @contextlib.contextmanager
 def _nameless(text: str) -> Iterator[str]:
     """A file that is in no directory, and on Linux on no disk either: a path that opens it in this process."""
-    in_memory = hasattr(os, "memfd_create")
-    with os.fdopen(os.memfd_create("pem"), "w") if in_memory else tempfile.TemporaryFile("w") as file:
+    with _unlinked() as file:
         file.write(text)
         file.flush()
         file.seek(0)  # elsewhere /dev/fd opens nothing again, and is read on from where it is
-        yield f"{'/proc/self/fd' if in_memory else '/dev/fd'}/{file.fileno()}"
+        yield f"{'/proc/self/fd' if sys.platform == 'linux' else '/dev/fd'}/{file.fileno()}"
+
+
+def _unlinked() -> IO[str]:
+    file: IO[str]
+    if sys.platform == "linux":
+        file = os.fdopen(os.memfd_create("pem"), "w")
+    else:
+        file = tempfile.TemporaryFile("w")  # noqa: SIM115 - the caller closes it
+    return file
 
 
 def _decoded(data: Reading) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shlex
@@ -16,6 +17,9 @@ from bootstrap.errors import HomelabError
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
+LOCK_FILE = ".homelab-k8s.lock"
+_NO_DIRECTORY_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""The first is NFS's answer: nfs(5) emulates flock by byte-range locks, which need a file that is open for writing."""
 
 
 def ensure_private_directory(path: Path) -> None:
@@ -121,10 +125,35 @@ def replace_file(path: Path, content: bytes, *, like: os.stat_result | None = No
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Lock a directory against other processes that use this function; leaves no file, and ends with the process."""
+    """Lock a directory against other processes that use this function; waits for them. The lock ends with the process.
+
+    Local file systems lock the directory itself, also one that is not writable, and no file is left. NFS locks only
+    what is open for writing (flock(2)): there the lock is on a file in the directory, which stays.
+
+    Raises:
+        OSError: There is no such directory, or it has no locks of either kind.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        with contextlib.nullcontext() if _locks(descriptor) else _locked_file(directory / LOCK_FILE):
+            yield
     finally:
         os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    """Lock a directory that is open; whether its file system can."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno in _NO_DIRECTORY_LOCKS:
+            return False
+        raise
+    return True
+
+
+def _locked_file(path: Path) -> contextlib.AbstractContextManager[object]:
+    from filelock import UnixFileLock
+
+    # A soft lock, which is a file's being there, would outlive a process that is killed.
+    return UnixFileLock(path, mode=PRIVATE_FILE, fallback_to_soft=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -61,12 +63,26 @@ def _overwrite(path: Path, text: str, there: os.stat_result) -> None:
     content = text.encode()
     with path.open("r+b", buffering=0) as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, max(1, len(content)))
+            _reserve(file, len(content), there.st_size)
         except OSError:
             file.truncate(there.st_size)
             raise
-        written = 0
-        while written < len(content):
-            written += file.write(content[written:])
+        _write_all(file, content)
         file.truncate(len(content))
         os.fsync(file.fileno())
+
+
+def _reserve(file: FileIO, size: int, there: int) -> None:
+    """Have the disk keep room for a file to grow to a size in bytes. Raises OSError where it has none."""
+    if sys.platform != "darwin":
+        os.posix_fallocate(file.fileno(), 0, max(1, size))
+    else:
+        file.seek(there)
+        _write_all(file, bytes(max(0, size - there)))
+        file.seek(0)
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += file.write(content[written:])

@@ -7,7 +7,14 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from bootstrap.adapters.local.files import PRIVATE_DIRECTORY, check_own, ensure_private_directory, locked, write_private
+from bootstrap.adapters.local.files import (
+    LOCK_FILE,
+    PRIVATE_DIRECTORY,
+    check_own,
+    ensure_private_directory,
+    locked,
+    write_private,
+)
 from bootstrap.errors import HomelabError, is_full
 from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
@@ -114,7 +121,7 @@ class DirectoryStateStore:
         directory = self.directory(cluster)
         try:
             if keep:
-                others = [path for path in directory.iterdir() if path.name not in keep]
+                others = [path for path in directory.iterdir() if path.name not in (*keep, LOCK_FILE)]
                 for path in others:
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 return bool(others)

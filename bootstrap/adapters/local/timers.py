@@ -35,8 +35,10 @@ class SystemdTimers:
     def why_not(self) -> str:
         """See `bootstrap.ports.upkeep.Timers`."""
         if sys.platform != "linux":
-            return f"this computer runs {sys.platform}, which has no systemd"
-        return "" if self._booted.is_dir() else "systemd does not run on this computer"
+            why = f"this computer runs {sys.platform}, which has no systemd"
+        else:
+            why = "" if self._booted.is_dir() else "systemd does not run on this computer"
+        return why
 
     def directory(self, *, system: bool) -> Path:
         """See `bootstrap.ports.upkeep.Timers`. The user's units: systemd.unit(5)."""

@@ -6,6 +6,7 @@ import base64
 import os
 import shlex
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     PrivateKey = Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey
 
 COMMENT = "homelab-k8s"
+_SED = "sed -i ''" if sys.platform == "darwin" else "sed -i"
+"""Edits a file in place, as BSD has it and as GNU does."""
 _BEGIN, _END = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END OPENSSH PRIVATE KEY-----"
 _MAGIC = b"openssh-key-v1\0"
 _ON_DEVICE = "sk-"
@@ -114,12 +117,13 @@ def _check_form(path: Path, data: bytes) -> None:
         return
     file = shlex.quote(str(path))
     if b"\r" in data:
-        raise no_use(path, "it has line ends of Windows, which ssh cannot read", f"sed -i 's/\\r$//' {file}")
+        fix = f"{_SED} \"s/$(printf '\\r')\\$//\" {file}"
+        raise no_use(path, "it has line ends of Windows, which ssh cannot read", fix)
     if not data.startswith(_BEGIN + b"\n"):
         raise no_use(
             path,
             "there is text before its first line, so ssh cannot read it",
-            f"sed -i '/-----BEGIN/,$!d; s/^.*-----BEGIN/-----BEGIN/' {file}",
+            f"{_SED} '/-----BEGIN/,$!d; s/^.*-----BEGIN/-----BEGIN/' {file}",
         )
     if _END + b"\n" not in data:
         raise no_use(path, "its last line is cut off or has no line end, so ssh cannot read it", f"echo >>{file}")

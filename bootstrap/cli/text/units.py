@@ -5,6 +5,7 @@ Sources: systemd.service(5), Command lines; systemd.unit(5), Specifiers; systemd
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -71,3 +72,14 @@ def _path(text: str) -> str:
     if not text.isprintable():
         raise UsageError(f"{text!a} cannot be written into a systemd unit", resolution="rename it")
     return text.replace("%", "%%")
+
+
+def cron_line(command: Sequence[str], *, at: str) -> str:
+    """A line of a user's crontab(5), which runs a command daily; cron ends a command at an unescaped `%`.
+
+    Args:
+        command: Its words.
+        at: The time, as `03:00`.
+    """
+    hour, _, minute = at.partition(":")
+    return f"{int(minute)} {int(hour)} * * * {shlex.join(command)}".replace("%", "\\%")

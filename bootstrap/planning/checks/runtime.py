@@ -29,7 +29,7 @@ CLOCK_FAIL_S = 60.0
 """A certificate made now would not be valid yet, or a token be refused, by as much."""
 ROOM_WARN_MIB = 64
 """Twenty logs and recordings of some MiB each."""
-ROOM_REMEDY = "free some space there (`df -h ~/.local/state`), or set XDG_STATE_HOME to another disk"
+ROOM_REMEDY = "free some space there (`df -h ~`), or set XDG_STATE_HOME to another disk"
 PVE_CERTIFICATE_DAYS = 14
 """Proxmox VE renews its own two weeks before they end."""
 API_CERTIFICATE_DAYS = 90

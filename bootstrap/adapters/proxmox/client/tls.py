@@ -16,6 +16,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from bootstrap.adapters.first_page import fingerprint_of, out_of_date
 from bootstrap.adapters.proxmox.client.answer_limits import read_whole
+from bootstrap.adapters.system_cas import verifying_context
 from bootstrap.errors import AuthenticationError
 from bootstrap.model.access.endpoint import TlsSpec
 
@@ -112,13 +113,9 @@ def context_of(tls: TlsSpec) -> ssl.SSLContext:
             details=str(tls.ca_file),
             resolution="copy /etc/pve/pve-root-ca.pem from a Proxmox node to it, or pin the fingerprint instead",
         )
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-    if tls.ca_file is None:
-        # requests would take certifi's list, which lacks what the user has added to the system's.
-        context.load_default_certs()
-        return context
     try:
-        context.load_verify_locations(cafile=tls.ca_file)
+        # requests would take certifi's list, which lacks what the user has added to the system's.
+        return verifying_context(tls.ca_file)
     except OSError as error:
         raise AuthenticationError(
             "the Proxmox CA file cannot be used",
@@ -126,7 +123,6 @@ def context_of(tls: TlsSpec) -> ssl.SSLContext:
             resolution="copy /etc/pve/pve-root-ca.pem from a Proxmox node to it (PEM text that begins with "
             "-----BEGIN CERTIFICATE-----), or pin the fingerprint instead",
         ) from error
-    return context
 
 
 def mount(session: requests.Session, tls: TlsSpec) -> None:

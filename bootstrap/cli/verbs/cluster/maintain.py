@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question, confirm
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Target
@@ -154,7 +153,8 @@ def _change_timer(work: Work, target: Target, acting: Acting, *, install: bool, 
     if lack:
         raise PreflightError(
             f"{lack}: no timer can be installed",
-            resolution=Advice("start `homelab-k8s maintain --yes` by what this system has, such as cron or launchd"),
+            resolution=f"have cron run it daily: add this line with `crontab -e`\n"
+            f"{units.cron_line(_command(work, target, acting), at=_daily_at(work))}",
         )
     name = units.unit_name(cluster)
     if install:
@@ -188,7 +188,20 @@ def _install(work: Work, target: Target, acting: Acting, *, timer: str, system: 
 
 
 def _units(work: Work, target: Target, acting: Acting, *, system: bool) -> dict[str, str]:
-    spec, inventory = work.homelab.inventory.spec, work.inventory_file
+    inventory = work.inventory_file
+    return units.render_units(
+        work.homelab.inventory.spec.name,
+        _command(work, target, acting),
+        at=_daily_at(work),
+        user=_user() if system else None,
+        environ=os.environ,
+        directory=str((inventory.absolute() if inventory is not None else Path.cwd() / "lab").parent),
+    )
+
+
+def _command(work: Work, target: Target, acting: Acting) -> list[str]:
+    """What a timer runs: this command, with the inventory by its absolute path."""
+    inventory = work.inventory_file
     if inventory is None and not acting.common.lab:
         raise UsageError("a timer needs an inventory file", resolution="pass it with -i FILE")
     arguments = ["maintain", "--yes", "--progress", "plain"]
@@ -196,17 +209,14 @@ def _units(work: Work, target: Target, acting: Acting, *, system: bool) -> dict[
         arguments += ["--inventory", str(inventory.absolute())]
     arguments += ["--cluster", target.cluster] if target.cluster else []
     arguments += ["--lab"] if acting.common.lab else []
+    return [*_program(), *arguments]
+
+
+def _daily_at(work: Work) -> str:
     from bootstrap.model.settings.maintain import clock_text
 
-    window = spec.maintain.window
-    return units.render_units(
-        spec.name,
-        [*_program(), *arguments],
-        at=clock_text(window.begin_min) if window is not None else units.DEFAULT_TIME,
-        user=_user() if system else None,
-        environ=os.environ,
-        directory=str((inventory.absolute() if inventory is not None else Path.cwd() / "lab").parent),
-    )
+    window = work.homelab.inventory.spec.maintain.window
+    return clock_text(window.begin_min) if window is not None else units.DEFAULT_TIME
 
 
 def _program() -> list[str]:
