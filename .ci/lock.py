@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
@@ -81,7 +82,8 @@ def resolved(directory: Path, keep: Pins) -> tuple[Path, Pins]:
     python = directory / "venv" / "bin" / "python"
     versions = directory / "versions.txt"
     versions.write_text("".join(f"{name}=={version}\n" for name, version in keep.items()))
-    pip(python, "install", "--quiet", "--constraint", str(versions), f"{ROOT}[lab,notify,dev]", *BUILD)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pip(python, "install", "--quiet", "--constraint", str(versions), f"{ROOT}[{','.join(extras)}]", *BUILD)
     lines = pip(python, "freeze", "--exclude", "homelab-k8s").splitlines()
     return python, dict(sorted((line.split("==", 1) for line in lines), key=lambda pin: canonicalize_name(pin[0])))
 

@@ -13,6 +13,8 @@ from bootstrap.model.settings.secrets import StoredSecret
 _COMMAND_S: Final = 120
 """A password manager may wait for a fingerprint, or for a passphrase."""
 
+_INJECT: Final = "pipx inject homelab-k8s keyring (uv: install it again with --with keyring), or use {env: NAME}"
+
 
 def read_secret(places: Places, stored: StoredSecret) -> str:
     """The text that is stored in a place.
@@ -74,9 +76,12 @@ def _from_command(command: tuple[str, ...], places: Places) -> str:
 
 
 def _from_keyring(entry: str) -> str:
-    # Imported here: it costs 0.1 s and D-Bus, and only those who keep the token there should pay.
-    import keyring
-    import keyring.errors
+    # Imported here: it costs 0.1 s and D-Bus, and only those who keep the token there should pay; it is an extra.
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError:
+        raise RefusedError("reading the keyring needs the Python package keyring", _INJECT) from None
 
     service, _, user = entry.partition("/")
     hint = f"add it there with: keyring set {service} {user}"

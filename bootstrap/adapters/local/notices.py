@@ -6,8 +6,8 @@ import importlib.util
 import logging
 
 WITHOUT_EXTRA = (
-    "notices need the package apprise, which the extra `notify` brings: pip install 'homelab-k8s[notify]' (pipx: "
-    "pipx inject homelab-k8s apprise)"
+    "notices need the package apprise, which the extra `notify` brings: pipx inject homelab-k8s apprise "
+    "(uv: install it again with --with apprise)"
 )
 _MOST_SAID = 300
 

@@ -175,6 +175,14 @@ def test_a_keyring_that_cannot_help_is_told(told: Told, backend: KeyringBackend,
     assert hint in problem.hint
 
 
+def test_how_to_install_the_keyring_library_is_told(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    (problem,) = told("proxmox: {token: {keyring: homelab/me}}\n")
+    assert (problem.path, problem.line) == ("proxmox.token.keyring", 1)
+    assert problem.message == "reading the keyring needs the Python package keyring"
+    assert problem.hint.startswith("pipx inject homelab-k8s keyring")
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "path", "message"),
     [
