@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import ssl
 from contextlib import closing
 from pathlib import Path
+
+from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
 
 from tests.doubles.k3s.machines import Cluster, Machine, Machines, eventually
 
@@ -101,3 +104,18 @@ def test_k3s_that_is_up_ends_over_a_node_with_an_address_of_before(machines: Mac
     cluster = Cluster(moved)
     eventually(lambda: cluster.ready() == {"s1": "True"}, "its node is Ready")
     cluster.close()
+
+
+def test_names_that_are_added_are_in_the_certificate_after_a_restart_and_stay(machines: Machines) -> None:
+    server = machines.server("s1", tls_san=["a.example"])
+    assert has_names(server) == {"a.example"}
+    server.configure(bind_address=server.address, tls_san=["b.example"])
+    server.restart()
+    assert has_names(server) == {"a.example", "b.example"}
+
+
+def has_names(server: Machine) -> set[str]:
+    """Which of the names of a test the API's certificate is for."""
+    pem = ssl.get_server_certificate((server.address, 6443))
+    names = load_pem_x509_certificate(pem.encode()).extensions.get_extension_for_class(SubjectAlternativeName)
+    return {name for name in names.value.get_values_for_type(DNSName) if name.endswith(".example")}

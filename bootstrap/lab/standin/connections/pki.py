@@ -56,9 +56,17 @@ class Pki:
             partial.replace(self.path(f"{name}.key"))
 
     def make_leaf(self, name: str, ca: str, subject: str, usage: str, sans: Iterable[str] = ()) -> None:
-        """Make a certificate for a year, unless it exists: to add a SAN remove the file, as in k3s."""
-        if not self.path(f"{name}.crt").exists():
-            self._new(name, self._leaf(usage, sans), subject, 365, self._signed_by(ca))
+        """Make a certificate for a year, unless it exists and has all these names.
+
+        Names are added and none is removed, as k3s does it when it starts (`Accept` in rancher/dynamiclistener).
+        """
+        there, noted = self.path(f"{name}.crt").exists(), self.path(f"{name}.names")
+        known = noted.read_text().split() if there and noted.exists() else []
+        names = list(dict.fromkeys([*known, *sans]))
+        if not there or names != known:
+            self._new(name, self._leaf(usage, names), subject, 365, self._signed_by(ca))
+            if names:
+                noted.write_text("\n".join(names))
 
     def sign(self, request_der: bytes, ca: str, subject: str, usage: str) -> bytes:
         """Sign the key of a request, for this subject instead of the request's; PEM."""
