@@ -70,11 +70,19 @@ class Home:
         return self.directory / "kubeconfig"
 
     def run(
-        self, *arguments: str, timeout_s: float = 300, expect: int | None = 0, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        timeout_s: float = 300,
+        expect: int | None = 0,
+        env: Mapping[str, str] | None = None,
+        together: bool = False,
     ) -> Result:
-        """Run `homelab-k8s` with these arguments, and with `env` besides the home's own environment."""
+        """Run `homelab-k8s` with these arguments, and with `env` besides the home's own environment.
+
+        What it says on both streams is in `out` if they are to be together, as on a terminal.
+        """
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            command = self._start(arguments, env, stdout=out.fileno(), stderr=err.fileno())
+            command = self._start(arguments, env, stdout=out.fileno(), stderr=(out if together else err).fileno())
             try:
                 code = command.wait(timeout_s)
             except TimeoutError as error:

@@ -12,8 +12,12 @@ from .logs import Fatal, log, log_line
 from .process import Life
 from .server.server import Server
 from .settings.options import Options
+from .snapshots.s3 import s3_settings
 
-__all__ = ["READY_DELAY_S", "REJECTED", "VERSION", "Fatal", "Options", "Resident", "Server", "adopt", "log", "log_line"]
+__all__ = [
+    "READY_DELAY_S", "REJECTED", "VERSION", "Fatal", "Options", "Resident", "Server", "adopt", "log", "log_line",
+    "s3_settings",
+]  # fmt: skip
 
 
 def adopt(life: Life) -> None:

@@ -1,4 +1,4 @@
-"""Effects of the guest scripts that save, restore and protect the cluster's data."""
+"""Effects of the guest scripts that restore and protect the cluster's data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import base64
 import io
 import json
 import shutil
-import sqlite3
 import tarfile
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,97 +18,14 @@ from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.embedding.standin import ServerLife
 from bootstrap.lab.simulated.machine import k3s
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
+from bootstrap.lab.simulated.scripts.snapshots import DB, SNAPSHOTS, TLS
 
-DB = f"{k3s.SERVER_DATA}/db"
-SNAPSHOTS = f"{DB}/snapshots"
 MARKER = f"{k3s.SERVER_DATA}/homelab-k8s-restore"
 GIVEN_UP = "a restore was begun on this cluster and has not ended: run the same homelab-k8s restore again"
 PENDING = "/etc/rancher/k3s/.homelab-k8s-restart"
-TLS = f"{k3s.SERVER_DATA}/tls"
 _CAS = ("server-ca", "client-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca")
 IDENTITY = (*(f"{ca}.{kind}" for ca in _CAS for kind in ("crt", "key")), "service.key")
 _DIRECTORIES = 0o700
-NO_BUCKET = "simulation: this guest reaches no bucket"
-
-
-async def snapshot(call: Call) -> Outcome:
-    """snapshot.sh; buckets are for container guests."""
-    (call.directory / "snapshot.yaml").unlink(missing_ok=True)
-    if call.env["BUCKET"] == "must":
-        return Outcome(1, err=f"{NO_BUCKET}\n")
-    guest, disk = call.guest, call.guest.disk
-    etcd = disk.path(f"{DB}/etcd").is_dir()
-    bucket = f"failed\nbucket_problem={NO_BUCKET}" if etcd and call.env["BUCKET"] == "try" else "none"
-    try:
-        name = await asyncio.to_thread(_save_etcd if etcd else _save_sqlite, call)
-    except (OSError, sqlite3.Error, ValueError) as error:
-        return Outcome(1, err=f"k3s could not take the snapshot: {error}\n")
-    file = disk.path(f"{SNAPSHOTS}/{name}")
-    if call.env["FETCH"] == "1":
-        shutil.copyfile(file, call.directory / "snapshot.out")
-    values = {
-        "name": name,
-        "kind": "etcd" if etcd else "sqlite",
-        "size": file.stat().st_size,
-        "sha256": sha256_of(file),
-        "time": int(file.stat().st_mtime),
-        "version": k3s.program_of(guest).version,
-        "ca": sha256_of(disk.path(f"{TLS}/server-ca.crt")),
-        "bucket": bucket,
-    }
-    return Outcome(out="".join(f"{key}={value}\n" for key, value in values.items()))
-
-
-def _save_etcd(call: Call) -> str:
-    request = {"operation": "save", "name": [call.env["NAME"]], "retention": 0}
-    status, answer = k3s.serving(call.guest).snapshots.answer(json.dumps(request).encode())[:2]
-    if status != 200:
-        raise ValueError(answer.get("message"))
-    return str(answer["created"][0])
-
-
-def _save_sqlite(call: Call) -> str:
-    disk = call.guest.disk
-    name = f"{call.env['NAME']}-{call.env['NODE']}-{int(call.guest.now())}.sqlite"
-    target = disk.path(f"{SNAPSHOTS}/{name}")
-    target.parent.mkdir(parents=True, exist_ok=True, mode=_DIRECTORIES)
-    source = disk.path(f"{DB}/state.db")
-    with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as origin,
-        closing(sqlite3.connect(target)) as copy,
-    ):
-        origin.backup(copy)
-    return name
-
-
-async def drop_snapshot_copy(call: Call) -> Outcome:
-    """drop-snapshot-copy.sh."""
-    (call.directory / "snapshot.out").unlink(missing_ok=True)
-    return Outcome()
-
-
-async def list_snapshots(call: Call) -> Outcome:
-    """list-snapshots.sh."""
-    disk = call.guest.disk
-    lines = [f"etcd={int(disk.path(f'{DB}/etcd').is_dir())}\n"]
-    folder = disk.path(SNAPSHOTS)
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        lines.append(f"snapshot={file.stat().st_size} {int(file.stat().st_mtime)} {file.name}\n")
-    return Outcome(out="".join(lines))
-
-
-async def drop_snapshots(call: Call) -> Outcome:
-    """drop-snapshots.sh."""
-    (call.directory / "snapshot.yaml").unlink(missing_ok=True)
-    for name in call.env["NAMES"].split():
-        call.guest.disk.path(f"{SNAPSHOTS}/{name}").unlink(missing_ok=True)
-    return Outcome(1, err=f"{NO_BUCKET}\n") if call.env["BUCKET"] == "yes" else Outcome()
-
-
-async def list_bucket(call: Call) -> Outcome:
-    """list-bucket.sh; buckets are for container guests."""
-    (call.directory / "bucket.yaml").unlink(missing_ok=True)
-    return Outcome(1, err=f"{NO_BUCKET}\n")
 
 
 async def stop_k3s(call: Call) -> Outcome:
@@ -158,7 +74,7 @@ def _place_snapshot(call: Call) -> str:
     """Put the snapshot among the others; returns an error."""
     disk, name = call.guest.disk, call.env["NAME"]
     if call.env["FROM"] == "s3":
-        return f"{NO_BUCKET}\n"
+        return ""
     target = disk.path(f"{SNAPSHOTS}/{name}")
     sent = call.directory / "snapshot.in"
     if call.env["FROM"] == "sent":
@@ -214,8 +130,12 @@ def _reset(call: Call, token: str) -> str:
         held=lambda: False,
     )
     module.adopt(life)
-    path = disk.path(f"{SNAPSHOTS}/{call.env['NAME']}")
-    argv = ["--cluster-reset", f"--cluster-reset-restore-path={path}"]
+    if call.env["FROM"] == "s3":
+        source = [f"--cluster-reset-restore-path={call.env['NAME']}", f"--etcd-s3-folder={call.env['FOLDER']}"]
+    else:
+        path = disk.path(f"{SNAPSHOTS}/{call.env['NAME']}")
+        source = [f"--cluster-reset-restore-path={path}", "--etcd-s3=false"]
+    argv = ["--cluster-reset", *source]
     said: list[str] = []
 
     def body() -> None:
@@ -343,18 +263,13 @@ def _remove(path: Path) -> None:
 
 
 EFFECTS: dict[str, Effect] = {
-    "drop-snapshot-copy.sh": drop_snapshot_copy,
-    "drop-snapshots.sh": drop_snapshots,
     "forget-passwords.sh": forget_passwords,
-    "list-bucket.sh": list_bucket,
-    "list-snapshots.sh": list_snapshots,
     "put-identity.sh": put_identity,
     "read-identity.sh": read_identity,
     "rejoin.sh": rejoin,
     "renew-token.sh": renew_token,
     "restore.sh": restore,
     "rotate-token.sh": rotate_token,
-    "snapshot.sh": snapshot,
     "stop-k3s.sh": stop_k3s,
 }
 """The scripts of this module, by file name."""

@@ -16,7 +16,16 @@ from bootstrap.lab.simulated.embedding.standin import API_PORT
 from bootstrap.lab.simulated.machine import environment, hardening, k3s, keepalived, registries
 from bootstrap.lab.simulated.machine.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.machine.units import Unit
-from bootstrap.lab.simulated.scripts import baking, checking, datastore, manifests, settings, system, system_files
+from bootstrap.lab.simulated.scripts import (
+    baking,
+    checking,
+    datastore,
+    manifests,
+    settings,
+    snapshots,
+    system,
+    system_files,
+)
 from bootstrap.lab.simulated.scripts.installing import put_binary, put_images
 
 UNITS = "/etc/systemd/system"
@@ -244,6 +253,7 @@ EFFECTS: dict[str, Effect] = {
     **baking.EFFECTS,
     **checking.EFFECTS,
     **datastore.EFFECTS,
+    **snapshots.EFFECTS,
     **manifests.EFFECTS,
     **settings.EFFECTS,
     **system.EFFECTS,
