@@ -28,7 +28,7 @@ GUESTS = ("lab/guests/",)
 """Those that need the other bridge, which guests without a lab have (tests/lab/guests/machines.py), ..."""
 GUESTS_TOO = ("lab/simulated/", "[container]")
 """... and which tests of other files need as well: where they are, and how their names end."""
-LONG = ("kills/", "faults/", "e2e/", "lab/")
+LONG = ("kills/", "faults/", "e2e/", "docs/", "lab/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

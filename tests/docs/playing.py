@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from tests.docs.pages import Edit, Event, Run, steps_of
 from tests.doubles.s3 import Buckets
 from tests.e2e.homes import Home
 from tests.e2e.test_container import Api
+from tests.e2e.workload import apply
 from tests.lab.simulated.running import eventually
 
 ENDPOINT: Final = "https://192.168.1.10:8006"
@@ -179,13 +181,17 @@ class Player:
         (directory / "k3s").unlink(missing_ok=True)
         make_artifacts(directory / version, version=version)
 
+    def have_namespace(self, name: str) -> None:
+        """Somebody uses the cluster."""
+        apply(self.home, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
     def lose_all(self) -> None:
         """All machines are destroyed behind the program's back, and this computer has lost what it stored of them."""
         api = Api(self.home)
         for vm in _ours(api):
             path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
             api.call("POST", f"{path}/status/stop")
-            eventually("it stops", lambda path=path: _status(api, path) == "stopped")
+            eventually("it stops", partial(_is_off, api, path))
             api.call("DELETE", path)
         eventually("all are destroyed", lambda: not _ours(api))
         shutil.rmtree(self.home.directory / "state/homelab-k8s/clusters")
@@ -198,13 +204,14 @@ def _ours(api: Api) -> list[dict[str, Any]]:
     return [vm for vm in listed if not vm.get("template")]
 
 
-def _status(api: Api, path: str) -> str:
+def _is_off(api: Api, path: str) -> bool:
     told: Any = api.call("GET", f"{path}/status/current")
-    return str(told["status"])
+    return bool(told["status"] == "stopped")
 
 
 EVENTS: Final[dict[str, Callable[..., None]]] = {
     r"k3s (\S+) is released": Player.release,
+    r"the cluster has a namespace (\S+)": Player.have_namespace,
     r"all machines and this computer's state are lost": Player.lose_all,
 }
 """What pages may have happen."""

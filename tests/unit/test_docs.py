@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "docs/adr/*.md", "tests/**/*.md", "manifests/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "tests/**/*.md", "manifests/**/*.md")
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"  # releases of before had other files
 )
@@ -102,3 +102,11 @@ def test_documents_that_the_code_cites_exist_with_their_headings() -> None:
                 broken.append(f"{source.relative_to(ROOT)}: {name}{anchor}")
     assert cited > 20
     assert broken == []
+
+
+def test_the_front_page_lists_every_page_once() -> None:
+    front = ROOT / "docs/README.md"
+    listed = [link for link in LINK.findall(front.read_text()) if not link.startswith("../") and "#" not in link]
+    pages = {str(path.relative_to(front.parent)) for path in front.parent.rglob("*.md") if "adr" not in path.parts}
+    assert sorted(set(listed) - {"adr"}) == sorted(pages - {"README.md"})
+    assert [link for link in set(listed) if listed.count(link) > 1 and link != "lab.md"] == []
