@@ -18,7 +18,7 @@ from bootstrap.cli.running.interrupts import EXIT_CODE
 from bootstrap.cli.running.usage import FittingGroup
 from bootstrap.cli.verbs.cluster import adopt, backup, down, maintain, manifests, rebuild, restore, rotate, up, upgrade
 from bootstrap.cli.verbs.machines import api_access, rebalance, remote_access, replace, scale
-from bootstrap.cli.verbs.setup import init, lab, template
+from bootstrap.cli.verbs.setup import demo, init, lab, template
 from bootstrap.cli.verbs.show import clusters, doctor, kubeconfig, read_only, report, status
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ app.command("report", short_help="Write an HTML report of a recorded run.")(repo
 app.command("schema")(read_only.schema)
 app.command("explain", short_help="Print help on an inventory key.")(read_only.explain)
 app.add_typer(template.app, name="template", short_help="Build and manage VM templates with k3s preinstalled.")
+app.command("demo", short_help="Create a cluster in the lab, show it, and remove it.")(demo.demo)
 app.add_typer(lab.app, name="lab", short_help="Try everything against a local Proxmox VE stand-in.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An own home, and an environment that is an inventory; the state directory."""
     for name in ("CI", "NO_COLOR", "PROXMOX_VE_INSECURE", "HOMELAB_K3S_ARTIFACTS", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")  # where kubectl is
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PROXMOX_VE_ENDPOINT", "https://192.0.2.1:8006")

@@ -85,6 +85,14 @@ def test_up_that_only_clears_a_dead_ones_lock_has_no_phases_to_tell(run: Run, wo
     assert Vmid(7999) not in world.vms
 
 
+def test_without_kubectl_up_says_what_works_already(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert run(*UP).stdout.splitlines()[-1] == (
+        "next: homelab-k8s status --cluster demo --workers 2; to use the cluster, install kubectl "
+        "(https://kubernetes.io/docs/tasks/tools/)"
+    )
+
+
 def test_a_dry_run_prints_the_plan_and_touches_nothing(run: Run, world: World) -> None:
     result = run(*UP, "--dry-run")
     assert result.exit_code == 0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError
 from bootstrap.lab.guests.host.hierarchies import read_layout
 from bootstrap.lab.guests.tools import missing_packages
+from bootstrap.lab.template.sources import debian_suite
 
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
+_OTHERWISE = "or use simulated guests, which need no root: --guests simulated"
 
 
 def choose_kind() -> tuple[str, str]:
@@ -29,7 +32,7 @@ def choose_kind() -> tuple[str, str]:
     machine = why_not("qemu")
     if machine is None:
         return "qemu", f"real virtual machines, since container guests do not run here: {container}"
-    raise GuestError(container if container == machine else f"{container}; for QEMU guests: {machine}")
+    raise GuestError(f"{container}\n{_OTHERWISE}")
 
 
 def require(kind: str) -> None:
@@ -40,27 +43,29 @@ def require(kind: str) -> None:
     """
     reason = why_not(kind)
     if reason is not None:
-        raise GuestError(reason)
+        raise GuestError(reason if kind == "simulated" else f"{reason}\n{_OTHERWISE}")
 
 
 def why_not(kind: str) -> str | None:
-    """Why this machine cannot run guests of a kind, with the remedy; None if it can."""
+    """Why this machine cannot run guests of a kind, with the remedy, in one line; None if it can."""
+    if sys.platform != "linux":
+        return "the lab needs Linux: use a Linux machine or VM"
     if kind == "simulated":
         return _why_not_simulated()
     if os.geteuid() != 0:
-        return (
-            f"{kind} guests need root for their network and mounts: run this as root (sudo), "
-            "or use simulated guests, which need none"
-        )
+        return "container and qemu guests need root for their network and mounts: run this as root (sudo)"
     if not _may(_CAP_NET_ADMIN) or not _may(_CAP_SYS_ADMIN):
         return (
-            f"{kind} guests need CAP_NET_ADMIN and CAP_SYS_ADMIN, which this root lacks "
-            "(a restricted container?): run on the machine itself, or use simulated guests"
+            "container and qemu guests need CAP_NET_ADMIN and CAP_SYS_ADMIN, which this root lacks "
+            "(a restricted container?): run on the machine itself"
         )
+    try:
+        debian_suite()
+    except GuestError as error:
+        return str(error)
     missing = missing_packages(kind)
     if missing:
-        names = " ".join(entry.split()[0] for entry in missing)
-        return f"{kind} guests need {', '.join(missing)}: apt-get install {names}"
+        return f"{kind} guests need a few packages: apt-get install {' '.join(missing)}"
     if read_layout().unified is None:
         return "no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup"
     if kind == "container" and "\toverlay\n" not in Path("/proc/filesystems").read_text(encoding="ascii"):
@@ -70,7 +75,7 @@ def why_not(kind: str) -> str | None:
 
 def _why_not_simulated() -> str | None:
     if find_spec("asyncssh") is None:
-        return "simulated guests need asyncssh: pip install 'homelab-k8s[lab]'"
+        return "simulated guests need asyncssh, of the extra `lab`"
     if shutil.which("openssl") is None:
         return "the k3s stand-in of simulated guests needs the openssl command: apt-get install openssl"
     return None

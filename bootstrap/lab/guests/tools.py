@@ -37,12 +37,9 @@ def tool_path(name: str) -> str:
 
 
 def missing_packages(kind: str) -> tuple[str, ...]:
-    """Packages of a kind with a tool that this machine lacks, as `package (tool)`."""
+    """Packages of a kind with a tool that this machine lacks."""
     return tuple(
-        f"{package} ({tool})"
-        for package, tools in needed_packages(kind).items()
-        for tool in tools
-        if find_tool(tool) is None
+        package for package, tools in needed_packages(kind).items() if any(find_tool(tool) is None for tool in tools)
     )
 
 

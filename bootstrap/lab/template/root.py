@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.lab.template.cache import building, cache_dir, locked
-from bootstrap.lab.template.contain import run_contained
+from bootstrap.lab.template.contain import TICK_S, run_contained
 from bootstrap.lab.template.layers import DATA, apply_layer, read_list, recipe_hash
 from bootstrap.lab.template.sources import apt_settings, debian_sources, debian_suite
 
@@ -39,9 +40,9 @@ def ensure_root(say: Callable[[str], None] = silent) -> Path:
         if target.is_dir():  # another process has built it during the wait
             return target
         began = time.monotonic()
-        say(f"building the guests' root file system from Debian {suite} (about a minute)")
+        say(f"building the guests' root file system from Debian {suite} (a minute or two)")
         with building(cache, target) as root:
-            _bootstrap(root, suite=suite, lock=lock)
+            _bootstrap(root, suite=suite, lock=lock, say=say)
             apply_layer("common", root=root)
             _forget_identity(root)
         say(f"root file system built in {time.monotonic() - began:.0f} s: {target}")
@@ -58,7 +59,35 @@ def _target(cache: Path, suite: str) -> Path:
     return cache / f"root-{suite}-{recipe_hash(*RECIPE, also=f'{suite} {platform.machine()}')}"
 
 
-def _bootstrap(root: Path, *, suite: str, lock: int) -> None:
+class Phases:
+    """Turns mmdebstrap's output into a line for each of its phases, and for every few seconds of one.
+
+    Args:
+        say: Takes the lines.
+        now_s: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, say: Callable[[str], None], now_s: Callable[[], float] = time.monotonic) -> None:
+        self._say, self._now_s = say, now_s
+        self._phase = ""
+        self._began_s = self._said_s = now_s()
+
+    def __call__(self, line: str) -> None:
+        """Take a line, or an empty one for silence."""
+        now_s = self._now_s()
+        found = re.fullmatch(r"I: ((?!finding|reading)\w+ing .+)[.]{3}", line)
+        if found:
+            self._phase = found[1]
+            self._tell(f"template: {self._phase}", now_s)
+        elif self._phase and now_s - self._said_s >= TICK_S:
+            self._tell(f"template: {self._phase}, {now_s - self._began_s:.0f} s", now_s)
+
+    def _tell(self, line: str, now_s: float) -> None:
+        self._said_s = now_s
+        self._say(line)
+
+
+def _bootstrap(root: Path, *, suite: str, lock: int, say: Callable[[str], None]) -> None:
     packages = ",".join(read_list(DATA / "packages.txt"))
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
         settings.write(apt_settings())
@@ -75,6 +104,7 @@ def _bootstrap(root: Path, *, suite: str, lock: int) -> None:
             ],
             stdin=debian_sources(suite),
             held=lock,
+            hear=Phases(say),
         )
 
 

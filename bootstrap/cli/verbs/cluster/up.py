@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -191,6 +192,9 @@ def _first_command(work: Work, target: KubeconfigTarget, context: str) -> str:
     """What to type next."""
     from bootstrap.commands.access.tunnel import api_over
 
+    if shutil.which("kubectl") is None:
+        status = work.session.advise(Advice("`homelab-k8s status`")).strip("`")
+        return f"{status}; to use the cluster, install kubectl (https://kubernetes.io/docs/tasks/tools/)"
     if not work.homelab.ports.ways.direct and work.homelab.look(api_over):
         return work.session.advise(Advice("`homelab-k8s kubectl -- get nodes`")).strip("`")
     file = ["--kubeconfig", str(target.path)] if target.path is not None else []

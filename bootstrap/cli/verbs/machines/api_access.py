@@ -126,13 +126,13 @@ def _run(command: Sequence[str], kubeconfig: str, environment: Mapping[str, str]
         file.touch(mode=0o600)
         file.write_text(kubeconfig, encoding="utf-8")
         own = {**environment, "KUBECONFIG": str(file)}
-        with _passing_on() as children, subprocess.Popen(command, env=own) as child:
+        with passing_on() as children, subprocess.Popen(command, env=own) as child:
             children.append(child)
             return child.wait()
 
 
 @contextmanager
-def _passing_on() -> Iterator[list[subprocess.Popen[bytes]]]:
+def passing_on() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Pass signals on to the children in the list, and live until they have ended."""
     children: list[subprocess.Popen[bytes]] = []
 

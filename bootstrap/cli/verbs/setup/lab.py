@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -233,26 +234,30 @@ def _mib(size: str) -> int:
         raise UsageError(f"--memory {error.message}", resolution=error.hint) from error
 
 
-def _running(session: Session) -> LabInfo | None:
+def running_lab() -> LabInfo | None:
+    """The running lab, or None."""
     from bootstrap.lab import control
 
     with _converted():
-        return _known(session, control.status())
+        return control.status()
+
+
+def why_no_containers() -> str | None:
+    """Why this computer cannot run container guests, with the remedy; None if it can."""
+    from bootstrap.lab.guests.choose import why_not
+
+    return why_not(Guests.CONTAINER)
+
+
+def _running(session: Session) -> LabInfo | None:
+    return _known(session, running_lab())
 
 
 def _start(session: Session, options: LabOptions, k3s: K3sRequest) -> LabInfo:
-    from importlib.util import find_spec
-
     from bootstrap.lab import control
 
-    missing = [name for name in ("aiohttp", "asyncssh", "fakepve", "pycdlib") if find_spec(name) is None]
-    if missing:
-        raise HomelabError(
-            "the lab is not installed",
-            details=f"missing: {', '.join(missing)}",
-            resolution="pip install 'homelab-k8s[lab]'",
-        )
-    with _converted():
+    check_installed()
+    with _converted(), session.view.busy("starting the lab"):
         info = control.start(
             options,
             k3s=k3s,
@@ -261,6 +266,39 @@ def _start(session: Session, options: LabOptions, k3s: K3sRequest) -> LabInfo:
         )
     _known(session, info)
     return info
+
+
+def check_installed() -> None:
+    """Check that the extra `lab` is there.
+
+    Raises:
+        HomelabError: It is not; the text has the command that adds it to this installation.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in ("aiohttp", "asyncssh", "fakepve", "pycdlib") if find_spec(name) is None]
+    if missing:
+        raise HomelabError(
+            "the lab is not installed",
+            details=f"missing: {', '.join(missing)}, of the extra `lab`",
+            resolution=f"run `{install_command(Path(sys.prefix), sys.executable)}`",
+        )
+
+
+def install_command(prefix: Path, python: str) -> str:
+    """The command that adds the extra `lab` to the program, by the tool that installed it.
+
+    pipx and uv keep tools in directories of their own. All three take the release that is installed there.
+
+    Args:
+        prefix: Of the program's environment.
+        python: Its interpreter.
+    """
+    if "pipx" in prefix.parts:
+        return "pipx inject homelab-k8s 'homelab-k8s[lab]'"
+    tool = ["uv", "pip", "install", "--python"] if prefix.parts[-3:-1] == ("uv", "tools") else []
+    command = [*tool, python] if tool else [python, "-m", "pip", "install"]
+    return shlex.join([*command, "homelab-k8s[lab]"])
 
 
 def _known(session: Session, info: LabInfo | None) -> LabInfo | None:
