@@ -1,8 +1,12 @@
 """The program `homelab-k8s`, and `python -m bootstrap`: refuses Windows before it imports anything that needs POSIX."""
 
+import os
+import signal
 import sys
 from typing import Final
 
+_COMPLETING: Final = "_HOMELAB_K8S_COMPLETE"
+"""Set by the shell whose user has pressed Tab; Typer's."""
 _PREFLIGHT: Final = 4
 """The exit code of a check that failed before anything was changed."""
 
@@ -15,6 +19,8 @@ def main() -> None:
         )
         sys.exit(_PREFLIGHT)
     else:
+        if _COMPLETING in os.environ:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C after Tab: not a word
         from bootstrap.cli.main import main as run
 
         run()

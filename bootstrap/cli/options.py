@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from bootstrap.planning.provision.decommission import DrainRules
     from bootstrap.ports import Ports
 
-Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Number of workers.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Number of workers; default: the inventory's.")
+]
 ControlPlanes = Annotated[
     int | None,
-    typer.Option("--control-planes", metavar="N", help="Number of control-plane nodes, an odd number (1, 3, 5, 7)."),
+    typer.Option(
+        "--control-planes",
+        metavar="N",
+        help="Number of control-plane nodes, odd (1, 3, 5, 7); default: the inventory's.",
+    ),
 ]
 
 
@@ -83,7 +89,13 @@ class Target(Source):
     """For commands on one cluster."""
 
     cluster: Annotated[
-        str | None, typer.Option("--cluster", metavar="NAME", help="Name of the cluster.", autocompletion=cluster_names)
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="NAME",
+            help="Name of the cluster; default: the inventory's, or homelab.",
+            autocompletion=cluster_names,
+        ),
     ] = None
 
 
@@ -101,7 +113,10 @@ class Acting:
     """For commands that change something."""
 
     timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Stop the whole run after this time.")
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=1.0, help="Stop the whole run after this time; default: never."
+        ),
     ] = None
     trace: Annotated[
         Path | None,

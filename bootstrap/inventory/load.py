@@ -23,6 +23,7 @@ from bootstrap.inventory.env_and_flags import (
 from bootstrap.inventory.files import Places, read_found
 from bootstrap.inventory.keys.proxmox import ProxmoxKeys
 from bootstrap.inventory.keys.root import Root
+from bootstrap.inventory.names import DEFAULT_FILE
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.regular import MAX_BYTES, read_regular
 from bootstrap.inventory.secret import read_token
@@ -30,7 +31,6 @@ from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.model.access.endpoint import PveEndpoint
 from bootstrap.model.cluster import ClusterSpec
 
-DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
 _NO_FILE: Final = "the environment"
 _INIT_FIRST: Final = Advice(
     "first run `homelab-k8s init`, which inspects your Proxmox VE and writes one; or pass an existing file with -i "

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from bootstrap.inventory.document import Mapping, Node, Scalar, compose
-from bootstrap.inventory.load import DEFAULT_FILE
 from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.regular import read_regular_text
 from bootstrap.inventory.values.scalars import RefusedError
 
+DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
 CONTROL_PLANE: Final = "control-plane"
 _MOST: Final = 200
 """How many machines of a pool are named at most."""

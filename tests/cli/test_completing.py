@@ -1,19 +1,26 @@
-"""Names that the shell completes; nothing is asked but this computer's own files."""
+"""Names that the shell completes: of this computer's own files, and what the Kubernetes API says at once."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from bootstrap.cli.main import app
+from tests.adapters.tls_peer import make_certificate, tls_peer
 
 INVENTORY = "cluster: demo\nworkers: 2\ncontrol_plane: {count: 3}\npools: {gpu: {count: 1, cores: 8}}\n"
-ROOT = Path(__file__).parents[2]
 SNAPSHOT = "on-demand-demo-cp-1-1740787200"
+SEEN = "on-demand-demo-cp-1-1750000000"
 ATTACKS = (
     "g$(touch ran)",
     "g`touch ran`",
@@ -27,27 +34,18 @@ ATTACKS = (
 
 def completed(line: str) -> list[str]:
     """What bash gets for a line whose last word is begun."""
-    words = line.split(" ")
-    done = subprocess.run(
-        [sys.executable, "-c", "from bootstrap.cli.main import main; main()"],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "_HOMELAB_K8S_COMPLETE": "complete_bash",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words) - 1),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environ = {
+        "_HOMELAB_K8S_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+    }
+    done = CliRunner().invoke(app, [], prog_name="homelab-k8s", env=environ)
     assert done.stderr == ""
     return done.stdout.split()
 
 
 @pytest.fixture
-def file(state: Path, tmp_path: Path) -> Path:
+def file(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An inventory, the state of two clusters, and a snapshot that was fetched."""
     for name in ("demo", "demo-2"):
         (state / "clusters" / name).mkdir(parents=True, mode=0o700)
@@ -56,6 +54,12 @@ def file(state: Path, tmp_path: Path) -> Path:
     (state / "clusters" / "demo" / "known_hosts.1").write_text("demo-workers-7 ssh-ed25519 AAAA\n")
     (state / "snapshots" / "demo").mkdir(parents=True)
     (state / "snapshots" / "demo" / SNAPSHOT).write_text("")
+    names = f"# format 1\n{int(time.time())} {SEEN}\n1740830400 on-demand-demo-cp-1-1750000001\n"
+    (state / "clusters" / "demo" / "snapshot-names").write_text(names)
+    (state / "runs").mkdir()
+    (state / "runs" / "20260301-120000-up.jsonl").touch()
+    (tmp_path / "cache" / "homelab-k8s" / "k3s" / "v1.33.3+k3s1").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = tmp_path / "homelab-k8s.yaml"
     path.write_text(INVENTORY)
     return path
@@ -74,6 +78,15 @@ def file(state: Path, tmp_path: Path) -> Path:
         ("homelab-k8s restore ", ["latest", SNAPSHOT]),
         ("homelab-k8s ssh --cluster demo-2 demo-2-g", ["demo-2-gpu-1"]),
         ("homelab-k8s explain network.d", ["network.dns"]),
+        ("homelab-k8s ssh cp-", ["cp-1", "cp-2", "cp-3"]),
+        ("homelab-k8s up --replace-unreachable demo-g", ["demo-gpu-1"]),
+        ("homelab-k8s upgrade --to v1.33", ["v1.33.3+k3s1"]),
+        ("homelab-k8s upgrade --channel s", ["stable"]),
+        ("homelab-k8s restore on-demand-demo-cp-1-175", [SEEN]),
+        ("homelab-k8s report 2026", ["20260301-120000-up"]),
+        ("homelab-k8s kubeconfig --user ann --group e", ["edit"]),
+        ("homelab-k8s status -o j", ["json"]),
+        ("homelab-k8s backup --to s", ["s3"]),
     ],
 )
 def test_names_are_completed(file: Path, line: str, names: list[str]) -> None:
@@ -92,6 +105,80 @@ def test_a_file_that_is_wrong_completes_nothing_and_breaks_nothing(file: Path, t
     file.unlink()
     os.mkfifo(file)
     assert "gpu" not in completed("homelab-k8s scale ")
+
+
+def test_a_name_that_was_seen_long_ago_is_not_offered(file: Path) -> None:
+    """k3s has removed that snapshot by now."""
+    assert file.exists()
+    assert "on-demand-demo-cp-1-1750000001" not in completed("homelab-k8s restore on-")
+
+
+def kubeconfig(state: Path, server: str, cert_file: Path) -> None:
+    """What a command left of the cluster demo, whose API is there."""
+    authority = base64.b64encode(cert_file.read_bytes()).decode()
+    user = {"client-certificate-data": authority, "client-key-data": encoded(cert_file.with_suffix(".key"))}
+    config = {
+        "current-context": "demo",
+        "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "demo"}}],
+        "clusters": [{"name": "demo", "cluster": {"server": server, "certificate-authority-data": authority}}],
+        "users": [{"name": "demo", "user": user}],
+    }
+    (state / "clusters" / "demo" / "kubeconfig").write_text(json.dumps(config))
+
+
+def encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "item", "names"),
+    [
+        ("homelab-k8s ssh demo-new", {"metadata": {"name": "demo-new-4"}}, ["demo-new-4"]),
+        ("homelab-k8s ssh new", {"metadata": {"name": "demo-new-4"}}, ["new-4"]),
+        ("homelab-k8s scale n", {"metadata": {"name": "demo-new-4"}}, ["new"]),
+        ("homelab-k8s restore on-demand-x", {"spec": {"snapshotName": "on-demand-x-1"}}, ["on-demand-x-1"]),
+        ("homelab-k8s kubeconfig --namespace k", {"metadata": {"name": "kube-system"}}, ["kube-system"]),
+        (
+            "homelab-k8s kubeconfig --revoke a",
+            {"metadata": {"name": "x", "labels": {"homelab-k8s/user": "ann"}}},
+            ["ann"],
+        ),
+        ("homelab-k8s ssh demo-new", {"metadata": {"name": "demo-new-4;touch ran"}}, []),
+        ("homelab-k8s ssh demo-new", {"metadata": ["demo-new-4"]}, []),
+    ],
+)
+def test_the_kubernetes_api_is_asked_with_the_kubeconfig_that_is_here(
+    file: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, item: object, names: list[str]
+) -> None:
+    assert file.exists()
+    monkeypatch.setattr("bootstrap.adapters.quick_names.WITHIN_S", 30.0)  # a busy machine is not what is tested
+    with tls_peer(tmp_path, status=200, body=json.dumps({"items": [item]})) as peer:
+        kubeconfig(state, peer.url, peer.cert_file)
+        assert completed(line) == names
+        assert peer.asked
+
+
+def test_an_api_that_does_not_answer_is_not_waited_for(file: Path, state: Path, tmp_path: Path) -> None:
+    assert file.exists()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kubeconfig(state, f"https://127.0.0.1:{silent.getsockname()[1]}", make_certificate(tmp_path))
+        assert "demo-cp-1" in completed("homelab-k8s ssh demo-")
+
+
+def test_nothing_is_written_and_no_secret_is_asked_for(file: Path, state: Path, tmp_path: Path) -> None:
+    """The inventory's password manager is not run, and its endpoint, which may be anybody's, is not asked."""
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        url = f"https://127.0.0.1:{endpoint.getsockname()[1]}"
+        endpoint.setblocking(False)
+        command = f"{{command: [touch, {tmp_path}/ran]}}"
+        file.write_text(f"{INVENTORY}proxmox: {{endpoint: '{url}', token: {command}, tls: {{insecure: true}}}}\n")
+        before = sorted(state.rglob("*"))
+        for line in ("homelab-k8s ssh d", "homelab-k8s restore ", "homelab-k8s scale ", "homelab-k8s up --cluster "):
+            assert completed(line)
+        with pytest.raises(BlockingIOError):
+            endpoint.accept()
+    assert sorted(state.rglob("*")) == before
+    assert not (tmp_path / "ran").exists()
 
 
 BASH = """

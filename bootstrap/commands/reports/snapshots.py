@@ -12,6 +12,7 @@ from bootstrap.commands.observing.local_snapshots import local_snapshots
 from bootstrap.commands.observing.observe import ask_servers, observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError
 from bootstrap.execution.guests.scripts import parse_lines
+from bootstrap.execution.k3s.snapshot_names import keep_names
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Snapshot
 from bootstrap.model.words import count
@@ -21,6 +22,7 @@ from bootstrap.ports import GuestScript, Ports
 from bootstrap.records.snapshot_note import (
     in_bucket,
     is_file_name,
+    is_local,
     newest_first,
     parse_on_disk,
 )
@@ -36,11 +38,14 @@ class SnapshotList:
 
 
 def list_snapshots(spec: ClusterSpec, ports: Ports, *, directory: Path) -> SnapshotList:
-    """Every snapshot of the cluster. Reads only.
+    """Every snapshot of the cluster. Changes nothing there; their names are kept here for shell completion.
 
     Fetched ones are in `directory`, such as `snapshot_directory`; it need not exist.
     """
-    return snapshots_of(observe_cluster(spec, ports, patient=False), ports, directory=directory)
+    found = snapshots_of(observe_cluster(spec, ports, patient=False), ports, directory=directory)
+    afar = [each.name for each in found.snapshots if not each.problem and not is_local(each)]
+    keep_names(afar, spec.name, ports, further=bool(found.problems))
+    return found
 
 
 def snapshots_of(view: ClusterView, ports: Ports, *, directory: Path) -> SnapshotList:

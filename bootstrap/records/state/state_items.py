@@ -52,6 +52,9 @@ DEPLOY_KEY = "deploy-key"
 RECORD_KEY = "record-key"
 """The key that records are sealed with, where the SSH key's bytes cannot be read: `bootstrap.records.vms.seal`."""
 
+SNAPSHOT_NAMES = "snapshot-names"
+"""The names of snapshots that were last seen: `bootstrap.records.state.snapshot_names`."""
+
 HOST_KEYS = "known_hosts."
 """How the items with machines' SSH host keys begin: `bootstrap.records.state.host_key`."""
 

@@ -20,7 +20,8 @@ from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.records.snapshot_note import snapshot_at
-from bootstrap.records.state.state_items import OLD_TOKENS, TOKEN
+from bootstrap.records.state.snapshot_names import parse_names
+from bootstrap.records.state.state_items import OLD_TOKENS, SNAPSHOT_NAMES, TOKEN
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import FakeVm, World
 from tests.fakes.world.datastore import MARKER, TAKEN_S
@@ -73,6 +74,21 @@ class TestBackup:
         assert found.machine == "demo-cp-1"
         assert found.made is not None
         assert int(found.made.timestamp()) == TAKEN_S
+
+    def test_its_name_is_kept_for_shell_completion_until_it_is_gone(self, tmp_path: Path) -> None:
+        world = built()
+
+        def kept() -> set[str]:
+            return set(parse_names(world.ports.state.read(DEMO, SNAPSHOT_NAMES), now_s=world.ports.processes.unix_s()))
+
+        for name in ("before", "after"):
+            backup(world, Backup(name=name))
+        assert kept() == {f"before-demo-cp-1-{TAKEN_S}", f"after-demo-cp-1-{TAKEN_S + 1}"}
+        there = {each.name for each in list_snapshots(THREE, world.ports, directory=tmp_path).snapshots}
+        assert kept() == there
+        world.lies["list-snapshots.sh"] = lambda _: ""
+        list_snapshots(THREE, world.ports, directory=tmp_path)
+        assert kept() == set()
 
     def test_one_that_is_fetched_has_its_note_and_its_token_beside_it_for_the_user_alone(self, tmp_path: Path) -> None:
         world = built()

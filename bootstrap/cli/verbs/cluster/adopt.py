@@ -23,7 +23,10 @@ ClusterArgument = Annotated[
     str,
     typer.Argument(metavar="CLUSTER", help="Name of the cluster that gets the machines.", autocompletion=cluster_names),
 ]
-Vmids = Annotated[list[int] | None, typer.Option("--vmid", metavar="VMID", help="Adopt only this VM; can be repeated.")]
+Vmids = Annotated[
+    list[int] | None,
+    typer.Option("--vmid", metavar="VMID", help="Adopt only this VM; default: all that claim it. Can be repeated."),
+]
 
 
 @with_options

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.advice import Advice
+from bootstrap.cli.completing import words
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Common, Target
 from bootstrap.cli.running.command_session import Ended, working
@@ -46,6 +47,7 @@ def backup(
         typer.Option(
             "--to",
             metavar="DIR|s3",
+            autocompletion=words("s3"),
             help="Also copy it to this directory, or to the inventory's S3 bucket; can be given twice.",
         ),
     ] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.completing import k3s_versions, words
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, DetachDisks, Target
 from bootstrap.cli.running.command_session import Ended, working
@@ -34,13 +35,19 @@ def rebuild(
     ] = False,
     restore: Annotated[
         str | None,
-        typer.Option(metavar="WHAT", help="Restore the data: latest (a snapshot is taken first), or a snapshot file."),
+        typer.Option(
+            metavar="WHAT",
+            autocompletion=words("latest"),
+            help="Restore the data: latest (a snapshot is taken first), or a snapshot file.",
+        ),
     ] = None,
     k3s_version: Annotated[
         str | None,
         typer.Option(
             metavar="VERSION",
-            help="k3s version, for example v1.33.3+k3s1; may be older than the current one unless data is kept.",
+            autocompletion=k3s_versions,
+            help="k3s version, for example v1.33.3+k3s1; default: the inventory's. May be older than the current one "
+            "unless data is kept.",
         ),
     ] = None,
     detach_disks: DetachDisks = False,

@@ -14,6 +14,7 @@ import typer
 
 from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.completing import CHANNELS, k3s_versions, machine_names, words
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, ControlPlanes, Guests, LabGuests, Target, Workers
 from bootstrap.cli.running.command_session import Ended, Work, working
@@ -57,9 +58,17 @@ class _Wanted:
         str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID, tag:NAME or image:NAME.")
     ] = None
     template_build: Annotated[
-        str | None, typer.Option(metavar="MODE", help="auto: build a missing template. never: use existing ones only.")
+        str | None,
+        typer.Option(
+            metavar="MODE",
+            autocompletion=words("auto", "never"),
+            help="auto: build a missing template. never: use existing ones only.",
+        ),
     ] = None
-    clone: Annotated[str | None, typer.Option(metavar="MODE", help="Clone type: linked or full.")] = None
+    clone: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", autocompletion=words("full", "linked"), help="Clone type: linked or full."),
+    ] = None
     storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones.")] = None
     vmids: Annotated[str | None, typer.Option(metavar="FIRST-LAST", help="VMID range reserved for this cluster.")] = (
         None
@@ -69,12 +78,17 @@ class _Wanted:
     ssh_user: Annotated[str | None, typer.Option(metavar="NAME", help="Login name on the machines.")] = None
     ssh_key: Annotated[Path | None, typer.Option(metavar="FILE", help="SSH private key to log in with.")] = None
     k3s_version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="k3s version, for example v1.33.3+k3s1.")
+        str | None,
+        typer.Option(metavar="VERSION", autocompletion=k3s_versions, help="k3s version, for example v1.33.3+k3s1."),
     ] = None
     k3s_channel: Annotated[
         str | None,
         typer.Option(
-            "--k3s-channel", "--channel", metavar="NAME", help="k3s release channel, for example stable or v1.33."
+            "--k3s-channel",
+            "--channel",
+            metavar="NAME",
+            autocompletion=CHANNELS,
+            help="k3s release channel, for example stable or v1.33.",
         ),
     ] = None
     k3s_artifacts: Annotated[
@@ -97,7 +111,10 @@ def up(
     wanted: _Wanted,
     kubeconfig: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Kubeconfig file to merge into; - prints it instead."),
+        typer.Option(
+            metavar="FILE",
+            help="Kubeconfig file to merge into; default: $KUBECONFIG, or ~/.kube/config; - prints it instead.",
+        ),
     ] = None,
     switch: Annotated[
         bool,
@@ -108,6 +125,7 @@ def up(
         typer.Option(
             "--replace-unreachable",
             metavar="MACHINE",
+            autocompletion=machine_names,
             help="Replace this machine, whose Proxmox node is unreachable, with a new one; the old VM is removed "
             "once its node is back. Can be repeated.",
         ),
@@ -115,7 +133,11 @@ def up(
     acting: _Building,
     guests: LabGuests = None,
 ) -> None:
-    """Create or repair the cluster from the inventory; never removes machines."""
+    """Create or repair the cluster from the inventory; never removes machines.
+
+    Options replace values of the inventory. What neither gives is as it is in the cluster, or has the default that
+    `explain` shows, for example for workers.memory.
+    """
     from bootstrap.inventory import Overrides
     from bootstrap.model.ids import MachineName
 

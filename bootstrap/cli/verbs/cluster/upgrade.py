@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.completing import CHANNELS, k3s_versions
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Draining, Parallel, Target
 from bootstrap.cli.running.command_session import Ended, Work, working
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
 def upgrade(
     *,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="VERSION", help="Target k3s version, for example v1.34.1+k3s1.")
+        str | None,
+        typer.Option(
+            "--to", metavar="VERSION", autocompletion=k3s_versions, help="Target k3s version, for example v1.34.1+k3s1."
+        ),
     ] = None,
     channel: Annotated[
         str | None,
         typer.Option(
-            "--channel", metavar="NAME", help="Upgrade to the current version of this channel: stable, v1.34."
+            "--channel",
+            metavar="NAME",
+            autocompletion=CHANNELS,
+            help="Upgrade to the current version of this channel: stable, v1.34.",
         ),
     ] = None,
     parallel: Parallel = 1,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bootstrap.advice import Advice
-from bootstrap.cli.completing import machine_names, pool_names
+from bootstrap.cli.completing import machine_names, pool_names, words
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Common, Lab, ProgressForm, Target
 from bootstrap.cli.running.command_session import Work, working
@@ -71,12 +71,17 @@ def execute(
     *,
     pool: Annotated[
         str | None,
-        typer.Option("--pool", metavar="NAME", help="Only machines of this pool.", autocompletion=pool_names),
+        typer.Option(
+            "--pool", metavar="NAME", help="Only machines of this pool; default: all.", autocompletion=pool_names
+        ),
     ] = None,
     machine: Annotated[
         list[str] | None,
         typer.Option(
-            "--machine", metavar="NAME", help="Only this machine; can be repeated.", autocompletion=machine_names
+            "--machine",
+            metavar="NAME",
+            help="Only this machine; default: all. Can be repeated.",
+            autocompletion=machine_names,
         ),
     ] = None,
     timeout: Annotated[
@@ -120,12 +125,23 @@ def logs(
     machine: Machine,
     *,
     unit: Annotated[
-        str | None, typer.Option("--unit", "-u", metavar="NAME", help="systemd unit; default: k3s or k3s-agent.")
+        str | None,
+        typer.Option(
+            "--unit",
+            "-u",
+            metavar="NAME",
+            autocompletion=words("k3s", "k3s-agent"),
+            help="systemd unit; default: k3s or k3s-agent.",
+        ),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Show the newest N lines.")] = 100,
     since: Annotated[
         str,
-        typer.Option("--since", metavar="TIME", help="Show lines since this time: 10m, 2h, today, '2026-03-01 12:00'."),
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Show lines since this time: 10m, 2h, today, '2026-03-01 12:00'; default: any.",
+        ),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     target: Target,

@@ -26,7 +26,8 @@ def replace(
         str | None, typer.Option("--pool", metavar="NAME", help="All machines of this pool.", autocompletion=pool_names)
     ] = None,
     template: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID or tag:NAME.")
+        str | None,
+        typer.Option(metavar="NAME", help="Template to clone: its name, VMID or tag:NAME; default: the inventory's."),
     ] = None,
     parallel: Parallel = 1,
     surge: Annotated[

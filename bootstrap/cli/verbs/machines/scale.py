@@ -31,7 +31,9 @@ def scale(
             metavar="POOL", help="Pool to resize: workers, control-plane, or one of `pools`.", autocompletion=pool_names
         ),
     ] = None,
-    count: Annotated[int | None, typer.Argument(metavar="COUNT", min=0, help="New number of machines.")] = None,
+    count: Annotated[
+        int | None, typer.Argument(metavar="COUNT", min=0, help="New number of machines; default: the inventory's.")
+    ] = None,
     *,
     write: Write = True,
     detach_disks: DetachDisks = False,

@@ -12,6 +12,7 @@ import typer
 
 from bootstrap.advice import Advice
 from bootstrap.cli.asking.init_flags import Flags, check_flags
+from bootstrap.cli.completing import words
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import ports_of
 from bootstrap.cli.running.calls import VERBOSE
@@ -44,7 +45,11 @@ def init(
     ] = None,
     addon: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="With --pveum: role and token of this add-on: proxmox-csi or proxmox-ccm."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=words("proxmox-ccm", "proxmox-csi"),
+            help="With --pveum: role and token of this add-on: proxmox-csi or proxmox-ccm.",
+        ),
     ] = None,
 ) -> None:
     """Inspect a Proxmox VE, propose a cluster that fits, and write its inventory.

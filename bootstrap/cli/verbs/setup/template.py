@@ -9,6 +9,7 @@ import typer
 
 from bootstrap.advice import Advice, joined
 from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.completing import words
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Acting, Common, Source, Target
 from bootstrap.cli.running.command_session import Ended, working
@@ -28,21 +29,35 @@ Image = Annotated[
     str | None,
     typer.Option(
         metavar="IMAGE",
+        autocompletion=words("debian-12", "debian-13", "ubuntu-24.04", "ubuntu-26.04"),
         help="A name (debian-13, debian-12, ubuntu-24.04, ubuntu-26.04), an https URL, or a volume on a Proxmox "
         "storage (local:import/x.qcow2). Default: the inventory's image, or debian-13.",
     ),
 ]
-Checksum = Annotated[str | None, typer.Option(metavar="SUM", help="Checksum of the image: sha256:... or sha512:...")]
+Checksum = Annotated[
+    str | None,
+    typer.Option(metavar="SUM", help="Checksum of the image: sha256:... or sha512:...; default: the publisher's list."),
+]
 PveNodes = Annotated[
     list[str] | None,
-    typer.Option("--pve-node", metavar="NAME", help="Build only on this Proxmox node; can be repeated."),
+    typer.Option(
+        "--pve-node",
+        metavar="NAME",
+        help="Build only on this Proxmox node; default: on all that need it. Can be repeated.",
+    ),
 ]
-Storage = Annotated[str | None, typer.Option("--storage", metavar="NAME", help="Storage for the template's disk.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="NAME", help="Storage for the template's disk; default: the inventory's, or the roomiest."
+    ),
+]
 ImageStorage = Annotated[
-    str | None, typer.Option("--image-storage", metavar="NAME", help="Storage for the cloud image.")
+    str | None, typer.Option("--image-storage", metavar="NAME", help="Storage for the cloud image; default: likewise.")
 ]
 IsoStorage = Annotated[
-    str | None, typer.Option("--iso-storage", metavar="NAME", help="Storage for the temporary cloud-init ISO.")
+    str | None,
+    typer.Option("--iso-storage", metavar="NAME", help="Storage for the temporary cloud-init ISO; default: likewise."),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Build it even if the same template exists.")]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.advice import Advice, joined
+from bootstrap.cli.completing import namespace_names, user_names, words
 from bootstrap.cli.option_groups import with_options
 from bootstrap.cli.options import Common, Lab, OutputForm, Target
 from bootstrap.cli.running.command_session import Work, working
@@ -45,14 +46,23 @@ def kubeconfig(
         int | None, typer.Option("--port", metavar="N", min=1, max=65535, help="With --tunnel: that port.")
     ] = None,
     user: Annotated[
-        str | None, typer.Option("--user", metavar="NAME", help="Issue a kubeconfig to another user.")
+        str | None,
+        typer.Option("--user", metavar="NAME", autocompletion=user_names, help="Issue a kubeconfig to another user."),
     ] = None,
     group: Annotated[
         str,
-        typer.Option("--group", metavar="GROUP", help="With --user: view, edit, admin or cluster-admin."),
+        typer.Option(
+            "--group",
+            metavar="GROUP",
+            autocompletion=words("admin", "cluster-admin", "edit", "view"),
+            help="With --user: view, edit, admin or cluster-admin.",
+        ),
     ] = UserGroup.VIEW.value,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", metavar="NAME", help="With --user: only in this namespace.")
+        str | None,
+        typer.Option(
+            "--namespace", metavar="NAME", autocompletion=namespace_names, help="With --user: only in this namespace."
+        ),
     ] = None,
     expires: Annotated[
         str, typer.Option("--expires", metavar="TIME", help="With --user: valid for so long, such as 30m, 8h or 7d.")
@@ -63,7 +73,10 @@ def kubeconfig(
     ] = None,
     list_users: Annotated[bool, typer.Option("--list-users", help="List issued kubeconfigs.")] = False,
     revoke: Annotated[
-        str | None, typer.Option("--revoke", metavar="NAME", help="Take the rights of all kubeconfigs of a user.")
+        str | None,
+        typer.Option(
+            "--revoke", metavar="NAME", autocompletion=user_names, help="Take the rights of all kubeconfigs of a user."
+        ),
     ] = None,
     lab: Lab = False,
     output: OutputForm = Output.TEXT,

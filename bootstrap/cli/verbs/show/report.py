@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from bootstrap.cli.completing import run_names
 from bootstrap.cli.running.runs import find_recording, read_recording, runs_directory, write_output
 from bootstrap.cli.running.session import Session
 from bootstrap.cli.views.choose import Progress
@@ -29,7 +30,9 @@ def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="RUN", help="Recorded run: its name, the start of its name, or a file. Default: the newest."
+            metavar="RUN",
+            autocompletion=run_names,
+            help="Recorded run: its name, the start of its name, or a file. Default: the newest.",
         ),
     ] = None,
     output: Annotated[

@@ -10,6 +10,7 @@ from bootstrap.errors import GuestError, HomelabError, KubernetesError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import Lines
 from bootstrap.execution.k3s.sidecar_files import place_for, put_in_place, write_beside
+from bootstrap.execution.k3s.snapshot_names import keep_names
 from bootstrap.k3s.config import render_bucket
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Snapshot
@@ -48,6 +49,7 @@ def take_snapshot(step: TakeSnapshot, context: RunContext) -> Done:
         BUCKET=step.upload.value,
     ).lines
     note = _note(told, step, context)
+    keep_names([note.name], context.spec.name, context.ports, further=True)
     place = note.name
     if step.to is not None:
         place = str(_fetch(step.machine, step.to, note, context))
