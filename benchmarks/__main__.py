@@ -13,6 +13,7 @@ from functools import partial
 from benchmarks import table
 from benchmarks.baked import baked
 from benchmarks.clones import clones
+from benchmarks.masking import masking
 from benchmarks.others import others
 from benchmarks.starting import starting
 from benchmarks.table import Table
@@ -33,6 +34,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 }
 
 EXTRA: Mapping[str, Benchmark] = {
+    "masking": masking,
     "others-simulated-50": partial(others, guests="simulated", machines=50, loop=False),
     "baked-container": partial(baked, guests="container"),
     "baked-qemu": partial(baked, guests="qemu", rounds=1),

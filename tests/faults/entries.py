@@ -59,7 +59,7 @@ class Entry:
     command: str = "up"
     given: str
     expect: Expected
-    within_s: float = 45.0
+    within_s: float = 60.0
     leaves: tuple[str, ...] | None = None
     then_off: tuple[str, ...] = ()
     heals: bool = True

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.cluster import FOREIGN, TAKER, UNHURRIED, FaultyCluster, Said
+from tests.faults.cluster import FOREIGN, TAKER, TIMEOUTS, UNHURRIED, FaultyCluster, Said
 from tests.faults.entries import Entry
 from tests.faults.local import LOCAL
 
 MACHINES = ("demo-cp-1", "demo-workers-1")
-HEALED_WITHIN_S = 45.0
+HEALED_WITHIN_S = 90.0
 UNCOUNTED = frozenset(
     {
         *("api-refused", "forbidden", "no-quorum", "pve-node-offline", "pve-node-maintenance"),
@@ -205,7 +205,8 @@ def _well(cluster: FaultyCluster, command: str) -> None:
 
 
 def _clear(cluster: FaultyCluster) -> None:
-    """Whatever went wrong: no fault and no VM of this entry meets the next one."""
+    """Whatever went wrong: no fault, no patience and no VM of this entry meets the next one."""
+    cluster.timeouts = TIMEOUTS
     cluster.faults("DELETE")
     for vmid in sorted(set(cluster.vms().values()) - set(FOREIGN.values())):
         name = next(name for name, one in cluster.vms().items() if one == vmid)

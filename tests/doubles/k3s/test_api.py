@@ -204,11 +204,11 @@ def test_watch_reports_changes_and_resumes_from_a_version(small: Cluster) -> Non
     first = core.create_namespaced_config_map("default", {"metadata": {"name": "here-before"}})
     thread = threading.Thread(target=follow)
     thread.start()
-    assert begun.wait(5)
+    assert begun.wait(60)
     core.create_namespaced_config_map("default", {"metadata": {"name": name}, "data": {"a": "1"}})
     core.patch_namespaced_config_map(name, "default", {"data": {"a": "2"}})
     core.delete_namespaced_config_map(name, "default")
-    assert done.wait(10)
+    assert done.wait(60)
     thread.join()
     assert seen == [("ADDED", "here-before"), ("ADDED", name), ("MODIFIED", name), ("DELETED", name)]
 
@@ -224,12 +224,12 @@ def test_watch_from_a_forgotten_version_is_gone(small: Cluster) -> None:
 
 
 def test_kubectl_waits_and_deletes(small: Cluster) -> None:
-    waited = small.kubectl("wait", "--for=condition=Ready", "node/a1", "--timeout=5s")
+    waited = small.kubectl("wait", "--for=condition=Ready", "node/a1", "--timeout=60s")
     assert waited == "node/a1 condition met\n"
     small.core.create_namespace({"metadata": {"name": "short-lived"}})
     small.core.create_namespaced_secret("short-lived", {"metadata": {"name": "s"}, "stringData": {"k": "v"}})
     assert base64.b64decode(small.core.read_namespaced_secret("s", "short-lived").data["k"]) == b"v"
-    small.kubectl("delete", "namespace", "short-lived", "--timeout=10s")
+    small.kubectl("delete", "namespace", "short-lived", "--timeout=60s")
     assert small.core.list_secret_for_all_namespaces(field_selector="metadata.namespace=short-lived").items == []
 
 

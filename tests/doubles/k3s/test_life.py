@@ -86,7 +86,7 @@ def test_systemd_is_notified_once_it_serves(machines: Machines) -> None:
     path = machine.root / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(path))
-        sock.settimeout(10)
+        sock.settimeout(60)
         machine.start("server", NOTIFY_SOCKET=str(path))
         assert sock.recv(100) == b"READY=1"
         assert machine.run("kubectl", "get", "--raw", "/readyz").stdout == "ok"

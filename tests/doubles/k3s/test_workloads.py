@@ -107,7 +107,7 @@ def test_deployment_runs_its_pods_spread_over_the_nodes_that_take_them(
     assert Counter(pod.spec.node_name for pod in pods) == {"a1": 2, "a2": 2, "a3": 2}
     assert len({pod.status.pod_ip for pod in pods}) == 6
     assert 'deployment "web" successfully rolled out' in cluster.kubectl(
-        "rollout", "status", "-n", space, "deployment/web", "--timeout=10s"
+        "rollout", "status", "-n", space, "deployment/web", "--timeout=60s"
     )
     shown = cluster.kubectl("get", "pods", "-n", space, "-o", "wide")
     assert shown.count("1/1") == 6
@@ -137,7 +137,7 @@ def test_deployment_replaces_scales_rolls_and_takes_its_pods_along(
     kept = running(cluster, space, 1)[0]
     assert kept.metadata.uid in {pod.metadata.uid for pod in first}, "the newest goes first"
     cluster.kubectl("rollout", "restart", "-n", space, "deployment/web")
-    cluster.kubectl("rollout", "status", "-n", space, "deployment/web", "--timeout=10s")
+    cluster.kubectl("rollout", "status", "-n", space, "deployment/web", "--timeout=60s")
     assert running(cluster, space, 1)[0].metadata.uid != kept.metadata.uid
     apps.delete_namespaced_deployment("web", space)
     eventually(lambda: not pods_of(cluster, space), "the pods go with their deployment")
@@ -245,7 +245,7 @@ def test_kubectl_drains_a_node_but_for_daemon_sets_and_budgets(cluster: Cluster,
     assert refused.returncode == 1
     assert "Cannot evict pod as it would violate the pod's disruption budget" in refused.stderr
     cluster.kubectl("delete", "-n", space, "pdb", "web")
-    cluster.kubectl("drain", "a2", "--ignore-daemonsets", "--timeout=15s")
+    cluster.kubectl("drain", "a2", "--ignore-daemonsets", "--timeout=60s")
     placed = Counter((pod.metadata.labels["app"], pod.spec.node_name) for pod in running(cluster, space, 6))
     assert placed["web", "a2"] == 0
     assert placed["log", "a2"] == 1

@@ -19,6 +19,7 @@ from typing import Any
 from bootstrap.lab.guests.base import AgentSilentError, GuestDriver, GuestSpec, LabNetwork, NoCloudSeed
 from bootstrap.lab.guests.host.cgroups import LAB_CGROUP
 from bootstrap.lab.guests.host.hierarchies import read_layout
+from bootstrap.lab.guests.host.inotify import REGISTER
 
 NETWORK = LabNetwork(
     bridge="hktest0",
@@ -141,11 +142,20 @@ def leftovers(state_dir: Path) -> dict[str, Any]:
         "links": [link["ifname"] for link in links if link["ifname"].startswith(NETWORK.bridge)],
         "rules": [rule for rule in rules if rule.get("iif") == NETWORK.bridge],
         "cgroups": [str(group) for group in groups if group.exists()],
-        "limits": INOTIFY.read_text(encoding="ascii"),
+        "limits": [lab for lab in _holders_of_limits() if lab == str(state_dir)],
         "processes": _processes_naming(str(state_dir)),
         "mounts": [line for line in mounts if str(state_dir) in line],
         "files": [str(path) for path in state_dir.rglob("*")],
     }
+
+
+def _holders_of_limits() -> list[str]:
+    """The labs that need this machine's limits raised; what they are is for all labs to say together."""
+    note = REGISTER / "inotify.json"
+    try:
+        return list(json.loads(note.read_text(encoding="utf-8"))["holders"])
+    except FileNotFoundError:
+        return []
 
 
 def _processes_naming(text: str) -> list[str]:

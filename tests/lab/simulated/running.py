@@ -39,7 +39,7 @@ class LoopThread:
         self.loop.close()
 
 
-def eventually(what: str, probe: Callable[[], T], *, timeout_s: float = 30.0) -> T:
+def eventually(what: str, probe: Callable[[], T], *, timeout_s: float = 90.0) -> T:
     end = time.monotonic() + timeout_s
     while not (found := probe()):
         assert time.monotonic() < end, f"{what}: not within {timeout_s:g} s"

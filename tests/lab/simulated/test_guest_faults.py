@@ -72,10 +72,10 @@ def test_a_wait_in_a_script_takes_the_labs_own_seconds(simulated: Guests, faults
     faults.add("cloud-init-hangs")
     guest = simulated.start(201)
     assert guest.run("cloud-init-result.sh", WITHIN_S="600") == {"done": "0"}
-    delays.scale = 0.05
+    delays.scale = 0.005
     began = time.monotonic()
-    assert guest.run("cloud-init-result.sh", WITHIN_S="10") == {"done": "0"}
-    assert 0.5 <= time.monotonic() - began < 10
+    assert guest.run("cloud-init-result.sh", WITHIN_S="100") == {"done": "0"}
+    assert 0.5 <= time.monotonic() - began < 60
     simulated.driver.guests[201].cloud_init_done = True  # type: ignore[attr-defined]
     assert guest.run("cloud-init-result.sh", WITHIN_S="6000") == {"done": "1", "status": "done"}
 
@@ -163,7 +163,7 @@ def test_sudo_that_asks_for_a_password(simulated: Guests, faults: Faults) -> Non
 
 def test_a_clock_that_is_wrong(simulated: Guests, faults: Faults) -> None:
     faults.add("clock-wrong", seconds=3600)
-    assert int(simulated.start(201).run("facts.sh")["time"]) == pytest.approx(time.time() + 3600, abs=5)
+    assert int(simulated.start(201).run("facts.sh")["time"]) == pytest.approx(time.time() + 3600, abs=60)
 
 
 def test_a_guest_that_powers_itself_off(simulated: Guests, faults: Faults) -> None:

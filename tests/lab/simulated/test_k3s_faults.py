@@ -157,7 +157,7 @@ def test_three_servers_make_one_etcd(simulated: Guests, k3s: Path) -> None:
     simulated.thread.run(simulated.driver.stop(201))
     second = simulated.driver.world.network  # type: ignore[attr-defined]
     other = second.reach(simulated.all[1].address(), 6443)
-    eventually("another leader", lambda: other.cluster.leader and not other.problem(), timeout_s=20)
+    eventually("another leader", lambda: other.cluster.leader and not other.problem(), timeout_s=60)
     code, _ = other.api.call("GET", "/api/v1/nodes/guest204")
     assert code == 200
 

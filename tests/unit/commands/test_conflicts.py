@@ -90,7 +90,7 @@ class _Slow:
 
     def answers(self, address: IPv4Address) -> bool:
         self.asked.append(address)
-        self.together.wait(timeout=20)
+        self.together.wait(timeout=60)
         return False
 
 

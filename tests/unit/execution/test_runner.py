@@ -57,7 +57,7 @@ def ok(_step: Step, _lane: str) -> Done:
 
 
 def test_lanes_run_at_the_same_time() -> None:
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=60)
 
     def meet(_step: Step, _lane: str) -> Done:
         meeting.wait()
@@ -74,7 +74,7 @@ def test_a_step_waits_for_its_gate_without_holding_up_other_lanes() -> None:
 
     def perform(_step: Step, lane_name: str) -> Done:
         if lane_name == "opener":
-            assert released.wait(10)
+            assert released.wait(60)
         order.append(lane_name)
         if lane_name == "free":
             released.set()
