@@ -113,10 +113,10 @@ class ClusterView:
 
     @cached_property
     def etcd_members(self) -> tuple[KubeNode, ...]:
-        """The nodes that are in etcd."""
-        return tuple(each for each in self.kube_nodes.values() if "etcd" in each.roles)
+        """The nodes that are in etcd; the member of one that is being deleted has left it."""
+        return tuple(each for each in self.kube_nodes.values() if "etcd" in each.roles and not each.deleting)
 
     @cached_property
     def on_sqlite(self) -> bool:
         """Whether the control plane runs without etcd: k3s keeps one server's data in sqlite then."""
-        return bool(self.kube_servers) and not self.etcd_members
+        return bool(self.kube_servers) and not any("etcd" in each.roles for each in self.kube_servers)

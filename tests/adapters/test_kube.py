@@ -442,6 +442,12 @@ def test_an_object_with_holes_is_read_all_the_same() -> None:
     assert seen.problem == "it has no Ready condition yet"
 
 
+def test_a_node_whose_deletion_was_asked_for_is_told_from_others() -> None:
+    metadata = {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert parse_node({"metadata": metadata}, lease_age_s=1).deleting
+    assert not parse_node({"metadata": {"name": "x"}}, lease_age_s=1).deleting
+
+
 def test_importing_and_connecting_is_cheap() -> None:
     """The kubernetes client is imported by the first request, and its 250 models of `CoreV1Api` not by `status`."""
     code = (

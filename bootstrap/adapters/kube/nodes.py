@@ -78,6 +78,7 @@ def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | Non
         renewed=renewed,
         args=_args(metadata.at("annotations").at("k3s.io/node-args").text("")),
         env=_env(metadata.at("annotations").at("k3s.io/node-env").text("")),
+        deleting=not metadata.at("deletionTimestamp").absent,
         settings_pending=not metadata.at("annotations").at(PENDING_ANNOTATION).absent,
     )
 

@@ -35,6 +35,8 @@ class KubeNode:
             into the annotation k3s.io/node-args at each start. None where it is missing.
         settings_pending: By an annotation of ours: a run has begun to change the settings of its k3s, and has not seen
             them in effect.
+        deleting: Its deletion was asked for. The etcd member of a server goes at once; a finalizer holds the node until
+            k3s has stopped there and its lease has expired (docs/k3s.md#removing-a-node).
         env: The names of k3s's own variables (K3S_...) in its environment, likewise, from k3s.io/node-env.
     """
 
@@ -57,6 +59,7 @@ class KubeNode:
     args: tuple[str, ...] | None = None
     env: frozenset[str] | None = None
     settings_pending: bool = False
+    deleting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,7 @@ def _kubeconfig(view: ClusterView) -> Iterator[str]:
 
 
 def _orphans(view: ClusterView) -> Iterator[str]:
-    """Kubernetes nodes that removed machines have left; none that may be an unreachable one, or that `up` deletes.
+    """Kubernetes nodes that removed machines have left; none that may be an unreachable one, or that will go by itself.
 
     A node that is Ready, or has another kind of name than our machines, is another machine that has joined.
     """
@@ -141,7 +141,7 @@ def _orphans(view: ClusterView) -> Iterator[str]:
     unreachable = view.unreachable
     known = {*view.vm_of, *unreachable.named} | {old.machine for old in view.replaced}
     for kube_node in view.observed.kube_nodes or ():
-        if kube_node.ready or not called.fullmatch(kube_node.name):
+        if kube_node.ready or kube_node.deleting or not called.fullmatch(kube_node.name):
             continue
         if kube_node.name not in known and not (unreachable.unnamed and pool_of(view.spec, kube_node.name)):
             yield (

@@ -132,7 +132,7 @@ def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:
     Raises:
         PreflightError: With the arithmetic.
     """
-    servers = {each.name: each.ready for each in view.kube_servers} if view.etcd_members else {}
+    servers = {each.name: each.ready for each in view.kube_servers if not each.deleting} if view.etcd_members else {}
     voters, alive = len(servers), sum(servers.values())
     # Those not Ready first: the majority gets smaller without them, and none that serves is lost.
     for name in sorted((name for name in going if name in servers), key=servers.__getitem__):

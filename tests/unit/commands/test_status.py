@@ -219,6 +219,18 @@ def test_a_node_that_somebody_has_joined_is_no_trouble_and_one_that_ours_left_be
     assert problem.startswith("Kubernetes node demo-gone-1 has no machine of this cluster")
 
 
+def test_a_server_that_was_replaced_a_moment_ago_is_no_member_and_no_leftover() -> None:
+    """Kubernetes holds its node until the server's lease has expired: `status` said "4 members, 3 Ready"."""
+    world = built(cluster(3, 0))
+    gone = replace(
+        world.kube_nodes[MachineName("demo-cp-1")], name=MachineName("demo-cp-9"), ready=False, deleting=True
+    )
+    world.kube_nodes[gone.name] = gone
+    status = seen(world, cluster(3, 0))
+    assert str(status.datastore) == "etcd: 3 members, 3 Ready, quorum 2"
+    assert status.healthy
+
+
 def test_a_rebuild_that_was_cut_off_is_told_first() -> None:
     world = built(cluster(1, 0))
     write_rebuild(DEMO, RebuildNote(stage=Stage.TEARING_DOWN, version=RUNS, pools=()), world.ports)

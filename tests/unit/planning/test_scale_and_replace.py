@@ -146,6 +146,26 @@ def test_servers_do_not_leave_where_etcd_would_lose_its_majority() -> None:
         )
 
 
+def test_a_server_whose_node_is_being_deleted_counts_no_more() -> None:
+    """Right after a `replace`: its etcd member is gone, and the next command is not refused for its sake."""
+    machines = [vm(control_plane(), number) for number in (1, 2, 3)]
+    nodes = [
+        kube_node(each.record.machine, role=each.record.role, etcd=True, ready=each.name != "demo-cp-3")
+        for each in machines
+        if each.record
+    ]
+    gone = replace(nodes[0], name=MachineName("demo-cp-9"), ready=False, deleting=True)
+    whole = (*nodes[:2], replace(nodes[2], ready=True), gone)
+    steps = order(scaled(cluster(servers=3, agents=0), replace(seen(*machines), kube_nodes=whole), servers=5))
+    assert names_of(steps, JoinServer) == ["demo-cp-4", "demo-cp-5"]
+    with pytest.raises(PreflightError, match="1 server of 2 would be Ready without demo-cp-1"):
+        plan_replace(
+            ClusterView(cluster(servers=3, agents=0), replace(seen(*machines), kube_nodes=(*nodes, gone))),
+            ReplaceOptions(pool=CONTROL_PLANE_POOL, machines=(MachineName("demo-cp-1"),), surge=False),
+            version=VERSION,
+        )
+
+
 def test_servers_that_come_or_go_are_told_to_all_others_keepalived() -> None:
     spec = replace(cluster(servers=1, agents=0), vip=VipSpec(address=IPv4Address("192.0.2.250")))
     steps = order(scaled(spec, small(agents=0, etcd=True), servers=3))
