@@ -38,7 +38,7 @@ addons: .venv/.ready ## Look for newer releases of the add-ons' charts (pin them
 bench: .venv/.ready packages ## Measure on the lab, beside Ansible and a plain loop, and write docs/performance.md (15 min)
 	@.ci/bench
 
-demo: .venv/.ready packages ## Build a cluster of real Linux machines in the lab, show it, remove it
+demo: ## Create a cluster of real Linux machines in the lab, show it, remove it (as root; else simulated ones)
 	@.ci/demo
 
 clean: ## Remove the virtual environment and caches (not the lab's template)

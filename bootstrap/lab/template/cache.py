@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 CACHE_VARIABLE = "HOMELAB_K8S_LAB_CACHE"
 """Environment variable for another directory of the lab's cache."""
 
@@ -20,7 +18,11 @@ _BUILDING = ".building-"
 def cache_dir() -> Path:
     """The lab's cache: `$HOMELAB_K8S_LAB_CACHE`, else `homelab-k8s/lab` in the user's cache directory."""
     chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else user_cache_path("homelab-k8s") / "lab"
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_cache_path  # `make demo` builds a template before there are any packages
+
+    return user_cache_path("homelab-k8s") / "lab"
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ class Phases:
             self._phase = found[1]
             self._tell(f"template: {self._phase}", now_s)
         elif self._phase and now_s - self._said_s >= TICK_S:
-            self._tell(f"template: {self._phase}, {now_s - self._began_s:.0f} s", now_s)
+            self._tell(f"template: {self._phase} ({now_s - self._began_s:.0f} s so far)", now_s)
 
     def _tell(self, line: str, now_s: float) -> None:
         self._said_s = now_s

@@ -27,8 +27,8 @@ def test_each_phase_is_said_and_a_long_one_again_and_again() -> None:
         phases(line)
     assert said == [
         "template: running apt-get update",
-        "template: running apt-get update, 5 s",
-        "template: running apt-get update, 10 s",
+        "template: running apt-get update (5 s so far)",
+        "template: running apt-get update (10 s so far)",
         "template: extracting archives",
     ]
 
