@@ -128,11 +128,11 @@ WRITTEN = re.compile(r"`homelab-k8s ([^`]+)`|^(?: {4}|\$ )(?:\$ )?homelab-k8s ([
 
 def test_every_command_in_the_docs_exists_with_its_options() -> None:
     root = Path(bootstrap.__file__).parents[1]
-    pages = [root / "README.md", root / "SECURITY.md", *(root / "docs").glob("*.md")]
+    pages = [root / "README.md", root / "SECURITY.md", *(root / "docs").rglob("*.md")]
     found = [(page.name, (each[1] or each[2]).split()) for page in pages for each in WRITTEN.finditer(page.read_text())]
     assert len(found) > 150
     for page, words in found:
-        if words[0] in ("COMMAND", "--install-completion"):
+        if words[0] == "COMMAND" or words[0].startswith("--"):
             continue
         verb = next((each for size in (2, 1) if (each := " ".join(words[:size])) in VERBS), None)
         assert verb is not None, f"{page}: {words}"

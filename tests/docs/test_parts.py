@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from tests.docs.matching import abridged, difference, printed_lines, same, seconds_by_page
 from tests.docs.pages import Edit, Event, Run, rewritten, steps_of
+from tests.docs.playing import PageError, Player
+from tests.doubles.s3 import Buckets
+from tests.e2e.homes import Home
 
 PAGE = """# A page
 
@@ -129,3 +136,70 @@ def test_what_took_how_long_is_not_written_into_pages() -> None:
 def test_seconds_of_a_page_are_known_by_the_lines_they_are_in() -> None:
     shown, printed = ["...", "snapshot disk-1795000060"], ["table", "snapshot disk-1796000999"]
     assert seconds_by_page(shown, printed) == {"1795000060": "1796000999"}
+
+
+@pytest.fixture
+def player(tmp_path: Path) -> Player:
+    """In a home whose lab is only described."""
+    lab = {"endpoint": "https://127.0.0.1:8007", "network": "127.70.0.0/16", "ssh_port": 2222, "token_id": "a@pve!b"}
+    (tmp_path / "state/homelab-k8s/lab").mkdir(parents=True)
+    (tmp_path / "state/homelab-k8s/lab/lab.json").write_text(json.dumps({**lab, "token_secret": "geheim"}))
+    return Player(home=Home(tmp_path), bucket=Buckets("127.0.0.1:9"))
+
+
+def page(player: Player, text: str) -> Path:
+    file = player.home.directory / "page.md"
+    file.write_text(text)
+    return file
+
+
+def test_a_line_that_differs_is_named_with_file_and_line(player: Player) -> None:
+    file = page(player, "# A\n\n```console\n$ printf 'one\\ntwo\\n'\none\nthree\n$ false\n```\n")
+    with pytest.raises(PageError) as raised:
+        player.play(file)
+    assert str(raised.value) == f"{file}:7: `false` exited with 1, not 0:\n"
+    file = page(player, file.read_text().replace("$ false\n", "$ echo four\n"))
+    with pytest.raises(PageError) as raised:
+        player.play(file)
+    assert str(raised.value).splitlines() == [
+        "", f"{file}:6: `printf 'one\\ntwo\\n'` printed something else", "  the page: three", "  printed:", "    two",
+        f"{file}:8: `echo four` printed something else", "  the page: nothing more", "  printed:", "    four",
+    ]  # fmt: skip
+
+
+def test_addresses_paths_and_secrets_of_a_page_are_those_of_the_lab(player: Player) -> None:
+    player.play(
+        page(
+            player,
+            """```console
+$ export PROXMOX_VE_API_TOKEN='homelab@pve!k8s=0000'
+$ test "$PROXMOX_VE_API_TOKEN" = 'a@pve!b=geheim' && echo so
+so
+$ echo https://192.168.1.10:8006 192.168.1.40 /home/me/x; pwd
+https://192.168.1.10:8006 192.168.1.40 /home/me/x
+/home/me
+$ echo disk-1799999999 && touch disk-1799999999
+disk-1795000060
+$ ls disk-1795000060
+disk-1795000060
+```
+
+In `homelab-k8s.yaml`, set:
+
+```yaml
+control_plane: {vip: 192.168.1.40}
+```
+
+In `homelab-k8s.yaml`, set:
+
+```yaml
+control_plane: {count: 3}
+```
+""",
+        )
+    )
+    assert YAML(typ="safe").load(player.home.directory / "homelab-k8s.yaml") == {
+        "control_plane": {"vip": "127.70.1.40", "count": 3},
+        "ssh": {"port": 2222},
+        "network": {"subnet": "127.70.0.0/16"},
+    }
