@@ -151,7 +151,7 @@ def _lab_in(directory: Path, kind: str, *, pve_nodes: int) -> Iterator[Home]:
         yield home
     finally:
         home.run("lab", "stop", timeout_s=120)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while leftovers(home) and time.monotonic() < deadline:
         time.sleep(0.2)  # the other bridge may be gone, and its route about to go
     assert leftovers(home) == []

@@ -27,7 +27,7 @@ cluster: lab
 control_plane: {{count: 3, cores: 1, memory: 1GiB, disk: 8GiB, vip: {VIP}}}
 workers: 0
 """
-LONGEST_S = 5.0
+LONGEST_S = 20.0
 SETTINGS = "/etc/keepalived/keepalived.conf"
 
 
@@ -88,7 +88,7 @@ def probing() -> Iterator[Probe]:
         thread.join()
 
 
-def until(holds: Callable[[], bool], what: str, *, timeout_s: float = 30) -> None:
+def until(holds: Callable[[], bool], what: str, *, timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
@@ -162,7 +162,7 @@ def test_the_vip_leaves_a_server_whose_k3s_stops_and_stays_where_it_went(home: H
     assert probe.longest_s() < LONGEST_S
     (new,) = holders(home, machines)
     on(home, machines[holder], "sudo systemctl start --no-block k3s")
-    until(lambda: serves(home, machines[holder]), f"the API on {holder}", timeout_s=60)
+    until(lambda: serves(home, machines[holder]), f"the API on {holder}")
     with probing() as probe:
         time.sleep(3)  # long enough for the check to succeed and for adverts that would take the VIP back
     assert probe.longest_s() < 1.0
