@@ -48,10 +48,10 @@ def require(kind: str) -> None:
 
 def why_not(kind: str) -> str | None:
     """Why this machine cannot run guests of a kind, with the remedy, in one line; None if it can."""
-    if sys.platform != "linux":
-        return "the lab needs Linux: use a Linux machine or VM"
     if kind == "simulated":
         return _why_not_simulated()
+    if sys.platform != "linux":
+        return f"{kind} guests need Linux: use a Linux machine or VM"
     if os.geteuid() != 0:
         return "container and qemu guests need root for their network and mounts: run this as root (sudo)"
     if not _may(_CAP_NET_ADMIN) or not _may(_CAP_SYS_ADMIN):

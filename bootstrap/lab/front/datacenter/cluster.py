@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from bootstrap.lab.faults.state import FORGETS_AT
@@ -99,7 +98,7 @@ class Cluster:
                     "user_hz": 100,
                 },
                 "current-kernel": {
-                    "machine": os.uname().machine,
+                    "machine": os.uname().machine.replace("arm64", "aarch64"),  # macOS's word, and Linux's
                     "release": os.uname().release,
                     "sysname": "Linux",
                     "version": os.uname().version,
@@ -108,7 +107,7 @@ class Cluster:
                 "idle": 0,
                 "ksm": {"shared": 0},
                 "kversion": f"Linux {os.uname().release}",
-                "loadavg": Path("/proc/loadavg").read_text().split()[:3],
+                "loadavg": [f"{load:.2f}" for load in os.getloadavg()],
                 "memory": {"available": free, "free": free, "total": capacity.memory_bytes, "used": used},
                 "pveversion": MANAGER[version],
                 "rootfs": {"avail": storage, "free": storage, "total": storage * 2, "used": storage},

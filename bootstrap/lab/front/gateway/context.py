@@ -40,7 +40,8 @@ class Capacity:
 def measure_capacity(options: LabOptions) -> Capacity:
     """This machine's figures; the options override them."""
     fields: dict[str, str] = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    cpuinfo = Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():  # macOS has none
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     cores, memory = os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

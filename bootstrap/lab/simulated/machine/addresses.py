@@ -20,6 +20,11 @@ SSH_PORT = 2222
 
 _FIRST_SLOT, _LAST_SLOT = 100, 127
 _VMIDS = 65_000
+_NOT_CONFIGURED = (
+    "this system has only 127.0.0.1 of the addresses 127.*.*.*, as macOS; to add those of 32 guests until it restarts: "
+    "for i in 0.0 27.{{89..120}} 255.250; do sudo ifconfig lo0 alias 127.{}.$i; done"
+)
+"""The slot's own address, those of VMIDs from 7000 on, and the jump host's."""
 _JUMP = 65_530
 
 
@@ -43,6 +48,8 @@ class AddressSlot:
                 holder.listen(1)
             except OSError as error:
                 holder.close()
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise GuestError(_NOT_CONFIGURED.format(second)) from error
                 if error.errno != errno.EADDRINUSE:
                     raise GuestError(f"cannot use 127.{second}.0.0/16 for guests: {error}") from error
                 continue

@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from ..built import VERSION
 from ..files import first_line
@@ -72,8 +71,8 @@ def vtep_of(name: str) -> str:
 def node_status(options: Options, machine: Machine) -> Obj:
     addresses = [{"type": "InternalIP", "address": a} for a in machine.addresses]
     addresses += [{"type": "ExternalIP", "address": a} for a in machine.external]
-    memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
-    capacity = {"cpu": str(os.cpu_count()), "memory": f"{memory[1] if memory else 0}Ki", "pods": "110"}
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
+    capacity = {"cpu": str(os.cpu_count()), "memory": f"{memory}Ki", "pods": "110"}
     info = {
         "architecture": go_arch(), "operatingSystem": "linux", "kernelVersion": os.uname().release,
         "kubeletVersion": VERSION, "kubeProxyVersion": "", "osImage": f"{WHAT_THIS_IS}, {os_name()}",
