@@ -19,7 +19,7 @@ PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
 LOCK_FILE = ".homelab-k8s.lock"
 _NO_DIRECTORY_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""The first is NFS's answer: nfs(5) emulates flock by byte-range locks, which need a file that is open for writing."""
+"""The first is NFS's answer: its flock(2) is a lock of fcntl(2), which needs a file that is open for writing."""
 
 
 def ensure_private_directory(path: Path) -> None:
