@@ -54,6 +54,9 @@ def test_a_backup_is_on_the_server_and_here_and_only_the_user_can_read_it(cluste
     assert len(fetched) == 3
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in fetched)
     assert cluster.token() not in result.err
+    line = {"_HOMELAB_K8S_COMPLETE": "complete_bash", "COMP_WORDS": "homelab-k8s restore ", "COMP_CWORD": "2"}
+    offered = cluster.home.run(env=line).out.split()
+    assert {row["name"] for row in listed["snapshots"]} <= set(offered), "the shell completes them"
 
 
 def test_what_was_deleted_since_is_back_after_a_restore(cluster: Cluster) -> None:
