@@ -443,8 +443,10 @@ def test_an_object_with_holes_is_read_all_the_same() -> None:
 
 
 def test_a_node_whose_deletion_was_asked_for_is_told_from_others() -> None:
-    metadata = {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    metadata = {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["wrangler.cattle.io/node"]}
     assert parse_node({"metadata": metadata}, lease_age_s=1).deleting
+    metadata["finalizers"] = ["wrangler.cattle.io/node", "wrangler.cattle.io/managed-etcd-controller"]
+    assert not parse_node({"metadata": metadata}, lease_age_s=1).deleting, "its etcd member is still there"
     assert not parse_node({"metadata": {"name": "x"}}, lease_age_s=1).deleting
 
 

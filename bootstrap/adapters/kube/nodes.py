@@ -24,6 +24,9 @@ ROLE_LABEL = "node-role.kubernetes.io/"
 ADDRESS_ANNOTATIONS = ("k3s.io/internal-ip", "alpha.kubernetes.io/provided-node-ip")
 """Annotations in which k3s and its kubelet state a node's address."""
 
+ETCD_FINALIZER = "wrangler.cattle.io/managed-etcd-controller"
+"""k3s's, on the node of a server with etcd: it goes once the member has been removed (k3s v1.36.3, observed)."""
+
 UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
 """The taint that a kubelet with `cloud-provider=external` registers with (k8s.io/cloud-provider: api)."""
 
@@ -78,9 +81,14 @@ def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | Non
         renewed=renewed,
         args=_args(metadata.at("annotations").at("k3s.io/node-args").text("")),
         env=_env(metadata.at("annotations").at("k3s.io/node-env").text("")),
-        deleting=not metadata.at("deletionTimestamp").absent,
+        deleting=_deleting(metadata),
         settings_pending=not metadata.at("annotations").at(PENDING_ANNOTATION).absent,
     )
+
+
+def _deleting(metadata: Reading) -> bool:
+    held_by = {each.text("") for each in metadata.at("finalizers").items(optional=True)}
+    return not metadata.at("deletionTimestamp").absent and ETCD_FINALIZER not in held_by
 
 
 def _taints(spec: Reading) -> tuple[Taint, ...]:

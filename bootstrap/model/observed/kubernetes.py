@@ -35,7 +35,7 @@ class KubeNode:
             into the annotation k3s.io/node-args at each start. None where it is missing.
         settings_pending: By an annotation of ours: a run has begun to change the settings of its k3s, and has not seen
             them in effect.
-        deleting: Its deletion was asked for. The etcd member of a server goes at once; a finalizer holds the node until
+        deleting: Its deletion was asked for, and a server's etcd member is gone. A finalizer may hold the node until
             k3s has stopped there and its lease has expired (docs/k3s.md#removing-a-node).
         env: The names of k3s's own variables (K3S_...) in its environment, likewise, from k3s.io/node-env.
     """

@@ -126,6 +126,7 @@ class FakeKube:
         if name in self.world.kube_nodes:
             self.world.log(f"delete {name} through {self.address}")
         if name in self.world.held_nodes and self.world.is_alive(name):
+            self.world.kube_nodes[name] = replace(self.world.kube_nodes[name], deleting=True)
             self.world.clock.sleep(timeout_s)
             return
         with self.world.lock:

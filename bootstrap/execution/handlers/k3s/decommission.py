@@ -124,8 +124,13 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
         )
     with _api_beside(kube_node, others, access, context) as kube:
         # A finalizer (`wrangler.cattle.io/node`) may hold the node of a server that lives for 150 s and more, while
-        # its etcd member is removed at once (k3s 1.21, observed): past the deadline the server may be stopped.
-        kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_kube_node_s)
+        # its etcd member is removed at once (k3s 1.21, observed): then, or past the deadline, it may be stopped.
+        kube.delete_kube_node(step.machine, timeout_s=0.0)
+        kube.await_kube_node(
+            step.machine,
+            accept=lambda seen: seen is None or seen.deleting or seen.uid != kube_node.uid,
+            timeout_s=context.timeouts.delete_kube_node_s,
+        )
         held = listed(step.machine, kube) is not None
     return Done(note="Kubernetes removes the node once k3s has stopped there" if held else "")
 
