@@ -2,8 +2,8 @@
 
     python -m tests.docs --write
 
-A page whose output is as shown stays as it is, with its `...` lines; where it differs the whole output is written:
-leave out of it what readers do not need.
+A page whose output is as shown stays as it is. Of a line that is not printed any more the most similar one takes the
+place; where there is none, the whole output is written: leave out of it what readers do not need.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 LEFT_OUT = "..."
 PROGRESS = re.compile(r"\[ *\d+\.\d s\]|\[ *\d+\.\ds\]|(reading|connecting to) .*…$")
@@ -66,6 +67,20 @@ def difference(shown: Sequence[str], printed: Sequence[str]) -> Difference | Non
     if position < len(printed) and not skips:
         return Difference(len(shown), "", tuple(printed[position:]))
     return None
+
+
+def renewed(shown: Sequence[str], printed: Sequence[str]) -> list[str]:
+    """What a page is to show: its own lines, each that is not printed any more replaced by the one most like it.
+
+    Where there is none like it, all of the output.
+    """
+    lines = list(shown)
+    while (found := difference(lines, printed)) is not None:
+        close = get_close_matches(found.shown, found.printed, 1) if found.shown else []
+        if not close or close == lines[found.at : found.at + 1]:
+            return abridged(printed)
+        lines[found.at] = close[0]
+    return lines
 
 
 def same(shown: str, printed: str) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from bootstrap.lab.standin_release import make_artifacts
-from tests.docs.matching import SECOND, abridged, difference, printed_lines, seconds_by_page
+from tests.docs.matching import SECOND, difference, printed_lines, renewed, seconds_by_page
 from tests.docs.pages import Edit, Event, Run, steps_of
 from tests.doubles.s3 import Buckets
 from tests.e2e.homes import Home
@@ -86,7 +86,7 @@ class Player:
         self._seconds |= seconds_by_page(run.shown, printed)
         found = difference(run.shown, printed)
         if found and self.write:
-            self.outputs.append((run, abridged(printed)))
+            self.outputs.append((run, renewed(run.shown, printed)))
         elif found:
             self.problems.append(
                 f"{where.rpartition(':')[0]}:{run.first + found.at}: `{run.text}` printed something else\n"

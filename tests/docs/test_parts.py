@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tests.docs.matching import abridged, difference, printed_lines, same, seconds_by_page
+from tests.docs.matching import abridged, difference, printed_lines, renewed, same, seconds_by_page
 from tests.docs.pages import Edit, Event, Run, rewritten, steps_of
 from tests.docs.playing import PageError, Player
 from tests.doubles.s3 import Buckets
@@ -131,6 +131,24 @@ def test_a_terminal_keeps_no_progress() -> None:
 
 def test_what_took_how_long_is_not_written_into_pages() -> None:
     assert abridged(["home: done", "phases: a 1 s", "slowest: b", "next: x"]) == ["home: done", "...", "next: x"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "written"),
+    [
+        (["...", "home: 17 ok, 0 failed"], ["...", "home: 18 ok, 0 failed"]),
+        (["ok endpoint answers", "..."], ["ok endpoint answers", "..."]),
+        (["something else altogether", "..."], ["ok endpoint answers", "ok token is known", "home: 18 ok, 0 failed"]),
+        ([], ["ok endpoint answers", "ok token is known", "home: 18 ok, 0 failed"]),
+    ],
+)
+def test_a_page_is_renewed_line_by_line(shown: list[str], written: list[str]) -> None:
+    assert renewed(shown, ["ok endpoint answers", "ok token is known", "home: 18 ok, 0 failed"]) == written
+
+
+@given(LINES, LINES)
+def test_a_page_that_was_renewed_shows_what_is_printed(shown: list[str], printed: list[str]) -> None:
+    assert difference(renewed(shown, printed), printed) is None
 
 
 def test_seconds_of_a_page_are_known_by_the_lines_they_are_in() -> None:
