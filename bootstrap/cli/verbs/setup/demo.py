@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -20,12 +21,10 @@ from bootstrap.advice import Advice
 from bootstrap.cli.options import Guests
 from bootstrap.cli.running.session import Session
 from bootstrap.cli.verbs.machines.api_access import passing_on
-from bootstrap.cli.verbs.setup.lab import check_installed, running_lab, why_no_containers
+from bootstrap.cli.verbs.setup.lab import QUICK, check_installed, running_lab, why_no_containers
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import HomelabError, UsageError
 
-TIME_SCALE = "0.2"
-"""Of simulated guests, which otherwise take as long as VMs to boot."""
 UP = ("up", "--lab", "--workers", "3")
 STAND_IN = "(These Kubernetes nodes run the k3s STAND-IN: the OS-IMAGE column says so.)"
 NO_KUBECTL = (
@@ -69,10 +68,11 @@ def demo(
         kubeconfig = directory / "kubeconfig"
         program = Program({**session.environment(), "PATH": path, "KUBECONFIG": str(kubeconfig)})
         has_kubectl = shutil.which("kubectl", path=path) is not None
-        code = Demo(program.run, session.result, has_kubectl=has_kubectl).play(guests, keep=keep)
+        say = partial(session.result, fit=True)
+        code = Demo(program.run, say, has_kubectl=has_kubectl).play(guests, keep=keep)
         if keep and code == 0:
             cleaning.pop_all()
-            session.result(kept(kubeconfig))
+            say(kept(kubeconfig))
         raise typer.Exit(code)
 
 
@@ -147,7 +147,7 @@ class Demo:
             kind = Guests.CONTAINER if reason is None else Guests.SIMULATED
             if reason is not None:
                 self.say(f"The demo uses simulated guests, which only behave like machines. {_sentence(reason)}")
-        return ["--guests", kind, *(["--time-scale", TIME_SCALE] if kind is Guests.SIMULATED else [])]
+        return ["--guests", kind, *(["--time-scale", str(QUICK)] if kind is Guests.SIMULATED else [])]
 
     def _nodes(self) -> int:
         if not self.has_kubectl:

@@ -33,6 +33,8 @@ LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
 LAB_TEMPLATE = "debian-12-k3s"
 K3S_CHANNEL = "stable"
 """This channel is asked whether k3s releases can be downloaded."""
+QUICK = 0.2
+"""Time scale of simulated guests where nobody asks for another: `lab start` makes them as slow as VMs."""
 MOST_MEMORY_MIB = 64 * 1024 * 1024
 
 app = subcommands("A local Proxmox VE stand-in for trying things out; its VMs are real Linux guests.")
@@ -187,7 +189,9 @@ def lab_overrides(session: Session, overrides: Overrides, *, start: Guests | Non
             "no lab is running", resolution=Advice("start one with `homelab-k8s lab start`, or omit --lab")
         )
     if info is None:
-        info = _start(session, LabOptions(guests=(start or Guests.AUTO).value), k3s_request(os.environ, overrides))
+        scale = QUICK if start is Guests.SIMULATED else 1.0
+        options = LabOptions(guests=(start or Guests.AUTO).value, time_scale=scale)
+        info = _start(session, options, k3s_request(os.environ, overrides))
     if start not in (None, Guests.AUTO, info.kind):
         raise HomelabError(
             f"the guests of the running lab are {info.kind}, not {start}",
