@@ -106,7 +106,6 @@ class SshGuest:
 
         async def close() -> None:
             self._server.close()
-            await self._server.wait_closed()
             # asyncio accepts a connection, and closes an aborted one, over several turns of the loop. Besides the
             # loop's own pipe nothing is to be open: a transport that is not closed is a warning in a later test.
             watched = self._loop._selector.get_map()  # type: ignore[attr-defined]
@@ -119,6 +118,7 @@ class SshGuest:
                 if len(watched) <= 1:
                     break
                 await asyncio.sleep(0.01)
+            await self._server.wait_closed()  # from Python 3.12 on, of all connections too
             # Whatever serves the connections still has to hear of their end.
             others = asyncio.all_tasks() - {asyncio.current_task()}
             await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 5)

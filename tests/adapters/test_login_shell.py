@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.adapters.ssh.command import Ended
 from bootstrap.adapters.ssh.fabric import FabricShell
-from bootstrap.adapters.ssh.login_shell import in_sh
+from bootstrap.adapters.ssh.login_shell import in_sh, not_reached
 from bootstrap.errors import GuestSetupError, ScriptError
+from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
 from tests.adapters.conftest import NASTY
 from tests.adapters.sshd import SshGuest
@@ -132,3 +134,11 @@ class TestEveryShell:
         assert shell.run(echo, timeout_s=60) == f"{NASTY}|C"
         plain = GuestScript(name=echo.name, env=(("VALUE", "plain"), ("STATUS", "0")))
         assert shell.run(plain, timeout_s=60) == "plain|C"
+
+
+def test_a_machine_that_does_not_know_its_own_name_gets_the_same_advice() -> None:
+    """Seen on Debian 13, with sudo 1.9.16."""
+    said = "sudo: unable to resolve host vm: Temporary failure in name resolution\nenv: 'sh': Permission denied\n"
+    error = not_reached(MachineName("demo-cp-1"), "debian", Ended(status=126, stdout="", stderr=said))
+    assert error.details == "env: 'sh': Permission denied"
+    assert "Defaults:debian !noexec" in error.resolution

@@ -196,9 +196,9 @@ def test_jump_hosts_that_lead_to_one_another_are_told(tmp_path: Path) -> None:
     [
         ("Host demo-*\n  ProxyJump me@bastion:23\n", ("-o", "ProxyJump=me@bastion:23")),
         ("Host 127.*\n  ProxyJump 127.0.0.1\n", ("-F", "none")),
-        ("Host 127.*\n  ProxyJump me\nHost me\n  HostName 127.0.0.1\n", ("-o", "ProxyJump=none")),
+        ("Host 127.*\n  ProxyJump me\nHost me\n  HostName 127.0.0.1\n", ("-o", "ProxyCommand=none")),
         ("Nonsense on stilts\n", ("-F", "none")),
-        ("Host *\n  ProxyCommand false\n", ("-o", "ProxyJump=none")),
+        ("Host *\n  ProxyCommand false\n", ("-o", "ProxyCommand=none")),
     ],
 )
 def test_openssh_is_led_the_same_way(tmp_path: Path, text: str, way: tuple[str, ...]) -> None:
@@ -210,7 +210,8 @@ def test_openssh_is_led_the_same_way(tmp_path: Path, text: str, way: tuple[str, 
         ["ssh", "-F", str(config), *found, "-G", "--", "x"], capture_output=True, text=True, check=True
     )
     settings = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
-    assert settings.get("proxyjump", "none") == way[-1].removeprefix("ProxyJump=")
+    jump = way[-1].removeprefix("ProxyJump=").removeprefix("ProxyCommand=")
+    assert settings.get("proxyjump", "none") == jump
     assert settings.get("proxycommand", "none") == "none"
 
 

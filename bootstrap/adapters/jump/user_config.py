@@ -108,7 +108,8 @@ class UserSshConfig:
     def options(self, targets: Iterable[str]) -> tuple[str, ...]:
         """Arguments for OpenSSH's client: the same jump hosts, also where it cannot read its file.
 
-        With a ProxyJump, `none` too, it ignores any ProxyCommand (readconf.c: oProxyCommand).
+        With a ProxyJump it ignores any ProxyCommand, but from OpenSSH 10 on not with `none`; a ProxyCommand of `none`
+        leaves out both (readconf.c: oProxyCommand, parse_jump). Tried with 9.2 and 10.0.
         """
         known = tuple(targets)
         if not self._file.exists():
@@ -116,8 +117,7 @@ class UserSshConfig:
         if not self.readable(known[0]):
             return ("-F", "none")
         jump = self._jump(known)
-        way = jump if jump and self.hops(known) else _DIRECT
-        return ("-o", f"ProxyJump={way}")
+        return ("-o", f"ProxyJump={jump}" if jump and self.hops(known) else "ProxyCommand=none")
 
     def readable(self, target: str) -> bool:
         """Whether OpenSSH can read the file for a target."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import paramiko
 
 MARK = "homelab-k8s:begin"
+_UNRESOLVED = re.compile(r"^sudo: unable to resolve host .*\n?", re.MULTILINE)
+"""What sudo says first, and goes on, where the machine's own name is not in its /etc/hosts."""
 _NOT_ALIKE = re.compile(r"['\\!\n\r]")
 """Characters that shells read differently within single quotes: `\\` in fish, `!` and line ends in csh."""
 _SILENT_S = 120.0
@@ -65,7 +67,7 @@ def ours(ended: Ended) -> Ended | None:
 
 def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupError:
     """The error for a command that ended before the script began: sudo refused, or the login shell did not run it."""
-    said = head_and_tail(ended.stderr.strip() or ended.stdout.strip())
+    said = head_and_tail(_UNRESOLVED.sub("", ended.stderr).strip() or ended.stdout.strip())
     if "sudo" not in said and not _is_noexec(said):
         return GuestSetupError(
             f"{machine}: the login shell of {user} does not run commands",

@@ -73,10 +73,11 @@ class JumpHost:
     async def close(self) -> None:
         """Stop, and close all connections."""
         acceptor, self._acceptor = self._acceptor, None
-        self.drop()
         if acceptor is not None:
             acceptor.close()
-            await acceptor.wait_closed()
+        self.drop()
+        if acceptor is not None:
+            await acceptor.wait_closed()  # from Python 3.12 on, of all connections too
 
     def drop(self) -> None:
         """Close all connections, as a restart does."""
