@@ -81,17 +81,24 @@ def render_program(*, version: str, arch: str, ready_delay_s: float = DEFAULT_RE
                 archive.writestr(zipfile.ZipInfo(name), text)
                 continue
             for member, data in ((name, text.encode()), (f"{name}c", compiled(name, text))):
-                archive.writestr(zipfile.ZipInfo(member), data, zipfile.ZIP_DEFLATED)
+                if data:
+                    archive.writestr(zipfile.ZipInfo(member), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
 @cache
 def compiled(name: str, text: str) -> bytes:
-    """A module's `.pyc`, valid whatever the source's time (PEP 552); a Python of another version takes the source."""
+    """A module's `.pyc`, valid whatever the source's time (PEP 552); a Python of another version takes the source.
+
+    Empty where it cannot be rendered the same twice: code of Python 3.14 has slices, which need marshal's version 5.
+    """
     unchecked = (1).to_bytes(4, "little")
     code = compile(text, name, "exec", dont_inherit=True)
     # Later versions of marshal mark shared objects, which vary, and two renderings would differ.
-    return MAGIC_NUMBER + unchecked + source_hash(text.encode()) + marshal.dumps(code, 2)
+    try:
+        return MAGIC_NUMBER + unchecked + source_hash(text.encode()) + marshal.dumps(code, 2)
+    except ValueError:
+        return b""
 
 
 def program_files(*, version: str, arch: str, ready_delay_s: float, pace: float) -> dict[str, str]:
