@@ -45,6 +45,13 @@ def _can_unshare() -> bool:
 needs_root = pytest.mark.skipif(not _can_unshare(), reason="needs root and mount namespaces: the scripts write to /etc")
 
 
+def _put(file: Path, text: str) -> None:
+    """All of it at once, for a script that may be reading."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text)
+    new.replace(file)
+
+
 class Machine:
     """A guest as far as the scripts see it: `system` has the directories that stand in for the real ones."""
 
@@ -208,8 +215,8 @@ class TestCloudInit:
     STATUS = "/run/cloud-init/status.json"
 
     def put(self, machine: Machine, *, errors: list[str], stage: dict[str, object]) -> None:
-        machine.put_file(self.RESULT, json.dumps({"v1": {"datasource": "DataSourceNoCloud", "errors": errors}}))
         machine.put_file(self.STATUS, json.dumps({"v1": {"stage": None, "datasource": "x", "modules-final": stage}}))
+        _put(machine.path(self.RESULT), json.dumps({"v1": {"datasource": "DataSourceNoCloud", "errors": errors}}))
 
     def test_it_still_runs(self, machine: Machine) -> None:
         machine.put_command("cloud-init", "#!/bin/sh\n")
@@ -735,7 +742,7 @@ class TestUnit:
 
     def test_a_unit_that_activates_is_looked_at_again_until_it_is_active(self, machine: Machine) -> None:
         machine.answer.write_text("ActiveState=activating\n")
-        timer = threading.Timer(0.6, lambda: machine.answer.write_text("ActiveState=active\n"))
+        timer = threading.Timer(0.6, lambda: _put(machine.answer, "ActiveState=active\n"))
         timer.start()
         began = time.monotonic()
         assert lines(machine.run("unit-state.sh", UNIT="k3s", WITHIN_S="120"))[0] == ("active_state", "active")

@@ -118,8 +118,8 @@ def _under_fault(cluster: FaultyCluster, entry: Entry) -> tuple[Said, bool, list
     else:
         said = cluster.say(entry.command, at_step=entry.at_step, act=lambda: cluster.faults("POST", given))
     secrets = cluster.secrets()
-    # One that has struck as often as it was to is gone by itself, and was not in vain.
-    left = cluster.faults("DELETE")
+    # One that has struck as often as it was to is gone by itself, and was not in vain; those in `also` may be.
+    left = [fault for fault in cluster.faults("DELETE") if fault["fault"] == entry.fault]
     for name in entry.then_off:
         cluster.power_off(name)
     struck = entry.fault in UNCOUNTED or not left or any(fault["hits"] for fault in left)
