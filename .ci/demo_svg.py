@@ -102,7 +102,10 @@ def record(guests: str) -> None:
 
         def run(*words: str) -> subprocess.CompletedProcess[str]:
             command = [sys.executable, "-m", "bootstrap", *words]
-            return subprocess.run(command, env=environ, check=True, capture_output=True, text=True)
+            done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr}")
+            return done
 
         run("lab", "start", "--guests", guests)
         try:
