@@ -37,10 +37,10 @@ def tool_path(name: str) -> str:
 
 
 def missing_packages(kind: str) -> tuple[str, ...]:
-    """Packages of a kind with a tool that this machine lacks."""
-    return tuple(
-        package for package, tools in needed_packages(kind).items() if any(find_tool(tool) is None for tool in tools)
-    )
+    """Packages of a kind to install: those with a tool that this machine lacks, and then also those without tools."""
+    needed = needed_packages(kind)
+    lacking = {package for package, tools in needed.items() if any(find_tool(tool) is None for tool in tools)}
+    return tuple(package for package, tools in needed.items() if lacking and (package in lacking or not tools))
 
 
 async def run(*argv: str, stdin: str = "", timeout_s: float = 30.0) -> str:
