@@ -100,10 +100,11 @@ class ClusterView:
     def lost(self) -> frozenset[MachineName]:
         """The Kubernetes nodes, neighbours' too, without a VM of the cluster and without a successor.
 
-        One that is Ready runs somewhere and is no lost machine of ours, unless an unreachable VM may be it.
+        One that is Ready runs somewhere and is no lost machine of ours, unless an unreachable VM may be it. One that is
+        being deleted was removed, and its name is not free until it is gone.
         """
         may_run = bool(self.unreachable.unnamed)
-        gone = (each for name, each in self.kube_nodes.items() if name not in self.vm_of)
+        gone = (each for name, each in self.kube_nodes.items() if name not in self.vm_of and not each.deleting)
         return frozenset(each.name for each in gone if may_run or not each.ready) - self.replaced_names
 
     @cached_property

@@ -272,7 +272,11 @@ class _Replacement:
         return Allocation.of(self.view, self.present, placement=Placement(of=self.places.of))
 
     def check(self) -> None:
-        """Refuse to create machines that may exist, but are unreachable."""
+        """Refuse to create machines that may exist, but are unreachable, and a removal that ends etcd's majority."""
+        if self.outgoing.is_server and not self.places.surge:
+            # Each is removed before its successor has joined, those that do not answer first.
+            well = [member for member in self.outgoing.targets if member.well][:1]
+            check_quorum(self.outgoing.view, going=[member.name for member in (*self.outgoing.dead, *well)])
         pool = self.outgoing.pool.name
         if any(each.doubtful for each in self.view.states if each.machine.pool == pool):
             require_reachable(
