@@ -118,11 +118,12 @@ def _under_fault(cluster: FaultyCluster, entry: Entry) -> tuple[Said, bool, list
     else:
         said = cluster.say(entry.command, at_step=entry.at_step, act=lambda: cluster.faults("POST", given))
     secrets = cluster.secrets()
-    # One that has struck as often as it was to is gone by itself, and was not in vain; those in `also` may be.
-    left = [fault for fault in cluster.faults("DELETE") if fault["fault"] == entry.fault]
+    # One that has struck as often as it was to is gone by itself, and was not in vain, whatever those in `also` did.
+    left = cluster.faults("DELETE")
     for name in entry.then_off:
         cluster.power_off(name)
-    struck = entry.fault in UNCOUNTED or not left or any(fault["hits"] for fault in left)
+    gone = all(fault["fault"] != entry.fault for fault in left)
+    struck = entry.fault in UNCOUNTED or gone or any(fault["hits"] for fault in left)
     return said, struck, secrets
 
 
