@@ -47,6 +47,7 @@ class Etcd:
         self._has: dict[str, tuple[int, int]] = {}  # the last known revision and term of each peer
         self._quorum_at = time.monotonic()
         self._learner_since: dict[str, float] = {}
+        self._votes: dict[int, str] = {}  # who got this member's vote, by term
 
     @property
     def is_leader(self) -> bool:
@@ -150,6 +151,17 @@ class Etcd:
             self.synced = True
             return 200
 
+    def vote(self, body: Obj) -> int:
+        """Vote for a candidate: one in each term, none while a leader answers, none that lacks data of this member."""
+        with self.lock:
+            candidate, term = body["id"], int(body["term"])
+            living = self.peers.living() - {candidate}
+            led = self.is_leader or leading({p: s for p, s in self.peers.statuses().items() if p in living})
+            lacks = (self.store.term, self.store.rev) > (body["had"], body["rev"])
+            if led or lacks or term <= self.store.term or self._votes.setdefault(term, candidate) != candidate:
+                return 409
+            return 200
+
     def forward(self, op: Obj) -> Reply:
         """Have the leader do a write. During an election the write waits for its end, as etcd's requests do."""
         deadline = time.monotonic() + ELECTION_S
@@ -196,7 +208,7 @@ class Etcd:
         living = self.peers.living() & voters
         if len(living) * 2 > len(voters):
             self._quorum_at, self.had_quorum = time.monotonic(), True
-            self._elect(living)
+            self._elect(living, voters)
         else:
             self.leader = ""
             if self.had_quorum and time.monotonic() - self._quorum_at > self.give_up_s:
@@ -204,7 +216,7 @@ class Etcd:
         if self.is_leader:
             self._lead()
 
-    def _elect(self, living: set[str]) -> None:
+    def _elect(self, living: set[str], voters: set[str]) -> None:
         others = {peer: status for peer, status in self.peers.statuses().items() if peer in living}
         claims = leading(others)
         if self.is_leader:
@@ -217,16 +229,26 @@ class Etcd:
         else:
             self.leader = ""
             if self.id in living:
-                self._stand(others)
+                self._stand(others, voters)
 
-    def _stand(self, others: dict[str, Obj]) -> None:
-        """Lead if this member comes first among the living."""
+    def _stand(self, others: dict[str, Obj], voters: set[str]) -> None:
+        """Lead if this member comes first among the living, and a majority votes for it.
+
+        What it knows of the others is a second old: without votes two would lead in one term, and a write that one of
+        them has committed would be lost.
+        """
         candidates = {**others, self.id: self.status()}
         first = min(candidates, key=lambda peer: (-candidates[peer]["term"], -candidates[peer]["rev"], peer))
         if first != self.id:
             return
         with self.lock:
-            term = max(int(status["term"]) for status in candidates.values()) + 1
+            term = max(*(int(status["term"]) for status in candidates.values()), *self._votes, 0) + 1
+            self._votes[term] = self.id
+            body = {"id": self.id, "term": term, "had": self.store.term, "rev": self.store.rev}
+        votes = {self.id} | {peer for peer in others if self.peers.post(peer, "/vote", body) == 200}
+        with self.lock:
+            if len(votes & voters) * 2 <= len(voters) or self.store.term >= term:
+                return
             self.store.put([], self.store.rev, term)
             self.leader, self.synced = self.id, True
         log("info", f"{self.id} became leader at term {term}")

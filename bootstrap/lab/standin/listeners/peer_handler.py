@@ -29,6 +29,8 @@ class PeerHandler(Handler):
             self.reply_json(self.etcd.append(body), {})
         elif self.path == "/snapshot":
             self.reply_json(self.etcd.take_snapshot(body), {})
+        elif self.path == "/vote":
+            self.reply_json(self.etcd.vote(body), {})
         elif self.path == "/write" and self.etcd.is_leader:
             self.reply_json(*self.api.write(body))
         else:
