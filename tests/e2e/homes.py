@@ -87,6 +87,7 @@ class Home:
                 code = command.wait(timeout_s)
             except TimeoutError as error:
                 command.send_signal(signal.SIGKILL)
+                command.wait(timeout_s)  # and close what the tests after this one would be blamed for
                 raise AssertionError(f"{error}; it had said:\n{_text(out)}\n{_text(err)}") from None
             result = Result(code=code, out=_text(out), err=_text(err))
         if expect is not None:
