@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires
@@ -12,6 +11,8 @@ from types import ModuleType
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "constraints.txt").read_text()
@@ -30,12 +31,7 @@ def wanted() -> list[Requirement]:
 
 @pytest.fixture(scope="module")
 def lock_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("lock", ROOT / ".ci" / "lock.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("lock")
 
 
 def test_the_list_is_of_releases_with_hashes_and_of_nothing_else() -> None:
