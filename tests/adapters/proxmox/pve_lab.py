@@ -142,6 +142,20 @@ class Lab:
 
         asyncio.run_coroutine_threadsafe(release(), self.server.run(_running_loop()))
 
+    def hold_volumes(self) -> Callable[[], None]:
+        """Have each volume of a clone wait; a call of what is returned lets one through."""
+        through = asyncio.Semaphore(0)
+
+        async def pause(secs: float) -> None:
+            if secs:
+                await through.acquire()
+
+        async def let_one_through() -> None:
+            through.release()
+
+        self.pve.pause = pause
+        return lambda: self.server.run(let_one_through())
+
     def grant_only(self, *grants: tuple[str, str]) -> None:
         """Replace the token's rights by these: path and privileges, blank-separated."""
         self.pve.acl[self.info.token_id] = []

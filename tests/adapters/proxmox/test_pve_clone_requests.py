@@ -42,6 +42,15 @@ def seen(hypervisor: ProxmoxHypervisor) -> dict[int, VmRecord]:
     return {vm.vmid: vm for vm in facts.vms}
 
 
+def seen_when(lab: Lab, fits: Callable[[VmRecord], bool]) -> VmRecord:
+    """The VM as it is read once it is so; a limit on the whole test ends a wait in vain."""
+    while True:
+        vm = seen(lab.connect()).get(VM)
+        if vm is not None and fits(vm):
+            return vm
+        time.sleep(0.02)
+
+
 def test_a_clone_that_is_only_a_lock_yet_is_taken_for_ours_and_awaited(slow: Lab) -> None:
     lost = slow.server.faults.add("answer-lost", path="/clone", times=1)
     slow.connect().clone(clone_request(), warn=slow.warnings.append)
@@ -52,18 +61,17 @@ def test_a_clone_that_is_only_a_lock_yet_is_taken_for_ours_and_awaited(slow: Lab
 
 
 def test_what_has_only_a_lock_is_seen_as_unfinished_until_it_shows_its_name(slow: Lab) -> None:
+    let_one_through = slow.hold_volumes()
     hypervisor = slow.connect()
     work = threading.Thread(target=hypervisor.clone, args=(clone_request(),), kwargs={"warn": slow.warnings.append})
     work.start()
-    readings: list[VmRecord] = []
-    while work.is_alive():
-        readings += [vm for vm in [seen(slow.connect()).get(VM)] if vm is not None]
-        time.sleep(0.02)
+    first = seen_when(slow, lambda vm: vm.lock == "clone")
+    assert (first.unfinished, first.name, first.clone_runs) == (True, f"VM {VM}", True)
+    let_one_through()
+    assert seen_when(slow, lambda vm: vm.name == NAME and not vm.unfinished).lock == "clone"
+    let_one_through()
     work.join()
-    first, last = readings[0], seen(hypervisor)[VM]
-    assert (first.unfinished, first.lock, first.name) == (True, "clone", f"VM {VM}")
-    assert first.clone_runs is True
-    assert any(vm.lock == "clone" and vm.name == NAME and not vm.unfinished for vm in readings)
+    last = seen(hypervisor)[VM]
     assert (last.unfinished, last.lock, last.name) == (False, None, NAME)
 
 
