@@ -15,7 +15,7 @@ from bootstrap.ports import Clock
 
 T = TypeVar("T")
 
-SAY_AFTER_S = 15.0
+SAY_AFTER_S = 10.0
 """A wait that takes longer reports what it waits for, and again each time as long has passed."""
 
 REPORTED_FROM_S = 0.05
