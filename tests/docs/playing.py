@@ -25,8 +25,8 @@ from bootstrap.lab.standin_release import make_artifacts
 from tests.docs.matching import SECOND, difference, printed_lines, renewed, seconds_by_page
 from tests.docs.pages import Edit, Event, Run, steps_of
 from tests.doubles.s3 import Buckets
+from tests.e2e.api import Api
 from tests.e2e.homes import Home
-from tests.e2e.test_container import Api
 from tests.e2e.workload import apply
 from tests.lab.simulated.running import eventually
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from bootstrap.lab.standin_release import make_artifacts
+from tests.e2e.api import Api
 from tests.e2e.homes import Home, Result, lab_home
-from tests.e2e.test_container import Api
 from tests.e2e.test_vip import VIP, Probe, probing, until
 from tests.e2e.workload import DEPLOYMENT, REPLICAS, apply, available, budget, kubectl
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bootstrap.lab.standin_release import make_artifacts
+from tests.e2e.api import Api
 from tests.e2e.homes import Home
-from tests.e2e.test_container import Api
 
 INVENTORY = """
 cluster: lab

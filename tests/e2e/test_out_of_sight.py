@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.api import Api
 from tests.e2e.homes import STAND_IN, Home
-from tests.e2e.test_container import Api
 
 INVENTORY = """cluster: demo
 workers: {count: 2, nodes: [pve2]}

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.lab.guests.choose import why_not
+from tests.e2e.api import Api
 from tests.e2e.homes import STAND_IN, Home
-from tests.e2e.test_container import Api
 
 UP = ("up", "--lab", "--workers", "2", "--progress", "plain")
 

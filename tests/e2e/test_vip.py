@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.api import Api
 from tests.e2e.homes import Home, lab_home
-from tests.e2e.test_container import Api, kubectl
+from tests.e2e.workload import kubectl
 
 pytestmark = pytest.mark.container
 
