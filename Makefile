@@ -29,8 +29,9 @@ types: .venv/.ready ## Static types
 test: .venv/.ready packages ## Everything CI checks: lint, types, unit, contract and end-to-end tests
 	@.ci/test
 
-fuzz: .venv/.ready ## Break answers, records, output and files, fifty times as many as the tests do (FUZZ_TIMES, FUZZ_SEED)
-	@FUZZ_TIMES=$${FUZZ_TIMES:-50} FUZZ_SEED=$${FUZZ_SEED:-1} $(BIN)/pytest -q --numprocesses 2 tests/fuzz
+fuzz: .venv/.ready ## Break answers, records, output and files, and kill commands, many times as often as the tests do
+	@KILLS=$${KILLS:-200} FUZZ_TIMES=$${FUZZ_TIMES:-50} FUZZ_SEED=$${FUZZ_SEED:-1} \
+		$(BIN)/pytest -q --numprocesses 2 tests/fuzz tests/kills/test_random_kills.py
 
 addons: .venv/.ready ## Look for newer releases of the add-ons' charts (pin them: .ci/addons.py --write)
 	@$(BIN)/python .ci/addons.py

@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # Speed is measured in benchmarks; a busy machine is no failure.
 settings.register_profile("here", deadline=None)
+settings.register_profile("few", deadline=None, max_examples=10)
 settings.load_profile("here")
 
 ROOT = Path(__file__).parent
