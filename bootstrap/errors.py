@@ -284,6 +284,10 @@ class GuestSetupError(GuestError):
     again_helps = False
 
 
+class LeftAloneError(GuestError):
+    """Nothing was done on a machine, since another one failed: the runner skips it and counts no failure."""
+
+
 class ScriptError(GuestError):
     """A guest script ended with a status other than 0."""
 

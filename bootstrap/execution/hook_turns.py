@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bootstrap.errors import GuestSetupError, HomelabError, InterruptedRunError
+from bootstrap.errors import HomelabError, InterruptedRunError, LeftAloneError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import Clock
 from bootstrap.waiting import waiting
@@ -25,7 +25,7 @@ class HookTurns:
 
         Raises:
             InterruptedRunError: The run was interrupted before the turn came.
-            GuestSetupError: A hook has failed on another machine: this one is left alone.
+            LeftAloneError: A hook has failed on another machine: this one is left alone.
         """
         with waiting("the hooks of another machine", clock):
             self._lock.acquire()
@@ -33,7 +33,7 @@ class HookTurns:
             if stop.is_set():
                 raise InterruptedRunError("interrupted while waiting for the hooks of another machine")
             if self._failed is not None:
-                raise GuestSetupError(f"{machine}: its hooks were not run, since one has failed on {self._failed}")
+                raise LeftAloneError(f"a hook has failed on {self._failed}")
             try:
                 yield
             except HomelabError:

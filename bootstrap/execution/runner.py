@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bootstrap.errors import HomelabError, InterruptedRunError
+from bootstrap.errors import HomelabError, InterruptedRunError, LeftAloneError
 from bootstrap.events import (
     Event,
     EventSink,
@@ -223,6 +223,9 @@ class Runner:
             raise result
         if isinstance(result, InterruptedRunError):
             self._skip(state, "interrupted")
+            return
+        if isinstance(result, LeftAloneError):
+            self._skip(state, result.brief)
             return
         self._sink(StepFailed(lane=ended.lane, phase=step.phase, title=step.title, error=result, **times))
         state.outcome = LaneOutcome(lane=ended.lane, status=LaneStatus.FAILED, step=step.title, error=result)

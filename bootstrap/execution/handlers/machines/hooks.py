@@ -36,7 +36,8 @@ def run_hooks(step: RunHooks, context: RunContext) -> Done:
     """Run the hooks in order, and none after one that fails.
 
     Raises:
-        GuestSetupError: One failed, here or where it was another machine's turn; `details` has its last lines.
+        GuestSetupError: One failed; `details` has its last lines.
+        LeftAloneError: One failed on another machine.
     """
     name = step.machine.name
     turn = context.hook_turns.turn(name, clock=context.ports.clock, stop=context.stop)
