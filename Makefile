@@ -29,7 +29,7 @@ types: .venv/.ready ## Static types
 test: .venv/.ready packages ## Everything CI checks: lint, types, unit, contract and end-to-end tests
 	@.ci/test
 
-fuzz: .venv/.ready ## Break answers, records, output and files, and kill commands, many times as often as the tests do
+fuzz: .venv/.ready ## Break input and kill commands far more often than the tests do (KILLS, FUZZ_TIMES, FUZZ_SEED)
 	@KILLS=$${KILLS:-200} FUZZ_TIMES=$${FUZZ_TIMES:-50} FUZZ_SEED=$${FUZZ_SEED:-1} \
 		$(BIN)/pytest -q --numprocesses 2 tests/fuzz tests/kills/test_random_kills.py
 
